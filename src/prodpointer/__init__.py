@@ -1,0 +1,78 @@
+"""One pointer to the live version of a registered model, the same on MLflow 2 and MLflow 3.
+
+Importing this package does not import MLflow.
+"""
+
+from importlib.metadata import version as _version
+
+from prodpointer.connecting import connect
+from prodpointer.drop_in import load_production, promote, register
+from prodpointer.errors import (
+    AccessDenied,
+    ArtifactNotFound,
+    ExpectationFailed,
+    IntegrityError,
+    InvalidName,
+    LoadFailed,
+    ModelNotFound,
+    PointerDriftWarning,
+    PointerUnsupported,
+    ProdpointerError,
+    PromotionLost,
+    PromotionRefused,
+    RegistryError,
+    RegistryUnavailable,
+    RegistryUnsupported,
+    SchemaMismatch,
+    StageOnlyWarning,
+    UnsafeModel,
+    UnverifiedWarning,
+    VersionNotFound,
+)
+from prodpointer.pointers.alias import AliasPointer
+from prodpointer.pointers.memory import MemoryPointer
+from prodpointer.pointers.mirrored import MirroredPointer
+from prodpointer.pointers.protocol import ProductionPointer
+from prodpointer.pointers.stage import StagePointer
+from prodpointer.records import ModelVersion, PointerStatus, Promotion, Pulled, Selection
+from prodpointer.registered_model import RegisteredModel
+
+__version__ = _version("prodpointer")
+
+__all__ = [
+    "AccessDenied",
+    "AliasPointer",
+    "ArtifactNotFound",
+    "ExpectationFailed",
+    "IntegrityError",
+    "InvalidName",
+    "LoadFailed",
+    "MemoryPointer",
+    "MirroredPointer",
+    "ModelNotFound",
+    "ModelVersion",
+    "PointerDriftWarning",
+    "PointerStatus",
+    "PointerUnsupported",
+    "ProdpointerError",
+    "ProductionPointer",
+    "Promotion",
+    "PromotionLost",
+    "PromotionRefused",
+    "Pulled",
+    "RegisteredModel",
+    "RegistryError",
+    "RegistryUnavailable",
+    "RegistryUnsupported",
+    "SchemaMismatch",
+    "Selection",
+    "StageOnlyWarning",
+    "StagePointer",
+    "UnsafeModel",
+    "UnverifiedWarning",
+    "VersionNotFound",
+    "connect",
+    "load_production",
+    "promote",
+    "register",
+]

@@ -1,0 +1,72 @@
+"""What an artifact's bytes are: digests, and downloads that are what was registered."""
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+
+from prodpointer.errors import ArtifactNotFound, IntegrityError
+from prodpointer.mlflow_border.artifact_store import ArtifactStore
+
+_BLOCK = 1024 * 1024  # bytes read at a time, so that memory does not grow with the artifact
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, or of the manifest of a directory, in hexadecimal.
+
+    The manifest has one line for each file below the directory, ordered by path: the file's SHA-256, two spaces, its
+    path with forward slashes. An added, missing, renamed or changed file changes it; empty directories, times and
+    permissions do not.
+    """
+    if path.is_file():
+        return _sha256_of_file(path)
+    if not path.is_dir():
+        raise ArtifactNotFound("There is no such file or directory.", where=str(path))
+    files = sorted(Path(parent, name).relative_to(path).as_posix() for parent, _, names in os.walk(path) for name in names)
+    lines = "".join(f"{_sha256_of_file(path / file)}  {file}\n" for file in files)
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def check_digest(path: Path, expected: str, what: str) -> None:
+    """Raise ``IntegrityError`` unless the bytes at ``path`` have the digest ``expected``."""
+    actual = sha256_of(path)
+    if actual != expected:
+        raise IntegrityError(
+            f"The bytes of {what} are not those that were registered: SHA-256 {actual}, recorded {expected}.",
+            where=path.name,
+            next_step="Nothing was loaded. Find out who changed the artifact, and promote a version whose bytes are right.",
+        )
+
+
+@contextmanager
+def downloaded(store: ArtifactStore, uri: str, *, lasting: bool = False) -> Iterator[Path]:
+    """Give the artifact at a located URI in a temporary directory.
+
+    The directory is removed afterwards, or with ``lasting`` when the process ends, for a model with an ``MLmodel`` file:
+    such a model may open its files long after it was loaded.
+    """
+    directory = Path(tempfile.mkdtemp(prefix="prodpointer-"))
+    remove = partial(shutil.rmtree, directory, ignore_errors=True)
+    with ExitStack() as stack:
+        stack.callback(remove)
+        path = store.download(uri, directory)
+        if lasting and (path / "MLmodel").is_file():
+            stack.pop_all()
+            atexit.register(remove)
+        yield path
+
+
+def _sha256_of_file(path: Path) -> str:
+    """Return the SHA-256 of one file, read in blocks."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()

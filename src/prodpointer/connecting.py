@@ -1,0 +1,77 @@
+"""From a name to a registered model in the registry that MLflow's settings name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from prodpointer.detection import capabilities
+from prodpointer.mlflow_border.opening import open_registry
+from prodpointer.names import alias_name, model_name, stage_for
+from prodpointer.records import Pointer
+from prodpointer.registered_model import RegisteredModel
+from prodpointer.selection import POINTER_VARIABLE, Rule, known_pointer
+
+
+def connect(
+    name: str,
+    *,
+    tracking_uri: str | None = None,
+    registry_uri: str | None = None,
+    pointer: Pointer = "auto",
+    alias: str = "production",
+    stages: Mapping[str, str] | None = None,
+    timeout: float = 10.0,
+    create_database: bool | None = None,
+    upgrade_database: bool = False,
+) -> RegisteredModel:
+    """Return the registered model ``name``, having made sure that there is a registry and what it can do.
+
+    Parameters
+    ----------
+    name
+        Name of the registered model. It need not exist: ``register`` creates it, the reading verbs say so.
+    tracking_uri, registry_uri
+        As MLflow takes them; by default MLflow's own environment variables and settings.
+    pointer
+        ``auto`` (an alias where one is set, a stage where one is set, for a new model whichever belongs to the
+        registry's major version), or ``alias``, ``stage`` or ``both`` to override. The model's tag ``prodpointer.pointer``
+        and then ``PRODPOINTER_POINTER`` override ``auto``.
+    alias
+        Name of the pointer; folded to lower case.
+    stages
+        Which stage an alias stands for, beside ``{"production": "Production", "staging": "Staging"}``.
+    timeout
+        Seconds within which the registry has to say what it is.
+    create_database
+        Whether an empty or missing database may get MLflow's schema; by default only an SQLite file that somebody
+        named may.
+    upgrade_database
+        Whether a database of an older MLflow may be upgraded in place. Older servers cannot start on it afterwards.
+
+    Raises
+    ------
+    InvalidName
+        The name, alias, stage or pointer is none.
+    RegistryUnavailable, AccessDenied, RegistryUnsupported, SchemaMismatch
+        There is no registry to use; nothing was touched.
+    """
+    checked = model_name(name)
+    folded = alias_name(alias)
+    argument = known_pointer(pointer, "the argument pointer=")
+    environment = os.environ.get(POINTER_VARIABLE)
+    rule = Rule(
+        alias=folded,
+        stage=stage_for(folded, stages),
+        argument=None if argument == "auto" else argument,
+        environment=known_pointer(environment, f"the environment variable {POINTER_VARIABLE}") if environment else None,
+    )
+    registry = open_registry(
+        tracking_uri,
+        registry_uri,
+        timeout=timeout,
+        create_database=create_database,
+        upgrade_database=upgrade_database,
+    )
+    capabilities(registry)
+    return RegisteredModel(checked, registry, rule)

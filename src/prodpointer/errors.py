@@ -1,0 +1,155 @@
+"""Every error a caller can meet, under one root.
+
+::
+
+    ProdpointerError
+    ├── RegistryUnavailable      cannot be reached within ``timeout``
+    ├── AccessDenied             401, 403, a refused Host header
+    ├── RegistryUnsupported      reached, but there is no model registry that can be used
+    ├── SchemaMismatch           the database belongs to another MLflow; nothing was touched
+    ├── RegistryError            any other answer; its code is kept
+    ├── ModelNotFound
+    ├── VersionNotFound
+    ├── ArtifactNotFound
+    ├── InvalidName              also a ValueError: model, alias, version, tag
+    ├── PointerUnsupported       this client or registry cannot hold that pointer
+    ├── PromotionRefused         the version may not go live
+    │   └── ExpectationFailed    the pointer moved since the caller looked
+    ├── PromotionLost            read back after the write: another promotion won
+    ├── IntegrityError           the bytes differ from what was registered
+    ├── UnsafeModel              no loader that the caller trusts fits the artifact
+    └── LoadFailed               the bytes are right and still do not become an object
+
+Beside them stand three warnings: ``StageOnlyWarning``, ``PointerDriftWarning`` and, for versions without a
+recorded digest, ``UnverifiedWarning``.
+"""
+
+from __future__ import annotations
+
+import re
+
+# user:password@ in any URI; the userinfo part can hold anything but the delimiters of the authority.
+_USERINFO = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]*://)[^/@\s'\"]*(?:@[^/@\s'\"]*)*@")
+_SECRET_PARAMETER = re.compile(
+    r"(?P<name>[?&;](?:password|passwd|pwd|token|secret|api_key|sslpassword)=)[^&;\s'\"]+", re.IGNORECASE
+)
+_AUTHORIZATION = re.compile(r"(?P<kind>\b(?:Basic|Bearer)\s+)[A-Za-z0-9._~+/=\-]{8,}")
+
+
+def without_credentials(text: str) -> str:
+    """Return ``text`` with every credential that a URI or header in it carries replaced by ``***``."""
+    text = _USERINFO.sub(r"\g<scheme>***@", text)
+    text = _SECRET_PARAMETER.sub(r"\g<name>***", text)
+    return _AUTHORIZATION.sub(r"\g<kind>***", text)
+
+
+class ProdpointerError(Exception):
+    """The root of every error this library raises on purpose.
+
+    Parameters are the three things a reader needs: ``what`` happened, ``where`` (a registry, a model, a file) and
+    what to do ``next``. None of them ever shows a credential. The fields survive pickling.
+    """
+
+    def __init__(self, what: str, *, where: str = "", next_step: str = "") -> None:
+        """Keep the three parts, each with its credentials taken out."""
+        self.what = without_credentials(what)
+        self.where = without_credentials(where)
+        self.next_step = without_credentials(next_step)
+        super().__init__(self.what)
+
+    def __str__(self) -> str:
+        """Return one line: what, where, next."""
+        text = f"{self.what} [{self.where}]" if self.where else self.what
+        return f"{text} {self.next_step}" if self.next_step else text
+
+
+class RegistryUnavailable(ProdpointerError):
+    """The registry cannot be reached within ``timeout``."""
+
+
+class AccessDenied(ProdpointerError):
+    """The registry was reached and refuses: 401, 403, or a Host header it does not accept."""
+
+
+class RegistryUnsupported(ProdpointerError):
+    """Something answered, or nothing is configured, but there is no model registry that can be used."""
+
+
+class SchemaMismatch(ProdpointerError):
+    """The database belongs to another MLflow; nothing in it was touched.
+
+    Fields: ``found`` and ``expected`` are schema revisions, None for an empty database.
+    """
+
+    found: str | None = None
+    expected: str | None = None
+
+
+class RegistryError(ProdpointerError):
+    """The registry gave an answer that has no error of its own here; ``code`` is MLflow's name for it."""
+
+    code: str = ""
+
+
+class ModelNotFound(ProdpointerError):
+    """The registered model does not exist; a typo must not look like "nothing is live"."""
+
+
+class VersionNotFound(ProdpointerError):
+    """The model version does not exist, or was deleted."""
+
+
+class ArtifactNotFound(ProdpointerError):
+    """The run or its artifact does not exist, or the registered bytes are gone."""
+
+
+class InvalidName(ProdpointerError, ValueError):
+    """A model, alias, stage, version or pointer name that no registry can hold."""
+
+
+class PointerUnsupported(ProdpointerError):
+    """This client or this registry cannot hold that pointer, or the write would leave another one behind."""
+
+
+class PromotionRefused(ProdpointerError):
+    """The version may not go live, and nothing was moved."""
+
+
+class ExpectationFailed(PromotionRefused):
+    """The live version is not the one the caller expected; nothing was moved.
+
+    Fields: ``expected`` and ``live`` are version numbers, None for "nothing is live".
+    """
+
+    expected: int | None = None
+    live: int | None = None
+
+
+class PromotionLost(ProdpointerError):
+    """The read-back after the write shows another version; ``winner`` is its number or None."""
+
+    winner: int | None = None
+
+
+class IntegrityError(ProdpointerError):
+    """The bytes differ from what was registered; nothing was loaded."""
+
+
+class UnsafeModel(ProdpointerError):
+    """No loader that the caller trusts fits the artifact."""
+
+
+class LoadFailed(ProdpointerError):
+    """The bytes are the registered bytes and still do not become an object here."""
+
+
+class StageOnlyWarning(UserWarning):
+    """A stage alone says what is live, on an MLflow 3 registry."""
+
+
+class PointerDriftWarning(UserWarning):
+    """Alias and stage name different versions; the alias is taken as live."""
+
+
+class UnverifiedWarning(UserWarning):
+    """A version without a recorded digest was loaded; nobody can say whether its bytes changed."""

@@ -1,0 +1,103 @@
+"""Where the registry is: MLflow's own settings, and what kind of place a URI names."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from prodpointer.errors import RegistryUnsupported, without_credentials
+
+
+class Place(Enum):
+    """The kinds of place a registry URI can name."""
+
+    SERVER = "server"
+    DATABASE = "database"
+    FILES = "files"
+    WORKSPACE = "Databricks workspace registry"
+    UNITY_CATALOG = "Unity Catalog"
+    PLUGIN = "plugin"
+
+
+_PLACES = {
+    "http": Place.SERVER,
+    "https": Place.SERVER,
+    "sqlite": Place.DATABASE,
+    "postgresql": Place.DATABASE,
+    "mysql": Place.DATABASE,
+    "mssql": Place.DATABASE,
+    "databricks": Place.WORKSPACE,
+    "databricks-uc": Place.UNITY_CATALOG,
+    "uc": Place.UNITY_CATALOG,
+    "file": Place.FILES,
+    "": Place.FILES,
+}
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """The two URIs in force, and whether somebody chose them (an argument, an environment variable, MLflow's setters)."""
+
+    tracking_uri: str
+    registry_uri: str
+    chosen: bool
+
+    @property
+    def shown(self) -> str:
+        """The registry's URI, fit to be shown."""
+        return without_credentials(self.registry_uri)
+
+
+def place_of(uri: str) -> Place:
+    """Return the kind of place a URI names, by its scheme alone."""
+    scheme = "databricks" if uri == "databricks" else "databricks-uc" if uri == "databricks-uc" else ""
+    scheme = scheme or urlsplit(uri).scheme.split("+")[0].lower()
+    if len(scheme) == 1:  # a drive letter, C:\mlruns
+        return Place.FILES
+    return _PLACES.get(scheme, Place.PLUGIN)
+
+
+def addresses(tracking_uri: str | None, registry_uri: str | None) -> Addresses:
+    """Return the URIs that MLflow itself would use, arguments first.
+
+    Raises ``RegistryUnsupported`` where nothing is configured and MLflow's default (a file store up to 3.6, from 3.7
+    on ``mlflow.db`` in the working directory) holds no registry.
+    """
+    import mlflow
+    from mlflow.tracking import is_tracking_uri_set
+
+    chosen = bool(tracking_uri or registry_uri or is_tracking_uri_set() or os.environ.get("MLFLOW_REGISTRY_URI"))
+    tracking = tracking_uri or mlflow.get_tracking_uri()
+    registry = registry_uri or _configured_registry(mlflow.get_registry_uri(), mlflow.get_tracking_uri()) or tracking
+    chosen = chosen or registry != tracking
+    found = Addresses(tracking, registry, chosen)
+    if not chosen and not _exists(registry):
+        raise RegistryUnsupported(
+            "No registry is configured, and there is none in the working directory.",
+            where=found.shown,
+            next_step="Set MLFLOW_TRACKING_URI (for example http://host:5000 or sqlite:///registry.db), "
+            "or give tracking_uri=.",
+        )
+    return found
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """Return the file of an SQLite URI, or None for other databases and for one in memory."""
+    if urlsplit(uri).scheme.split("+")[0] != "sqlite":
+        return None
+    path = unquote(uri.split("://", 1)[1].split("?", 1)[0])[1:]
+    return Path(path) if path and path != ":memory:" else None
+
+
+def _configured_registry(registry: str, tracking: str) -> str | None:
+    """Return the registry URI that somebody set, or None where it only follows the tracking URI."""
+    return os.environ.get("MLFLOW_REGISTRY_URI") or (registry if registry != tracking else None)
+
+
+def _exists(uri: str) -> bool:
+    """Tell whether a default URI, which nobody chose, names a database that is there."""
+    file = sqlite_file(uri)
+    return file is not None and file.exists()

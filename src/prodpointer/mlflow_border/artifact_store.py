@@ -1,0 +1,174 @@
+"""Runs, logged models and their bytes."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prodpointer.errors import ArtifactNotFound
+from prodpointer.mlflow_border import entities
+from prodpointer.mlflow_border.addresses import Place, place_of
+from prodpointer.mlflow_border.registry import Registry
+from prodpointer.mlflow_border.translation import error_code, translated
+from prodpointer.records import Run
+
+
+@dataclass(frozen=True)
+class LoggedModel:
+    """An MLflow 3 logged model: its id, the run it came from and where its files are."""
+
+    model_id: str
+    run_id: str | None
+    location: str
+
+
+class ArtifactStore:
+    """The artifacts that belong to a registry's versions.
+
+    Parameters
+    ----------
+    registry
+        The registry; runs are read through its client's tracking URI.
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        """Bind the registry; nothing is asked yet."""
+        self._registry = registry
+        self._client = registry.client
+        self._tracking_uri = registry.addresses.tracking_uri
+
+    @property
+    def beside_registry(self) -> bool:
+        """Whether runs and registry are in the same place, so that the registry can check a run's own URIs."""
+        return self._tracking_uri == self._registry.addresses.registry_uri
+
+    def run(self, run_id: str) -> Run:
+        """Return a run, or raise ``ArtifactNotFound``."""
+
+        def missing() -> ArtifactNotFound:
+            return ArtifactNotFound(
+                f"The run {run_id!r} does not exist.",
+                where=self._tracking_uri,
+                next_step="Check the run id and MLFLOW_TRACKING_URI.",
+            )
+
+        # Some answers to an id that cannot be one are INVALID_PARAMETER_VALUE rather than RESOURCE_DOES_NOT_EXIST.
+        with self._registry.asking(f"read the run {run_id!r}", missing=missing, invalid=ArtifactNotFound):
+            return entities.run(self._client.get_run(run_id))
+
+    def logged_model(self, model_id: str) -> LoggedModel:
+        """Return a logged model of MLflow 3, or raise ``ArtifactNotFound``."""
+
+        def missing() -> ArtifactNotFound:
+            return ArtifactNotFound(
+                f"The logged model {model_id!r} does not exist.",
+                where=self._tracking_uri,
+                next_step="Logged models need MLflow 3 on both sides; check the id.",
+            )
+
+        if not hasattr(self._client, "get_logged_model"):
+            raise missing()
+        with self._registry.asking(f"read the logged model {model_id!r}", missing=missing, invalid=ArtifactNotFound):
+            return _logged_model(self._client.get_logged_model(model_id))
+
+    def logged_model_of(self, run: Run, name: str) -> LoggedModel | None:
+        """Return the newest logged model that a run logged under a name, or None; MLflow 3 keeps it beside the run."""
+        from mlflow.exceptions import MlflowException
+
+        if not hasattr(self._client, "search_logged_models"):
+            return None
+        with self._registry.asking(f"find the logged model {name!r} of the run {run.run_id!r}"):
+            try:
+                found = self._client.search_logged_models(
+                    experiment_ids=[run.experiment_id],
+                    filter_string=f"name = '{name}' AND source_run_id = '{run.run_id}'",
+                )
+            except MlflowException as error:
+                if error_code(error) == "ENDPOINT_NOT_FOUND":  # a server of MLflow 2
+                    return None
+                raise
+        newest = max(found, key=lambda model: model.creation_timestamp, default=None)
+        return _logged_model(newest) if newest else None
+
+    def located(self, uri: str) -> str:
+        """Return a URI that can be read without MLflow's process-wide tracking URI.
+
+        ``runs:/`` is replaced by the run's own artifact URI: clients 3.0.0 to 3.1.1 cannot read it from servers of
+        MLflow 2, and 3.17.2 reports every failure of it as a missing path (measured).
+        """
+        if uri.startswith("runs:/"):
+            run_id, _, path = uri.removeprefix("runs:/").lstrip("/").partition("/")
+            uri = posixpath.join(self.run(run_id).artifact_uri, path)
+        if uri.startswith("mlflow-artifacts:"):
+            from mlflow.store.artifact.mlflow_artifacts_repo import MlflowArtifactsRepository
+
+            with translated(f"find the artifacts of {uri}", self._tracking_uri):
+                return str(MlflowArtifactsRepository.resolve_uri(uri, self._tracking_uri))
+        return uri
+
+    def kind(self, root: str, path: str) -> str | None:
+        """Return ``"file"`` or ``"directory"`` for a path under a located URI, or None where there is nothing."""
+        parent = posixpath.dirname(path)
+        with self._registry.asking(f"list the artifacts of {root}"):
+            entries = self._repository(root).list_artifacts(parent or None)
+        for entry in entries:
+            if posixpath.normpath(entry.path) == path:
+                return "directory" if entry.is_dir else "file"
+        return None
+
+    def download(self, uri: str, destination: Path) -> Path:
+        """Copy the file or directory at a located URI into ``destination`` and return its path there.
+
+        Raises ``ArtifactNotFound`` for nothing and for an empty directory, which some MLflow versions answer instead
+        of an error (measured: ``models:/`` of a single file, clients 3.9.0 to 3.17.2).
+        """
+        root, _, leaf = uri.rstrip("/").rpartition("/")
+        with self._registry.asking(f"download {uri}", missing=lambda: self._gone(uri)):
+            try:
+                found = Path(self._repository(root).download_artifacts(leaf, dst_path=str(destination)))
+            except OSError as error:
+                if _is_network(error):
+                    raise
+                raise self._gone(uri) from error
+            except Exception:
+                # The failure alone does not tell a missing artifact from a broken line: MLflow wraps both alike.
+                if self.kind(root, leaf) is None:
+                    raise self._gone(uri) from None
+                raise
+        if not found.exists() or (found.is_dir() and not any(_files(found))):
+            raise self._gone(uri)
+        return found
+
+    def _repository(self, uri: str) -> Any:
+        """Return MLflow's reader for a place."""
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        return get_artifact_repository(uri)
+
+    def _gone(self, uri: str) -> ArtifactNotFound:
+        """Return the error for bytes that are not there."""
+        return ArtifactNotFound(
+            "There is no artifact there, or it is empty.",
+            where=uri,
+            next_step="Check that the run's artifacts were not deleted or moved, and register a version that has them.",
+        )
+
+
+
+
+def _logged_model(entity: Any) -> LoggedModel:
+    """Return MLflow's entity as ours."""
+    return LoggedModel(entity.model_id, entity.source_run_id or None, entity.artifact_location)
+
+
+def _files(directory: Path) -> list[Path]:
+    """Return the files below a directory."""
+    return [Path(parent, name) for parent, _, names in os.walk(directory) for name in names]
+
+
+def _is_network(error: OSError) -> bool:
+    """Tell whether an OSError is one of the requests library, whose exceptions all descend from it."""
+    return type(error).__module__.split(".")[0] == "requests"

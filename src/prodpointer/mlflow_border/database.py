@@ -1,0 +1,126 @@
+"""A look at a database before MLflow opens it: opening one is a migration in several MLflow versions.
+
+Measured: 3.17.2 upgrades the schema of 2.0.1 to 3.0.1 in place, unasked, the moment a client is made; older servers
+cannot start on it afterwards. So the revision is read first, with a connection that only reads.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from prodpointer.errors import RegistryUnsupported, SchemaMismatch, without_credentials
+from prodpointer.mlflow_border.addresses import sqlite_file
+from prodpointer.mlflow_border.translation import translated
+
+
+def prepare_database(uri: str, *, create: bool, upgrade: bool) -> None:
+    """Return when MLflow may open the database; raise before anything in it is touched.
+
+    Parameters
+    ----------
+    uri
+        The database, as SQLAlchemy writes it.
+    create
+        Whether an empty or missing database may get MLflow's schema.
+    upgrade
+        Whether an older schema may be upgraded; nothing makes a newer one older.
+
+    Raises
+    ------
+    SchemaMismatch
+        The schema is not that of the installed MLflow.
+    RegistryUnsupported
+        There is a database, and it is not MLflow's; or its driver or directory is missing.
+    RegistryUnavailable
+        The database cannot be reached.
+    """
+    where = without_credentials(uri)
+    with translated("look at the database", where):
+        found, empty = _revision(uri)
+        expected, known = _known_revisions()
+    if empty and not create:
+        raise _mismatch("The database holds no MLflow schema.", where, None, expected, "Give create_database=True.")
+    if empty or found == expected:
+        return
+    if found is None:
+        raise RegistryUnsupported(
+            "The database holds tables, but none of MLflow's.", where=where, next_step="Check the URI."
+        )
+    if found not in known:
+        text = f"The database is at schema {found}, which the installed MLflow does not know: it is newer."
+        raise _mismatch(text, where, found, expected, "Use the MLflow that wrote it, or its server's address.")
+    if not upgrade:
+        text = f"The database is at schema {found}, the installed MLflow needs {expected}: opening it would upgrade it."
+        step = "Use the server's address, or an MLflow of its version, or take a backup and give upgrade_database=True."
+        raise _mismatch(text, where, found, expected, step)
+    with translated("upgrade the database", where):
+        _upgrade(uri)
+
+
+def _mismatch(text: str, where: str, found: str | None, expected: str, step: str) -> SchemaMismatch:
+    """Return the error with its fields."""
+    error = SchemaMismatch(text, where=where, next_step=step)
+    error.found, error.expected = found, expected
+    return error
+
+
+def _revision(uri: str) -> tuple[str | None, bool]:
+    """Return the schema revision (None without one) and whether the database is empty or not there yet."""
+    file = sqlite_file(uri)
+    if file is not None and not file.exists():
+        if not file.absolute().parent.is_dir():
+            raise RegistryUnsupported(
+                "The directory of the SQLite file does not exist.",
+                where=str(file.parent),
+                next_step="Make it first, or check the URI.",
+            )
+        return None, True
+    from sqlalchemy import inspect, text
+
+    with _engine(uri).connect() as connection:
+        tables = inspect(connection).get_table_names()
+        revision = None
+        if "alembic_version" in tables:
+            revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return (str(revision) if revision else None), not tables
+
+
+def _engine(uri: str) -> Any:
+    """Return an engine that keeps no connection open."""
+    from sqlalchemy import create_engine
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+    from sqlalchemy.pool import NullPool
+
+    try:
+        return create_engine(uri, poolclass=NullPool)
+    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+        raise RegistryUnsupported(
+            f"No database can be opened with this URI ({type(error).__name__}: {error}).",
+            where=without_credentials(uri),
+            next_step="Check the URI, and install the driver it names.",
+        ) from None
+
+
+def _known_revisions() -> tuple[str, frozenset[str]]:
+    """Return the newest schema revision of the installed MLflow and all that led to it."""
+    import mlflow
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    migrations = Path(mlflow.__file__).parent / "store" / "db_migrations"
+    config.set_main_option("script_location", str(migrations).replace("%", "%%"))
+    scripts = ScriptDirectory.from_config(config)
+    return str(scripts.get_current_head()), frozenset(script.revision for script in scripts.walk_revisions())
+
+
+def _upgrade(uri: str) -> None:
+    """Do what ``mlflow db upgrade`` does."""
+    from mlflow.store.db import utils
+
+    engine = utils.create_sqlalchemy_engine_with_retry(uri)
+    try:
+        utils._upgrade_db(engine)
+    finally:
+        engine.dispose()

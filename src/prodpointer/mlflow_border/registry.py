@@ -1,0 +1,210 @@
+"""One registry, asked through MLflow's own client; every answer is one of our values or one of our errors."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from prodpointer.errors import (
+    InvalidName,
+    ModelNotFound,
+    ProdpointerError,
+    RegistryError,
+    RegistryUnavailable,
+    RegistryUnsupported,
+    VersionNotFound,
+)
+from prodpointer.mlflow_border import entities
+from prodpointer.mlflow_border.addresses import Addresses, Place, place_of
+from prodpointer.mlflow_border.rest import Rest
+from prodpointer.mlflow_border.translation import Missing, error_code, translated
+from prodpointer.records import ModelReply, ModelVersion
+
+# The largest pages that every MLflow from 2.2.0 on accepts.
+_MODELS_PAGE = 1000
+_VERSIONS_PAGE = 10_000
+
+
+class Registry:
+    """A model registry behind one pair of URIs.
+
+    Parameters
+    ----------
+    addresses
+        Where it is. A database has been looked at before: see ``prepare_database``.
+    timeout
+        Seconds for each question asked to find out what the registry is.
+    """
+
+    def __init__(self, addresses: Addresses, *, timeout: float) -> None:
+        """Make MLflow's client; for a database this opens it."""
+        from mlflow import MlflowClient
+
+        self.addresses = addresses
+        self.place = place_of(addresses.registry_uri)
+        self.connection_failed = False
+        with translated("open the registry", addresses.shown):
+            self._client = MlflowClient(addresses.tracking_uri, addresses.registry_uri)
+        self.client_has_aliases = hasattr(self._client, "set_registered_model_alias")
+        self.rest = Rest(addresses, timeout=timeout) if self.place is Place.SERVER else None
+
+    @property
+    def client(self) -> Any:
+        """MLflow's client, for the other rooms of the border."""
+        return self._client
+
+    @contextmanager
+    def asking(
+        self, doing: str, *, missing: Missing | None = None, invalid: type[ProdpointerError] = RegistryError
+    ) -> Iterator[None]:
+        """Translate what fails inside, and remember when the connection did."""
+        try:
+            with translated(doing, self.addresses.shown, missing=missing, invalid=invalid):
+                yield
+        except RegistryUnavailable:
+            self.connection_failed = True
+            raise
+
+    def model(self, name: str) -> ModelReply:
+        """Return what one reply says of a registered model, or raise ``ModelNotFound``.
+
+        A client before 2.3 drops the aliases that the REST reply carries (measured: 2.2.2), so there the reply is
+        read without the client's entity.
+        """
+        with self.asking(
+            f"read the registered model {name!r}", missing=lambda: self._no_model(name), invalid=InvalidName
+        ):
+            if self.rest is not None and not self.client_has_aliases:
+                reply = entities.reply_from_json(self.rest.get_model(name))
+            else:
+                reply = entities.reply(self._client.get_registered_model(name))
+        if reply.name != name:
+            raise RegistryUnsupported(
+                f"What answers is not a model registry: asked for {name!r}, it spoke of {reply.name!r}.",
+                where=self.addresses.shown,
+                next_step="Check the URL.",
+            )
+        return reply
+
+    def names(self) -> list[str]:
+        """Return the names of all registered models, in order; prompts are not models."""
+        found: list[str] = []
+        token: str | None = None
+        with self.asking("list the registered models"):
+            while True:
+                page = self._client.search_registered_models(max_results=_MODELS_PAGE, page_token=token)
+                found += [model.name for model in page if not entities.is_prompt(model)]
+                token = page.token
+                if not token:
+                    return sorted(found)
+
+    def version(self, name: str, version: int) -> ModelVersion:
+        """Return one version, or raise ``VersionNotFound`` or ``ModelNotFound``."""
+        doing = f"read version {version} of {name!r}"
+        with self.asking(doing, missing=lambda: self._no_version(name, version)):
+            return entities.model_version(self._client.get_model_version(name, str(version)))
+
+    def versions(self, name: str) -> list[ModelVersion]:
+        """Return every version with its tags, lowest number first; empty for a model that does not exist."""
+        quote = '"' if "'" in name else "'"
+        found: list[ModelVersion] = []
+        token: str | None = None
+        with self.asking(f"list the versions of {name!r}"):
+            while True:
+                paging = self._paging(token)
+                page = self._client.search_model_versions(f"name={quote}{name}{quote}", **paging)
+                found += [entities.model_version(version) for version in page]
+                token = getattr(page, "token", None)
+                if not token or not paging:
+                    return sorted(found, key=lambda version: version.version)
+
+    def _paging(self, token: str | None) -> dict[str, Any]:
+        """Return the paging arguments of a search of versions; the client of 2.0.1 has none and answers everything."""
+        if "page_token" not in inspect.signature(self._client.search_model_versions).parameters:
+            return {}
+        return {"max_results": _VERSIONS_PAGE, "page_token": token}
+
+    def create_model(self, name: str) -> None:
+        """Create the registered model unless it exists; any other refusal is an error."""
+        from mlflow.exceptions import MlflowException
+
+        with self.asking(f"create the registered model {name!r}", invalid=InvalidName):
+            try:
+                self._client.create_registered_model(name)
+            except MlflowException as error:
+                if error_code(error) not in ("RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS"):
+                    raise
+
+    def create_version(
+        self, name: str, source: str, *, run_id: str | None, model_id: str | None, tags: Mapping[str, str]
+    ) -> int:
+        """Create a version from a source and return its number."""
+        # MLflow 3.17.0 and later refuse a logged model's source without its id; clients before 3 know no such id.
+        extra = {"model_id": model_id} if model_id else {}
+        with self.asking(f"create a version of {name!r} from {source!r}", missing=lambda: self._no_model(name)):
+            created = self._client.create_model_version(name, source, run_id=run_id, tags=dict(tags), **extra)
+        return int(created.version)
+
+    def set_alias(self, name: str, alias: str, version: int) -> None:
+        """Move an alias to a version."""
+        # As text: clients 2.3.0 to 2.20.4 fail with a TypeError on an int over REST (measured).
+        doing = f"set the alias {alias!r} of {name!r} to version {version}"
+        with self.asking(doing, missing=lambda: self._no_version(name, version), invalid=InvalidName):
+            if self.rest is not None and not self.client_has_aliases:
+                self.rest.set_alias(name, alias, str(version))
+            else:
+                self._client.set_registered_model_alias(name, alias, str(version))
+
+    def delete_alias(self, name: str, alias: str) -> None:
+        """Delete an alias; one that is not set is no error."""
+        doing = f"delete the alias {alias!r} of {name!r}"
+        with self.asking(doing, missing=lambda: self._no_model(name), invalid=InvalidName):
+            if self.rest is not None and not self.client_has_aliases:
+                self.rest.delete_alias(name, alias)
+            else:
+                self._client.delete_registered_model_alias(name, alias)
+
+    def move_to_stage(self, name: str, version: int, stage: str, *, archive_others: bool) -> None:
+        """Move a version to a stage.
+
+        MLflow's method warns on every call from 2.9.0 on; what it wraps is called instead, since switching warnings
+        off is a change to the whole process that other threads would see.
+        """
+        transition = inspect.unwrap(type(self._client).transition_model_version_stage)
+        doing = f"move version {version} of {name!r} to the stage {stage}"
+        with self.asking(doing, missing=lambda: self._no_version(name, version)):
+            transition(self._client, name, str(version), stage, archive_existing_versions=archive_others)
+
+    def tag_version(self, name: str, version: int, key: str, value: str) -> None:
+        """Set one tag of a version."""
+        doing = f"tag version {version} of {name!r}"
+        with self.asking(doing, missing=lambda: self._no_version(name, version)):
+            self._client.set_model_version_tag(name, str(version), key, value)
+
+    def download_uri(self, name: str, version: int) -> str:
+        """Return where the registry says that the artifact of a version is."""
+        doing = f"find the artifact of version {version} of {name!r}"
+        with self.asking(doing, missing=lambda: self._no_version(name, version)):
+            return str(self._client.get_model_version_download_uri(name, str(version)))
+
+    def _no_model(self, name: str) -> ProdpointerError:
+        """Return the error for a registered model that does not exist."""
+        return ModelNotFound(
+            f"The registered model {name!r} does not exist.",
+            where=self.addresses.shown,
+            next_step="Check the name, or register a first version, which creates it.",
+        )
+
+    def _no_version(self, name: str, version: int) -> ProdpointerError:
+        """Return the error for a missing version; MLflow has one code for that and for a missing model, so ask."""
+        try:
+            self.model(name)
+        except ModelNotFound as error:
+            return error
+        return VersionNotFound(
+            f"Version {version} of {name!r} does not exist or was deleted.",
+            where=self.addresses.shown,
+            next_step="`prodpointer status` shows what is live.",
+        )

@@ -1,0 +1,79 @@
+"""The few REST calls that MLflow's client does not make, with the client's own credentials and settings.
+
+They are ``/version`` and its control questions, and the alias calls of clients before 2.3.0.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prodpointer.mlflow_border.addresses import Addresses
+
+_API = "/api/2.0/mlflow/registered-models"
+
+
+class Rest:
+    """Direct questions to the registry's server.
+
+    Parameters
+    ----------
+    addresses
+        Where the server is.
+    timeout
+        Seconds that one question may take, the single repetition included.
+    """
+
+    def __init__(self, addresses: Addresses, *, timeout: float) -> None:
+        """Bind the addresses; nothing is asked yet."""
+        self._addresses = addresses
+        self._timeout = timeout
+
+    def answer(self, endpoint: str) -> tuple[int, str]:
+        """Return status and text of a GET.
+
+        Asked with one retry: clients up to 2.2.2 read ``max_retries=0`` as "the default", which is minutes.
+        """
+        response = self._send("GET", endpoint, max_retries=1, timeout=self._timeout / 2, retry_codes=())
+        return int(response.status_code), str(response.text)
+
+    def get_model(self, name: str) -> dict[str, Any]:
+        """Return the whole JSON reply for a registered model."""
+        document: dict[str, Any] = self._checked("GET", f"{_API}/get", params={"name": name})
+        return document
+
+    def set_alias(self, name: str, alias: str, version: str) -> None:
+        """Set an alias."""
+        self._checked("POST", f"{_API}/alias", json={"name": name, "alias": alias, "version": version})
+
+    def delete_alias(self, name: str, alias: str) -> None:
+        """Delete an alias."""
+        self._checked("DELETE", f"{_API}/alias", json={"name": name, "alias": alias})
+
+    def _checked(self, method: str, endpoint: str, **body: Any) -> Any:
+        """Send a call of the API and return its JSON, or raise MLflow's own exception for the answer."""
+        from mlflow.utils.rest_utils import verify_rest_response
+
+        return verify_rest_response(self._send(method, endpoint, **body), endpoint).json()
+
+    def _send(self, method: str, endpoint: str, **options: Any) -> Any:
+        """Send one request as MLflow's client would, authentication and TLS settings included."""
+        from mlflow.tracking._model_registry.utils import _get_store
+        from mlflow.utils.rest_utils import http_request
+
+        credentials = _get_store(self._addresses.registry_uri).get_host_creds()
+        return http_request(host_creds=credentials, endpoint=endpoint, method=method, **options)
+
+
+def unlikely_model_endpoint() -> str:
+    """Return the control question: a model that no registry holds, so a registry answers with its own JSON error."""
+    return f"{_API}/get?name=prodpointer-control-question"
+
+
+def unlikely_alias_endpoint() -> str:
+    """Return the question whether the registry has aliases at all."""
+    return f"{_API}/alias?name=prodpointer-control-question&alias=production"
+
+
+def unlikely_logged_model_endpoint() -> str:
+    """Return the question whether the registry belongs to MLflow 3, which alone has logged models."""
+    return "/api/2.0/mlflow/logged-models/m-00000000000000000000000000000000"

@@ -1,0 +1,152 @@
+"""From MLflow's exceptions to ours, once."""
+
+from __future__ import annotations
+
+import re
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from prodpointer.errors import (
+    AccessDenied,
+    ProdpointerError,
+    RegistryError,
+    RegistryUnavailable,
+    RegistryUnsupported,
+    without_credentials,
+)
+
+_DENIED = {"PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED", "UNAUTHENTICATED"}
+_BUSY = {"TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED"}
+# What urllib3 says when it gave up on an answer rather than on a connection.
+_GAVE_UP_ON_STATUS = re.compile(r"too many (\d{3}) error responses")
+
+# One failing call, one error of ours: made only when needed, since making it may ask the registry a second question.
+Missing = Callable[[], ProdpointerError]
+
+
+@contextmanager
+def translated(
+    doing: str, where: str, *, missing: Missing | None = None, invalid: type[ProdpointerError] = RegistryError
+) -> Iterator[None]:
+    """Turn whatever MLflow, requests or SQLAlchemy raises inside into one error of ours.
+
+    Parameters
+    ----------
+    doing
+        What was attempted, to follow "could not".
+    where
+        The registry or the file asked.
+    missing
+        Makes the error for ``RESOURCE_DOES_NOT_EXIST``.
+    invalid
+        The error for ``INVALID_PARAMETER_VALUE``, which MLflow uses for bad names and much else.
+    """
+    try:
+        yield
+    except _foreign() as error:
+        ours = _ours(error, doing, where, missing, invalid)
+        raise ours from _shown_cause(error)
+
+
+def error_code(error: BaseException) -> str:
+    """Return MLflow's name for an error, or the empty string."""
+    code = getattr(error, "error_code", "")
+    return code if isinstance(code, str) else ""
+
+
+def _foreign() -> tuple[type[BaseException], ...]:
+    """Return the exception classes that may come out of MLflow's client."""
+    import requests
+    from mlflow.exceptions import MlflowException
+
+    classes: list[type[BaseException]] = [MlflowException, requests.RequestException]
+    try:
+        from alembic.util import CommandError
+        from sqlalchemy.exc import SQLAlchemyError
+    except ImportError:  # mlflow-skinny comes without a database
+        return tuple(classes)
+    return (*classes, CommandError, SQLAlchemyError)
+
+
+def _ours(
+    error: BaseException, doing: str, where: str, missing: Missing | None, invalid: type[ProdpointerError]
+) -> ProdpointerError:
+    """Choose the error for one exception from below."""
+    code, status = error_code(error), _http_status(error)
+    if _is_unreachable(error):
+        return RegistryUnavailable(
+            f"Could not {doing}: no connection ({_root_text(error)}).",
+            where=where,
+            next_step="Check the address and that the server is running, then try again.",
+        )
+    if code in _DENIED or status in (401, 403):
+        return AccessDenied(
+            f"Could not {doing}: access denied ({_first_line(error)}).",
+            where=where,
+            next_step="Check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (or the token), the user's "
+            "permissions on the model, and that the server accepts this host name (--allowed-hosts).",
+        )
+    if code in _BUSY:
+        return RegistryUnavailable(f"Could not {doing}: the registry is busy ({_first_line(error)}).", where=where)
+    if code in ("ENDPOINT_NOT_FOUND", "FEATURE_DISABLED"):
+        return RegistryUnsupported(
+            f"Could not {doing}: no such model registry call there ({_first_line(error)}).",
+            where=where,
+            next_step="Check the URL, and the server's --static-prefix: MLflow 3.7 moved its API under it.",
+        )
+    if code == "RESOURCE_DOES_NOT_EXIST" and missing is not None:
+        return missing()
+    if code == "INVALID_PARAMETER_VALUE" and invalid is not RegistryError:
+        return invalid(f"Could not {doing}: {_first_line(error)}", where=where)
+    other = RegistryError(f"Could not {doing}: {_first_line(error)}", where=where)
+    other.code = code or type(error).__name__
+    return other
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception and those it came from; older clients chain by context alone."""
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
+        seen = seen.__cause__ or seen.__context__
+
+
+def _is_unreachable(error: BaseException) -> bool:
+    """Tell whether a connection failed or a gateway said that nobody is behind it."""
+    import requests
+
+    for link in _chain(error):
+        if isinstance(link, requests.ConnectionError | requests.Timeout):
+            return True
+        if isinstance(link, requests.exceptions.RetryError):
+            given_up = _GAVE_UP_ON_STATUS.search(str(link))
+            return given_up is not None and given_up.group(1) in ("429", "502", "503", "504")
+        if type(link).__name__ in ("OperationalError", "InterfaceError"):  # SQLAlchemy: a database out of reach
+            return True
+    return False
+
+
+def _http_status(error: BaseException) -> int | None:
+    """Return the HTTP status behind an error where it is certain."""
+    response = getattr(error, "response", None)
+    return getattr(response, "status_code", None)
+
+
+def _first_line(error: BaseException) -> str:
+    """Return a short form of an exception's text: MLflow's may hold a whole HTML page."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = lines[0] if lines else type(error).__name__
+    return text if len(text) <= 300 else text[:297] + "..."
+
+
+def _root_text(error: BaseException) -> str:
+    """Return the text of the innermost connection failure."""
+    *_, root = _chain(error)
+    return _first_line(root)
+
+
+def _shown_cause(error: BaseException) -> BaseException | None:
+    """Return the exception to show as the cause, or None where its text would show a credential."""
+    text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    return error if without_credentials(text) == text else None

@@ -1,0 +1,74 @@
+"""Names and numbers that a caller gives, checked before anything is asked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from prodpointer.errors import InvalidName
+
+STAGES_OF_ALIASES: Mapping[str, str] = {"production": "Production", "staging": "Staging"}
+"""The stage that each alias stands for, unless ``connect(stages=)`` says otherwise."""
+
+_STAGES = {"production": "Production", "staging": "Staging"}
+_ALIAS = re.compile(r"[\w-]{1,255}")
+_RESERVED_ALIAS = re.compile(r"latest|v\d+", re.IGNORECASE)
+_VERSION = re.compile(r"[1-9][0-9]{0,17}")
+
+
+def model_name(name: object) -> str:
+    """Return the name of a registered model, or raise ``InvalidName`` for what no MLflow accepts."""
+    if not isinstance(name, str) or not name.strip():
+        raise InvalidName(f"{name!r} is no name of a registered model.", next_step="Give a text that is not blank.")
+    if any(ord(character) < 32 for character in name):
+        raise InvalidName(f"The name {name!r} holds a control character.", next_step="Give a name of one line.")
+    return name
+
+
+def new_model_name(name: str) -> str:
+    """Return a name that a new registered model may have in every MLflow.
+
+    MLflow up to 3.10.1 creates models with ``/`` or ``:`` in their names, 3.11.1 and later cannot read them (measured).
+    """
+    if "/" in name or ":" in name:
+        raise InvalidName(
+            f"The name {name!r} holds '/' or ':'.",
+            next_step="MLflow 3.11.1 and later cannot read such models; choose a name without them.",
+        )
+    return name
+
+
+def alias_name(alias: object) -> str:
+    """Return an alias in lower case, or raise ``InvalidName`` for what no MLflow accepts."""
+    if not isinstance(alias, str) or not _ALIAS.fullmatch(alias):
+        raise InvalidName(
+            f"{alias!r} is no alias.", next_step="Use letters, digits, '_' and '-', at most 255 of them."
+        )
+    if _RESERVED_ALIAS.fullmatch(alias):
+        raise InvalidName(f"The alias {alias!r} is reserved by MLflow.", next_step="Choose another name.")
+    return alias.lower()
+
+
+def stage_for(alias: str, stages: Mapping[str, str] | None) -> str | None:
+    """Return the stage an alias stands for, or None; raise ``InvalidName`` for a stage that is none."""
+    given = {key.lower(): stage for key, stage in (stages or {}).items()}
+    stage = given.get(alias, STAGES_OF_ALIASES.get(alias))
+    if stage is not None and str(stage).lower() not in _STAGES:
+        raise InvalidName(
+            f"{stage!r} is no stage that a pointer can use.", where=f"stages[{alias!r}]", next_step="Use Production or Staging."
+        )
+    return None if stage is None else _STAGES[stage.lower()]
+
+
+def version_number(version: object) -> int:
+    """Return a version's number, or raise ``InvalidName``.
+
+    MLflow gives versions as text over REST and as numbers on a database, so both are taken: 3 and "3", but not "03",
+    "v3", 3.0, True, 0 or -1.
+    """
+    number = version if isinstance(version, int) and not isinstance(version, bool) else None
+    if isinstance(version, str) and _VERSION.fullmatch(version):
+        number = int(version)
+    if number is None or number < 1:
+        raise InvalidName(f"{version!r} is no version.", next_step="Give a whole number from 1 on.")
+    return number

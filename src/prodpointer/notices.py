@@ -1,0 +1,47 @@
+"""The warnings, pointed at the caller's line rather than at this library's."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+
+from prodpointer.errors import PointerDriftWarning, StageOnlyWarning, UnverifiedWarning
+from prodpointer.selection import View
+
+_told_stage_only: set[tuple[str, str, str]] = set()
+
+
+def warn_about(seen: View, registry_uri: str, model: str) -> None:
+    """Warn of what a reader should know: the two pointers differ, or on MLflow 3 there is a stage alone."""
+    if seen.requested in ("auto", "both") and seen.drifted:
+        _warn(
+            f"The pointers of {model!r} differ: the alias {seen.spelling!r} names version {seen.alias}, the stage "
+            f"{seen.rule.stage} names version {seen.stage}. The alias is taken as live.",
+            PointerDriftWarning,
+        )
+    key = (registry_uri, model, seen.rule.alias)
+    stage_only = seen.requested == "auto" and (seen.alias is None or seen.dangling) and seen.stage is not None
+    if stage_only and seen.capabilities.is_three and key not in _told_stage_only:
+        _told_stage_only.add(key)
+        _warn(
+            f"Version {seen.stage} of {model!r} is live by its stage {seen.rule.stage} alone, on an MLflow 3 registry. The next "
+            f"promotion sets the alias {seen.rule.alias!r} too.",
+            StageOnlyWarning,
+        )
+
+
+def warn_unverified(model: str, version: int) -> None:
+    """Warn that nobody recorded what the bytes of a version should be."""
+    _warn(
+        f"Version {version} of {model!r} carries no digest, so nobody can say whether its bytes changed. Versions "
+        "registered with prodpointer carry one.",
+        UnverifiedWarning,
+    )
+
+
+def _warn(text: str, category: type[Warning]) -> None:
+    """Warn at the first frame outside this package."""
+    level, frame = 1, sys._getframe()
+    while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] == "prodpointer":
+        level, frame = level + 1, frame.f_back  # type: ignore[assignment]
+    warnings.warn(text, category, stacklevel=level)

@@ -1,0 +1,1 @@
+"""What differs between MLflow's two worlds, each behind the same three verbs."""

@@ -1,0 +1,182 @@
+"""The values that cross the border: frozen, typed, without I/O.
+
+Versions are ``int``, times are aware UTC datetimes, and a stage that is not set is ``None``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+Pointer = Literal["auto", "alias", "stage", "both"]
+POINTERS: tuple[str, ...] = get_args(Pointer)
+
+DIGEST_TAG = "prodpointer.sha256"
+POINTER_TAG = "prodpointer.pointer"
+
+
+def utc_from_millis(millis: int | None) -> datetime | None:
+    """Return the aware UTC time of a count of milliseconds since 1970, or None."""
+    return None if millis is None else datetime.fromtimestamp(millis / 1000, tz=timezone.utc)
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """One version of a registered model, as the registry described it at one moment."""
+
+    name: str
+    version: int
+    stage: str | None
+    status: str
+    source: str
+    run_id: str | None
+    created_at: datetime | None
+    updated_at: datetime | None
+    tags: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def sha256(self) -> str | None:
+        """The digest recorded when the version was registered, or None for versions registered elsewhere."""
+        return self.tags.get(DIGEST_TAG)
+
+
+@dataclass(frozen=True)
+class ModelReply:
+    """What one ``get_registered_model`` reply says: both kinds of pointer and the model's own tags.
+
+    ``aliases`` maps each alias as it is spelled to its version; ``newest`` maps each stage in use (``"Production"``,
+    ``"Staging"``, ``"Archived"``; None for versions without one) to the highest-numbered version in it. Measured for
+    MLflow 2.2.2 to 3.17.2: one request carries both.
+    """
+
+    name: str
+    aliases: Mapping[str, int] = field(hash=False)
+    newest: Mapping[str | None, ModelVersion] = field(hash=False)
+    tags: Mapping[str, str] = field(hash=False)
+
+
+@dataclass(frozen=True)
+class Run:
+    """The facts of a run that registering an artifact needs."""
+
+    run_id: str
+    experiment_id: str
+    artifact_uri: str
+    user: str | None
+    git_commit: str | None
+    datasets: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """One move of the pointer: promote, roll back or withdraw (``to_version`` is None).
+
+    ``pointers`` names what was moved, empty where nothing had to move. ``event`` is the id of its record in the
+    registry, None where none was written.
+    """
+
+    name: str
+    from_version: int | None
+    to_version: int | None
+    pointers: tuple[str, ...]
+    at: datetime
+    by: str
+    reason: str = ""
+    gates: tuple[Mapping[str, Any], ...] = ()
+    event: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the keys that ``promote --json`` prints."""
+        keys = ("name", "from_version", "to_version", "pointers", "event", "at", "by", "reason", "gates")
+        values = {**asdict(self), "at": self.at.isoformat()}
+        return {key: list(values[key]) if isinstance(values[key], tuple) else values[key] for key in keys}
+
+    def as_text(self) -> str:
+        """Return the compact text that an event tag holds; the tag's own key holds the event's id."""
+        document = self.as_json()
+        del document["name"], document["event"]
+        return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+
+    @classmethod
+    def from_text(cls, name: str, event: str, text: str) -> Promotion:
+        """Read back what :meth:`as_text` wrote; raise ValueError for anything else."""
+        try:
+            values = json.loads(text)
+            return cls(
+                name=name,
+                from_version=values["from_version"],
+                to_version=values["to_version"],
+                pointers=tuple(values["pointers"]),
+                at=datetime.fromisoformat(values["at"]),
+                by=values["by"],
+                reason=values["reason"],
+                gates=tuple(values["gates"]),
+                event=event,
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not the text of an event: {text[:80]!r}") from error
+
+
+@dataclass(frozen=True)
+class PointerStatus:
+    """What both pointers of one model say, side by side.
+
+    ``alias`` and ``stage`` are as the registry names them; ``live`` is the version that loads, None when nothing does.
+    ``dangling`` says that the alias names a version that was deleted, so it does not count. ``in_stage`` lists
+    every version in the stage: more than one means that ``agreed`` is false.
+    """
+
+    name: str
+    live: int | None
+    alias: int | None
+    stage: int | None
+    agreed: bool
+    pointer: str
+    last_event: Promotion | None
+    dangling: bool = False
+    in_stage: tuple[int, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the keys that ``status --json`` prints for one model."""
+        return {
+            "name": self.name,
+            "live": self.live,
+            "alias": self.alias,
+            "stage": self.stage,
+            "agreed": self.agreed,
+            "pointer": self.pointer,
+            "last_event": self.last_event.as_json() if self.last_event else None,
+        }
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """A verified copy of a live version's artifact, and the digest it was checked against (None: none recorded)."""
+
+    name: str
+    version: int
+    path: Path
+    sha256: str | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the keys that ``pull --json`` prints."""
+        return {"name": self.name, "version": self.version, "path": str(self.path), "sha256": self.sha256}
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which pointer was chosen and why.
+
+    ``pointer`` is what a write would move now: ``alias``, ``stage`` or ``both``; ``requested`` is what was asked for,
+    ``auto`` unless overridden. ``registry_version`` is None where a registry does not tell.
+    """
+
+    pointer: str
+    requested: str
+    reason: str
+    client_version: str
+    registry_version: str | None

@@ -1,0 +1,149 @@
+"""From a run's artifact to a version: what is registered, where its bytes are and what its tags say."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import posixpath
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from prodpointer.artifacts import downloaded, sha256_of
+from prodpointer.errors import ArtifactNotFound, InvalidName
+from prodpointer.loaders import versions_here
+from prodpointer.mlflow_border.artifact_store import ArtifactStore
+from prodpointer.records import DIGEST_TAG, Run
+
+OWNER_TAG = "prodpointer.owner"
+COMMIT_TAG = "prodpointer.git_commit"
+DATASETS_TAG = "prodpointer.datasets"
+_LONGEST_TAG = 5000  # characters; MLflow 2 refuses longer values
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a new version points to.
+
+    ``source`` is what the registry is told, ``location`` where the bytes can be read, ``kind`` is ``"file"`` or
+    ``"directory"``.
+    """
+
+    source: str
+    location: str
+    kind: str
+    run: Run | None
+    model_id: str | None
+
+
+def find_source(store: ArtifactStore, run_id: str, artifact: str) -> Source:
+    """Return the source for an artifact of a run, or raise ``ArtifactNotFound``; creates nothing.
+
+    Parameters
+    ----------
+    store
+        Where runs and artifacts are.
+    run_id
+        The run that logged the artifact.
+    artifact
+        A path below the run's artifacts; the name a model was logged under; or ``models:/m-…``, a logged model.
+    """
+    run = store.run(run_id)
+    if artifact.startswith("models:/m-"):
+        return _logged_model_source(store, run, artifact.removeprefix("models:/"))
+    path = _path_in_run(artifact)
+    root = store.located(run.artifact_uri)
+    kind = store.kind(root, path)
+    if kind is not None:
+        source = f"{run.artifact_uri}/{path}" if store.beside_registry else f"runs:/{run.run_id}/{path}"
+        return Source(source, f"{root}/{path}", kind, run, None)
+    model = store.logged_model_of(run, path)
+    if model is not None:
+        return _logged_model_source(store, run, model.model_id)
+    raise ArtifactNotFound(
+        f"The run {run_id!r} has no artifact {artifact!r}.",
+        where=run.artifact_uri,
+        next_step="Log it first, or check the path: it is relative to the run's artifacts.",
+    )
+
+
+def default_tags(run: Run | None, by: str | None) -> dict[str, str]:
+    """Return the tags every version gets: owner, commit, datasets, Python, MLflow and main library versions."""
+    commit = (run.git_commit if run else None) or _commit_here()
+    tags = {OWNER_TAG: by or acting_user(), **versions_here()}
+    if commit:
+        tags[COMMIT_TAG] = commit
+    if run and run.datasets:
+        tags[DATASETS_TAG] = " ".join(run.datasets)[:_LONGEST_TAG]
+    return tags
+
+
+def callers_tags(tags: Mapping[str, str] | None) -> dict[str, str]:
+    """Return the caller's tags as text, or raise ``InvalidName`` for keys this library keeps for itself."""
+    for key in tags or {}:
+        if not isinstance(key, str) or not key.strip() or key.startswith("prodpointer."):
+            raise InvalidName(f"{key!r} is no tag of the caller's.", next_step="Use a key that is not prodpointer's own.")
+    return {key: str(value) for key, value in (tags or {}).items()}
+
+
+def digest_tags(store: ArtifactStore, source: Source, sha256: str | None, local_path: str | Path | None) -> dict[str, str]:
+    """Return the tag that records the digest: as given, of a local copy, or of one streamed download."""
+    if sha256 is not None:
+        return {DIGEST_TAG: _hexadecimal(sha256)}
+    if local_path is not None:
+        return {DIGEST_TAG: sha256_of(Path(local_path))}
+    with downloaded(store, source.location) as path:
+        return {DIGEST_TAG: sha256_of(path)}
+
+
+def acting_user() -> str:
+    """Return who acts: ``MLFLOW_TRACKING_USERNAME``, else the operating system's user."""
+    named = os.environ.get("MLFLOW_TRACKING_USERNAME")
+    if named:
+        return named
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may run under a number without a name
+        return f"uid-{os.getuid()}" if hasattr(os, "getuid") else "unknown"
+
+
+def _logged_model_source(store: ArtifactStore, run: Run, model_id: str) -> Source:
+    """Return the source for a logged model of MLflow 3."""
+    model = store.logged_model(model_id)
+    if model.run_id is not None and model.run_id != run.run_id:
+        raise ArtifactNotFound(
+            f"The logged model {model_id!r} belongs to the run {model.run_id!r}, not to {run.run_id!r}.",
+            next_step="Give the run that logged it.",
+        )
+    return Source(f"models:/{model_id}", store.located(model.location), "directory", run, model_id)
+
+
+def _path_in_run(artifact: str) -> str:
+    """Return a normal path below the run's artifacts, or raise ``ArtifactNotFound`` for one that leads elsewhere."""
+    path = posixpath.normpath(artifact) if artifact else ""
+    if not path or path == "." or path.startswith(("/", "..")) or "://" in artifact:
+        raise ArtifactNotFound(
+            f"{artifact!r} is no artifact of a run.",
+            next_step="Give a path below the run's artifacts, such as 'model' or 'bundle/newsreco.pkl'.",
+        )
+    return path
+
+
+def _hexadecimal(sha256: str) -> str:
+    """Return a digest in lower case, or raise ``InvalidName`` for what is none."""
+    digest = sha256.strip().lower()
+    if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
+        raise InvalidName(f"{sha256!r} is no SHA-256.", next_step="Give 64 hexadecimal digits.")
+    return digest
+
+
+def _commit_here() -> str | None:
+    """Return the commit checked out in the working directory, for runs that recorded none; None outside a checkout."""
+    try:
+        answer = subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False, stdin=subprocess.DEVNULL
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() or None if answer.returncode == 0 else None
