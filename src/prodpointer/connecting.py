@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from prodpointer.detection import capabilities
+from packaging.version import Version
+
+from prodpointer.detection import capabilities, client_version
+from prodpointer.errors import RegistryUnsupported
+from prodpointer.mlflow_border.addresses import Place
 from prodpointer.mlflow_border.opening import open_registry
 from prodpointer.names import alias_name, model_name, stage_for
 from prodpointer.records import Pointer
@@ -57,15 +61,7 @@ def connect(
         There is no registry to use; nothing was touched.
     """
     checked = model_name(name)
-    folded = alias_name(alias)
-    argument = known_pointer(pointer, "the argument pointer=")
-    environment = os.environ.get(POINTER_VARIABLE)
-    rule = Rule(
-        alias=folded,
-        stage=stage_for(folded, stages),
-        argument=None if argument == "auto" else argument,
-        environment=known_pointer(environment, f"the environment variable {POINTER_VARIABLE}") if environment else None,
-    )
+    rule = rule_for(alias, stages, pointer)
     registry = open_registry(
         tracking_uri,
         registry_uri,
@@ -75,3 +71,46 @@ def connect(
     )
     capabilities(registry)
     return RegisteredModel(checked, registry, rule)
+
+
+def registered_model_names(
+    *, tracking_uri: str | None = None, registry_uri: str | None = None, timeout: float = 10.0
+) -> list[str]:
+    """Return the names of all registered models in order, prompts left out; no database is made.
+
+    Parameters
+    ----------
+    tracking_uri, registry_uri, timeout
+        As for :func:`connect`.
+
+    Raises
+    ------
+    RegistryUnsupported
+        Also for a pair of versions in which the search answers nothing whatever there is.
+    """
+    registry = open_registry(
+        tracking_uri, registry_uri, timeout=timeout, create_database=False, upgrade_database=False
+    )
+    found = registry.names()
+    told = capabilities(registry).version
+    # Measured: clients from 2.21 on add a filter that servers up to 2.20.4 answer with an empty list, in silence.
+    if not found and registry.place is Place.SERVER and told and told <= Version("2.20.4") and client_version() >= Version("2.21"):
+        raise RegistryUnsupported(
+            f"MLflow {client_version()} cannot list the models of a server of MLflow {told}: the answer is always empty.",
+            where=registry.addresses.shown,
+            next_step="Name the models, or use a client of MLflow 2.20 or older.",
+        )
+    return found
+
+
+def rule_for(alias: str, stages: Mapping[str, str] | None, pointer: str) -> Rule:
+    """Return the rule that these arguments and the environment make, or raise ``InvalidName``."""
+    folded = alias_name(alias)
+    argument = known_pointer(pointer, "the argument pointer=")
+    environment = os.environ.get(POINTER_VARIABLE)
+    return Rule(
+        alias=folded,
+        stage=stage_for(folded, stages),
+        argument=None if argument == "auto" else argument,
+        environment=known_pointer(environment, f"the environment variable {POINTER_VARIABLE}") if environment else None,
+    )

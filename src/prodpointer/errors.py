@@ -47,8 +47,11 @@ class ProdpointerError(Exception):
     """The root of every error this library raises on purpose.
 
     Parameters are the three things a reader needs: ``what`` happened, ``where`` (a registry, a model, a file) and
-    what to do ``next``. None of them ever shows a credential. The fields survive pickling.
+    what to do ``next``. None of them ever shows a credential. The fields survive pickling. ``exit_code`` is what the
+    command line ends with.
     """
+
+    exit_code = 1
 
     def __init__(self, what: str, *, where: str = "", next_step: str = "") -> None:
         """Keep the three parts, each with its credentials taken out."""
@@ -65,6 +68,8 @@ class ProdpointerError(Exception):
 
 class RegistryUnavailable(ProdpointerError):
     """The registry cannot be reached within ``timeout``."""
+
+    exit_code = 5
 
 
 class AccessDenied(ProdpointerError):
@@ -114,6 +119,8 @@ class PointerUnsupported(ProdpointerError):
 class PromotionRefused(ProdpointerError):
     """The version may not go live, and nothing was moved."""
 
+    exit_code = 3
+
 
 class ExpectationFailed(PromotionRefused):
     """The live version is not the one the caller expected; nothing was moved.
@@ -128,6 +135,7 @@ class ExpectationFailed(PromotionRefused):
 class PromotionLost(ProdpointerError):
     """The read-back after the write shows another version; ``winner`` is its number or None."""
 
+    exit_code = 3
     winner: int | None = None
 
 

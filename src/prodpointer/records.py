@@ -180,3 +180,29 @@ class Selection:
     reason: str
     client_version: str
     registry_version: str | None
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What ``doctor`` found: the two versions, the pointer a new model gets and why, and what will not work.
+
+    ``exit_code`` is 0 where a registry can be used, whatever its limits.
+    """
+
+    registry: str
+    client_version: str
+    registry_version: str | None
+    pointer: str | None
+    reason: str
+    problems: tuple[str, ...]
+    exit_code: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the keys that ``doctor --json`` prints."""
+        return {
+            "client_version": self.client_version,
+            "registry_version": self.registry_version,
+            "pointer": self.pointer,
+            "reason": self.reason,
+            "problems": list(self.problems),
+        }

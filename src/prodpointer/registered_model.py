@@ -158,6 +158,13 @@ class RegisteredModel:
         warn_about(seen, self._registry.addresses.registry_uri, self.name)
         return version
 
+    def version(self, version: int | str) -> ModelVersion:
+        """Return one version with its tags, live or not; one request.
+
+        Raises ``VersionNotFound``, ``ModelNotFound`` or ``InvalidName``.
+        """
+        return self._registry.version(self.name, version_number(version))
+
     def status(self) -> PointerStatus:
         """Return what both pointers say, whether they agree, and the last recorded event; two requests."""
         seen = self._look()

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from prodpointer.errors import RegistryUnsupported, without_credentials
 
@@ -88,7 +88,7 @@ def sqlite_file(uri: str) -> Path | None:
     """Return the file of an SQLite URI, or None for other databases and for one in memory."""
     if urlsplit(uri).scheme.split("+")[0] != "sqlite":
         return None
-    path = unquote(uri.split("://", 1)[1].split("?", 1)[0])[1:]
+    path = uri.split("://", 1)[1].split("?", 1)[0][1:]  # not unquoted: SQLAlchemy takes it as it is
     return Path(path) if path and path != ":memory:" else None
 
 

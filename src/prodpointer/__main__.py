@@ -1,0 +1,5 @@
+"""``python -m prodpointer``: the command line."""
+
+from prodpointer.cli import main
+
+main(prog_name="prodpointer")
