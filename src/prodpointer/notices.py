@@ -45,3 +45,8 @@ def _warn(text: str, category: type[Warning]) -> None:
     while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] == "prodpointer":
         level, frame = level + 1, frame.f_back  # type: ignore[assignment]
     warnings.warn(text, category, stacklevel=level)
+
+
+def forget() -> None:
+    """Forget which models were told of, so that the next reading tells again."""
+    _told_stage_only.clear()

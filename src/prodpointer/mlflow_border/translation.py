@@ -122,9 +122,16 @@ def _is_unreachable(error: BaseException) -> bool:
         if isinstance(link, requests.exceptions.RetryError):
             given_up = _GAVE_UP_ON_STATUS.search(str(link))
             return given_up is not None and given_up.group(1) in ("429", "502", "503", "504")
-        if type(link).__name__ in ("OperationalError", "InterfaceError"):  # SQLAlchemy: a database out of reach
+        if _is_lost_database(link):
             return True
     return False
+
+
+def _is_lost_database(error: BaseException) -> bool:
+    """Tell whether SQLAlchemy had no connection: it failed before any statement, or it broke during one."""
+    if type(error).__name__ not in ("OperationalError", "InterfaceError") or not hasattr(error, "statement"):
+        return False
+    return error.statement is None or bool(getattr(error, "connection_invalidated", False))
 
 
 def _http_status(error: BaseException) -> int | None:

@@ -1,0 +1,172 @@
+"""The cells: this environment's MLflow as client, on a database opened directly and on a server of the same version."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import pickle
+import sys
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.version import VERSION
+
+import prodpointer
+from prodpointer import RegisteredModel
+from tests.servers import serve
+
+RELEASE = tuple(int(part) for part in VERSION.split(".")[:3])
+HAS_ALIASES = RELEASE >= (2, 3, 0)
+IS_THREE = RELEASE >= (3, 0, 0)
+
+# The cases that need an alias beside a stage do not exist where there are none; test_promotion.py asserts the refusal.
+collect_ignore = [] if HAS_ALIASES else ["test_auto_aliases.py"]
+
+# What this client and a registry of its version can hold, and what they must refuse: together always all four.
+POSSIBLE = ("auto", "stage", "alias", "both") if HAS_ALIASES else ("auto", "stage")
+IMPOSSIBLE = tuple(pointer for pointer in ("auto", "stage", "alias", "both") if pointer not in POSSIBLE)
+
+
+@dataclass(frozen=True)
+class Registry:
+    """One registry, plain MLflow's client for it, and three runs that logged the bundles 1, 2 and 3.
+
+    Each run has ``bundle/newsreco.pkl``, a directory with one pickle, and the same pickle as ``newsreco.pkl``.
+    ``files`` is the directory in which the registry's artifacts end up.
+    """
+
+    uri: str
+    plain: MlflowClient
+    experiment: str
+    files: Path
+    runs: tuple[str, ...] = ()
+    digests: tuple[str, ...] = ()
+
+    def stages(self, name: str) -> dict[int, str]:
+        """Return the stage of each version, as plain MLflow tells."""
+        found = self.plain.search_model_versions(f"name='{name}'")
+        return {int(version.version): version.current_stage for version in found}
+
+    def aliases(self, name: str) -> dict[str, int]:
+        """Return the aliases, as plain MLflow tells; none where the client knows none."""
+        aliases = getattr(self.plain.get_registered_model(name), "aliases", {})
+        return {alias: int(version) for alias, version in aliases.items()}
+
+    def pointers(self, name: str) -> set[int]:
+        """Return every version that plain MLflow takes for live, by its stage or by its alias."""
+        in_production = {version for version, stage in self.stages(name).items() if stage == "Production"}
+        return in_production | {version for alias, version in self.aliases(name).items() if alias == "production"}
+
+    def picture(self, name: str) -> tuple[object, ...]:
+        """Return everything a verb could have changed about a model, to compare before and after."""
+        found = self.plain.search_model_versions(f"name='{name}'")
+        tags = {int(version.version): dict(version.tags) for version in found}
+        return self.stages(name), self.aliases(name), tags, dict(self.plain.get_registered_model(name).tags)
+
+    def stored(self, run_id: str, path: str) -> Path:
+        """Return the file behind a run's artifact, which somebody may change past MLflow."""
+        (found,) = self.files.rglob(f"{run_id}/artifacts/{path}")
+        return found
+
+    def names(self) -> set[str]:
+        """Return the names of all registered models."""
+        return {model.name for model in self.plain.search_registered_models(max_results=1000)}
+
+    def move_stage(self, name: str, version: int, stage: str) -> None:
+        """Move a stage as a job written for MLflow 2 does, without archiving what is there."""
+        transition = inspect.unwrap(MlflowClient.transition_model_version_stage)  # what warns is only around it
+        transition(self.plain, name, str(version), stage)
+
+    def set_alias(self, name: str, alias: str, version: int) -> None:
+        """Set an alias as a job written for MLflow 3 does."""
+        self.plain.set_registered_model_alias(name, alias, str(version))
+
+    def promoted_by_jobs(self, model: RegisteredModel, *, alias: int | None = None, stage: int | None = None) -> None:
+        """Point to versions as jobs of plain MLflow of either major do."""
+        if stage is not None:
+            self.move_stage(model.name, stage, "Production")
+        if alias is not None:
+            self.set_alias(model.name, "production", alias)
+
+    def run_with(self, files: dict[str, bytes]) -> str:
+        """Return a new run that logged these files, by their paths."""
+        run_id = str(self.plain.create_run(self.experiment).info.run_id)
+        # Old clients find a server's artifacts by the process's tracking URI, not by the client's own.
+        with tempfile.TemporaryDirectory() as scratch, pytest.MonkeyPatch.context() as patch:
+            patch.setenv("MLFLOW_TRACKING_URI", self.uri)
+            for path, content in files.items():
+                local = Path(scratch, path)
+                local.parent.mkdir(parents=True, exist_ok=True)
+                local.write_bytes(content)
+            self.plain.log_artifacts(run_id, scratch)
+        return run_id
+
+
+def _registry(uri: str, files: Path, artifact_location: str | None) -> Registry:
+    """Return a registry with its three runs."""
+    plain = MlflowClient(uri)
+    experiment = str(plain.create_experiment(f"news-{uuid.uuid4().hex}", artifact_location=artifact_location))
+    registry = Registry(uri, plain, experiment, files)
+    runs, digests = [], []
+    for number in (1, 2, 3):
+        content = pickle.dumps({"recommender": f"r{number}", "ranker": number})
+        runs.append(registry.run_with({"newsreco.pkl": content, "bundle/newsreco.pkl": content}))
+        manifest = f"{hashlib.sha256(content).hexdigest()}  newsreco.pkl\n"
+        digests.append(hashlib.sha256(manifest.encode()).hexdigest())
+    return replace(registry, runs=tuple(runs), digests=tuple(digests))
+
+
+@pytest.fixture(scope="session")
+def direct(tmp_path_factory: pytest.TempPathFactory) -> Registry:
+    """An SQLite database that this process opens itself."""
+    directory = tmp_path_factory.mktemp("direct")
+    files = directory / "artifacts"
+    return _registry(f"sqlite:///{directory / 'mlflow.db'}", files, files.as_uri())
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """A real server of this client's version, on SQLite."""
+    with serve(sys.executable, tmp_path_factory.mktemp("served"), version=VERSION) as server:
+        yield _registry(server.uri, server.directory / "artifacts", None)
+
+
+@pytest.fixture(params=["direct", "served"])
+def registry(request: pytest.FixtureRequest) -> Registry:
+    """Each registry of this environment in turn."""
+    found: Registry = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture(params=POSSIBLE)
+def pointer(request: pytest.FixtureRequest) -> str:
+    """Each pointer that this cell can hold in turn."""
+    return str(request.param)
+
+
+Connect = Callable[..., RegisteredModel]
+
+
+@pytest.fixture
+def fresh(registry: Registry, forgetful: None) -> Connect:
+    """Connect to a registered model that nobody has used; ``versions`` of it are registered first."""
+
+    def connect(versions: int = 0, **options: Any) -> RegisteredModel:
+        model = prodpointer.connect(f"news-{uuid.uuid4().hex[:12]}", tracking_uri=registry.uri, **options)
+        for run_id, digest in zip(registry.runs[:versions], registry.digests, strict=False):
+            model.register(run_id, "bundle", sha256=digest)
+        return model
+
+    return connect
+
+
+@pytest.fixture
+def news(fresh: Connect, pointer: str) -> RegisteredModel:
+    """A registered model with three versions, none of them live, under each possible pointer."""
+    return fresh(3, pointer=pointer)

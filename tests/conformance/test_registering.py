@@ -1,0 +1,242 @@
+"""Laws of registering: from a run's artifact to a version."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import platform
+import subprocess
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+from sklearn.dummy import DummyClassifier
+
+import prodpointer
+from prodpointer import ArtifactNotFound, InvalidName
+from tests.conformance.conftest import IS_THREE, Connect, Registry
+
+
+def test_the_first_registration_makes_the_model(fresh: Connect, registry: Registry) -> None:
+    """Registering in a model that does not exist creates it, with version 1."""
+    model = fresh()
+    assert model.register(registry.runs[0], "bundle") == 1
+    assert model.name in registry.names()
+
+
+def test_each_registration_makes_a_version(fresh: Connect, registry: Registry) -> None:
+    """Registering in a model that exists adds the next version, of the same run too."""
+    model = fresh(1)
+    assert [model.register(registry.runs[0], "bundle") for _ in range(2)] == [2, 3]
+
+
+@pytest.mark.parametrize("artifact", ["bundle", "bundle/", "bundle/newsreco.pkl", "newsreco.pkl", "./newsreco.pkl"])
+def test_a_file_and_a_directory_come_back_as_they_were(fresh: Connect, registry: Registry, artifact: str) -> None:
+    """A pickled file, alone or in a directory, loads as the object that was logged."""
+    model = fresh()
+    model.promote(model.register(registry.runs[1], artifact))
+    assert model.load_production() == {"recommender": "r2", "ranker": 2}
+
+
+def test_plain_mlflow_can_download_a_registered_directory(
+    fresh: Connect, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A directory registered here is what plain MLflow downloads by the version's URI."""
+    model = fresh(1)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", registry.uri)
+    found = Path(mlflow.artifacts.download_artifacts(f"models:/{model.name}/1"))
+    assert pickle.loads((found / "newsreco.pkl").read_bytes()) == {"recommender": "r1", "ranker": 1}
+
+
+def test_the_digest_of_a_file_is_its_sha256(fresh: Connect, registry: Registry) -> None:
+    """A single file's recorded digest is what any tool computes for its bytes."""
+    content = pickle.dumps(["anything", 1])
+    model = fresh()
+    model.register(registry.run_with({"model.pkl": content}), "model.pkl")
+    assert model.version(1).sha256 == hashlib.sha256(content).hexdigest()
+
+
+def test_the_digest_of_a_directory_is_that_of_its_manifest(fresh: Connect, registry: Registry) -> None:
+    """A directory's recorded digest is the SHA-256 of its lines of digest and path."""
+    files = {"kept/b/two.bin": b"2", "kept/a.bin": b"1"}
+    model = fresh()
+    model.register(registry.run_with(files), "kept")
+    lines = "".join(f"{hashlib.sha256(body).hexdigest()}  {path}\n" for body, path in ((b"1", "a.bin"), (b"2", "b/two.bin")))
+    assert model.version(1).sha256 == hashlib.sha256(lines.encode()).hexdigest()
+
+
+def test_a_local_copy_gives_the_same_digest(fresh: Connect, registry: Registry, tmp_path: Path) -> None:
+    """The digest of a local copy is the one a download would give."""
+    content = pickle.dumps("local")
+    copy = tmp_path / "model.pkl"
+    copy.write_bytes(content)
+    model = fresh()
+    run_id = registry.run_with({"model.pkl": content})
+    model.register(run_id, "model.pkl", local_path=copy)
+    model.register(run_id, "model.pkl")
+    assert model.version(1).sha256 == model.version(2).sha256
+
+
+def test_no_digest_is_recorded_where_none_is_wanted(fresh: Connect, registry: Registry) -> None:
+    """``digest=False`` records none."""
+    model = fresh()
+    model.register(registry.runs[0], "bundle", digest=False)
+    assert model.version(1).sha256 is None
+
+
+def test_a_version_says_where_it_comes_from(
+    fresh: Connect, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tags hold the caller's own, the owner, and the Python, MLflow and library versions."""
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "carol")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "unused-by-this-server")
+    model = fresh()
+    model.register(registry.runs[0], "bundle", tags={"dataset": "clicks-2026-11"})
+    version = model.version(1)
+    assert version.run_id == registry.runs[0]
+    assert version.tags["dataset"] == "clicks-2026-11"
+    assert version.tags["prodpointer.owner"] == "carol"
+    assert version.tags["prodpointer.python"] == platform.python_version()
+    assert version.tags["prodpointer.mlflow"] == mlflow.__version__
+    assert "scikit-learn==" in version.tags["prodpointer.libraries"]
+
+
+def test_the_commit_is_the_runs_own(fresh: Connect, registry: Registry) -> None:
+    """The commit that the run recorded is the version's."""
+    run_id = registry.run_with({"model.pkl": pickle.dumps(1)})
+    registry.plain.set_tag(run_id, "mlflow.source.git.commit", "c0ffee")
+    model = fresh()
+    model.register(run_id, "model.pkl")
+    assert model.version(1).tags["prodpointer.git_commit"] == "c0ffee"
+
+
+def test_the_commit_is_else_that_of_the_checkout(
+    fresh: Connect, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For a run without a commit it is the one checked out where the registration runs."""
+    monkeypatch.chdir(tmp_path)
+    identity = ["-c", "user.name=carol", "-c", "user.email=carol@example.org"]
+    for command in (["init", "-q"], [*identity, "commit", "-q", "--allow-empty", "-m", "first"]):
+        subprocess.run(["git", *command], check=True)
+    head = subprocess.run(["git", "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    model = fresh(1)
+    assert model.version(1).tags["prodpointer.git_commit"] == head
+
+
+def log_dataset(registry: Registry, run_id: str) -> str | None:
+    """Log a dataset as an input of a run and return its name and digest; None before 2.4.0, which knows none."""
+    if not hasattr(registry.plain, "log_inputs"):
+        return None
+    import mlflow.data
+    from mlflow.entities import DatasetInput
+
+    dataset = mlflow.data.from_numpy(np.arange(6), name="clicks")
+    registry.plain.log_inputs(run_id, [DatasetInput(dataset._to_mlflow_entity())])
+    return f"clicks:{dataset.digest}"
+
+
+def test_the_datasets_are_the_runs_own(fresh: Connect, registry: Registry) -> None:
+    """The datasets that the run logged stand in the version's tags, with their digests."""
+    run_id = registry.run_with({"model.pkl": pickle.dumps(1)})
+    logged = log_dataset(registry, run_id)
+    model = fresh()
+    model.register(run_id, "model.pkl")
+    assert model.version(1).tags.get("prodpointer.datasets") == logged
+
+
+def test_a_run_that_does_not_exist_makes_nothing(fresh: Connect, registry: Registry) -> None:
+    """An unknown run raises ArtifactNotFound, and no model is made."""
+    model = fresh()
+    for run_id in ("0" * 32, "no-such-run", "../.."):
+        with pytest.raises(ArtifactNotFound, match="run"):
+            model.register(run_id, "bundle")
+    assert model.name not in registry.names()
+
+
+def test_an_artifact_that_does_not_exist_makes_nothing(fresh: Connect, registry: Registry) -> None:
+    """An unknown artifact, or a path that leads out of the run, raises ArtifactNotFound, and no model is made."""
+    model = fresh()
+    for artifact in ("no-such", "bundle/no-such.pkl", "bundle2", "", ".", "..", "../bundle", "/bundle", "s3://b/bundle"):
+        with pytest.raises(ArtifactNotFound):
+            model.register(registry.runs[0], artifact)
+    assert model.name not in registry.names()
+
+
+def test_a_digest_or_tag_that_is_none_makes_nothing(fresh: Connect, registry: Registry) -> None:
+    """A wrong digest or a reserved tag raises InvalidName, and no model is made."""
+    model = fresh()
+    for options in ({"sha256": "abc"}, {"tags": {"": "x"}}, {"tags": {"prodpointer.sha256": "x"}}):
+        with pytest.raises(InvalidName):
+            model.register(registry.runs[0], "bundle", **options)  # type: ignore[arg-type]
+    assert model.name not in registry.names()
+
+
+def test_a_model_name_that_new_mlflow_cannot_read_is_not_made(registry: Registry, forgetful: None) -> None:
+    """A name with '/' or ':' raises InvalidName on every MLflow, since 3.11.1 and later cannot read such a model."""
+    for name in ("news/reco", "news:reco"):
+        with pytest.raises(InvalidName, match="'/' or ':'"):
+            prodpointer.connect(name, tracking_uri=registry.uri).register(registry.runs[0], "bundle")
+        assert name not in registry.names()
+
+
+@pytest.mark.parametrize("name", ["news reco", "наука", "news.reco@team", "100%", "it's", 'say "news"', "a&b=c?d#e"])
+def test_an_odd_name_works_throughout(registry: Registry, forgetful: None, name: str) -> None:
+    """A name that every MLflow takes can be registered, promoted, loaded and withdrawn."""
+    model = prodpointer.connect(name, tracking_uri=registry.uri)
+    version = model.register(registry.runs[0], "bundle", sha256=registry.digests[0])
+    model.promote(version)
+    assert model.load_production() == {"recommender": "r1", "ranker": 1}
+    assert model.status().live == version
+    model.withdraw()
+    assert model.production() is None
+
+
+def log_flavor_model(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
+    """Log a scikit-learn model as plain MLflow does and return its run and its URI."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", registry.uri)
+    classifier = DummyClassifier(strategy="constant", constant=7).fit([[0], [1]], [7, 8])
+    named = {"name": "model"} if IS_THREE else {"artifact_path": "model"}
+    with mlflow.start_run(experiment_id=registry.experiment) as run:
+        logged = mlflow.sklearn.log_model(classifier, pip_requirements=["scikit-learn"], **named)
+    return str(run.info.run_id), str(logged.model_uri)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # MLflow's own, about signatures and integer columns
+def test_a_model_logged_with_a_flavor_loads(
+    fresh: Connect, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A flavor model is registered by the name it was logged under, and loads by pyfunc or by its flavor."""
+    run_id, _ = log_flavor_model(registry, monkeypatch)
+    model = fresh()
+    model.promote(model.register(run_id, "model"))
+    assert list(model.load_production().predict([[1]])) == [7]
+    assert isinstance(model.load_production(flavor="sklearn"), DummyClassifier)
+    assert mlflow.pyfunc.load_model(f"models:/{model.name}/1").predict([[1]]).tolist() == [7]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_logged_model_is_registered_by_its_uri(
+    fresh: Connect, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On MLflow 3 ``models:/m-…`` is registered as what it is; a client of MLflow 2 says that there is none."""
+    run_id, uri = log_flavor_model(registry, monkeypatch)
+    model = fresh()
+    if IS_THREE:
+        model.promote(model.register(run_id, uri))
+        assert model.version(1).source == uri
+        assert list(model.load_production().predict([[1]])) == [7]
+    with pytest.raises(ArtifactNotFound, match="logged model"):
+        model.register(run_id, "models:/m-" + "0" * 32)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_model_of_another_run_is_refused(
+    fresh: Connect, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model belongs to the run that logged it, whatever MLflow calls it."""
+    _, uri = log_flavor_model(registry, monkeypatch)
+    model = fresh()
+    with pytest.raises(ArtifactNotFound, match="belongs to the run" if IS_THREE else "no artifact of a run|has no artifact"):
+        model.register(registry.runs[0], uri if IS_THREE else "model")
+    assert model.name not in registry.names()

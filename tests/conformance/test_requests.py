@@ -1,0 +1,81 @@
+"""What the verbs cost: requests to a server, counted between it and this client."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+
+import pytest
+
+import prodpointer
+from prodpointer import RegisteredModel
+from tests.conformance.conftest import HAS_ALIASES, RELEASE, Registry
+from tests.proxy import Proxy, proxy
+
+# From 2.21 on MLflow's client asks before each write whether the model is a prompt (measured).
+WRITE = 2 if RELEASE >= (2, 21, 0) else 1
+
+
+@pytest.fixture
+def between(served: Registry, forgetful: None) -> Iterator[Proxy]:
+    """A real proxy between this client and the server, which counts."""
+    with proxy(served.uri) as found:
+        yield found
+
+
+@pytest.fixture
+def news(served: Registry, between: Proxy) -> RegisteredModel:
+    """A model with two versions behind the proxy."""
+    name = f"news-{uuid.uuid4().hex[:12]}"
+    beside = prodpointer.connect(name, tracking_uri=served.uri)
+    for run_id, digest in zip(served.runs[:2], served.digests, strict=False):
+        beside.register(run_id, "bundle", sha256=digest)
+    return prodpointer.connect(name, tracking_uri=between.uri)
+
+
+def asked(between: Proxy, verb: Callable[[], object]) -> int:
+    """Return how many requests a verb sends."""
+    between.clear()
+    verb()
+    return between.count
+
+
+def test_a_registry_is_asked_for_its_version_once(news: RegisteredModel, between: Proxy) -> None:
+    """However often a process connects, and whatever it does, it asks once."""
+    for _ in range(3):
+        prodpointer.connect(news.name, tracking_uri=between.uri).promote(1)
+        prodpointer.connect("another", tracking_uri=between.uri)
+    assert [path for _, path in between.requests].count("/version") == 1
+
+
+def test_the_live_number_costs_one_request(news: RegisteredModel, between: Proxy) -> None:
+    """One request tells the live number, before a promotion and after."""
+    assert asked(between, news.live_version) == 1
+    news.promote(1)
+    assert asked(between, news.live_version) == 1
+
+
+def test_the_live_version_costs_two_requests(news: RegisteredModel, between: Proxy) -> None:
+    """The live version with its tags costs at most two requests."""
+    news.promote(1)
+    assert asked(between, news.production) <= 2
+
+
+def test_a_status_costs_two_requests(news: RegisteredModel, between: Proxy) -> None:
+    """Both pointers, whether they agree, and the last event cost two requests."""
+    news.promote(1)
+    assert asked(between, news.status) == 2
+
+
+def test_a_promotion_costs_three_requests_and_the_write(news: RegisteredModel, between: Proxy) -> None:
+    """A promotion reads the model, reads the versions, writes, and reads back: five at most, the first one too."""
+    if HAS_ALIASES:
+        news = prodpointer.connect(news.name, tracking_uri=between.uri, pointer="alias")
+    for version in (1, 2):
+        assert asked(between, lambda version=version: news.promote(version)) == 3 + WRITE <= 5
+
+
+def test_promoting_what_is_live_costs_two_requests(news: RegisteredModel, between: Proxy) -> None:
+    """Nothing to move is found out without a write."""
+    news.promote(2)
+    assert asked(between, lambda: news.promote(2)) == 2
