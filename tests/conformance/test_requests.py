@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 import prodpointer
-from prodpointer import RegisteredModel
-from tests.conformance.conftest import HAS_ALIASES, RELEASE, Registry
-from tests.proxy import Proxy, proxy
+from prodpointer import RegisteredModel, RegistryUnavailable
+from tests.conformance.conftest import HAS_ALIASES, IS_THREE, RELEASE, Registry
+from tests.proxy import Answer, Proxy, on_path, proxy
 
 # From 2.21 on MLflow's client asks before each write whether the model is a prompt (measured).
 WRITE = 2 if RELEASE >= (2, 21, 0) else 1
@@ -79,3 +79,27 @@ def test_promoting_what_is_live_costs_two_requests(news: RegisteredModel, betwee
     """Nothing to move is found out without a write."""
     news.promote(2)
     assert asked(between, lambda: news.promote(2)) == 2
+
+
+def test_an_upgraded_server_is_noticed_before_a_write(
+    news: RegisteredModel, between: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once the answer is old, a write asks the registry for its version again, and what it says now counts."""
+    told = news.selection.registry_version
+    other = "2.2.9" if IS_THREE else "2.2.8"  # a registry without aliases, which every row of the table can stand in for
+    between.when(on_path("/version"), Answer(200, other.encode(), "text/plain"))
+    assert news.selection.registry_version == told
+    monkeypatch.setattr("prodpointer.registered_model.ASK_AGAIN_AFTER", 0.0)
+    assert news.promote(1).pointers == ("stage",)
+    assert news.selection.registry_version == other
+
+
+def test_a_registry_that_failed_is_asked_again(news: RegisteredModel, between: Proxy) -> None:
+    """After a connection failed, the next question is what the registry is: it may come back as another version."""
+    between.refuse()
+    with pytest.raises(RegistryUnavailable):
+        news.production()
+    between.listen()
+    between.clear()
+    news.production()
+    assert "/version" in [path for _, path in between.requests]
