@@ -38,13 +38,14 @@ class Registry:
     """One registry, plain MLflow's client for it, and three runs that logged the bundles 1, 2 and 3.
 
     Each run has ``bundle/newsreco.pkl``, a directory with one pickle, and the same pickle as ``newsreco.pkl``.
-    ``files`` is the directory in which the registry's artifacts end up.
+    ``files`` is the directory in which the registry's artifacts end up, ``database`` the SQLite file behind it.
     """
 
     uri: str
     plain: MlflowClient
     experiment: str
     files: Path
+    database: Path
     runs: tuple[str, ...] = ()
     digests: tuple[str, ...] = ()
 
@@ -108,11 +109,11 @@ class Registry:
         return run_id
 
 
-def _registry(uri: str, files: Path, artifact_location: str | None) -> Registry:
+def _registry(uri: str, directory: Path, artifact_location: str | None) -> Registry:
     """Return a registry with its three runs."""
     plain = MlflowClient(uri)
     experiment = str(plain.create_experiment(f"news-{uuid.uuid4().hex}", artifact_location=artifact_location))
-    registry = Registry(uri, plain, experiment, files)
+    registry = Registry(uri, plain, experiment, directory / "artifacts", directory / "mlflow.db")
     runs, digests = [], []
     for number in (1, 2, 3):
         content = pickle.dumps({"recommender": f"r{number}", "ranker": number})
@@ -126,15 +127,14 @@ def _registry(uri: str, files: Path, artifact_location: str | None) -> Registry:
 def direct(tmp_path_factory: pytest.TempPathFactory) -> Registry:
     """An SQLite database that this process opens itself."""
     directory = tmp_path_factory.mktemp("direct")
-    files = directory / "artifacts"
-    return _registry(f"sqlite:///{directory / 'mlflow.db'}", files, files.as_uri())
+    return _registry(f"sqlite:///{directory / 'mlflow.db'}", directory, (directory / "artifacts").as_uri())
 
 
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     """A real server of this client's version, on SQLite."""
     with serve(sys.executable, tmp_path_factory.mktemp("served"), version=VERSION) as server:
-        yield _registry(server.uri, server.directory / "artifacts", None)
+        yield _registry(server.uri, server.directory, None)
 
 
 @pytest.fixture(params=["direct", "served"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from functools import partial
 
 import pytest
@@ -13,6 +14,7 @@ from prodpointer import (
     InvalidName,
     ModelNotFound,
     PointerUnsupported,
+    PromotionRefused,
     RegisteredModel,
     VersionNotFound,
 )
@@ -110,6 +112,18 @@ def test_a_deleted_version_is_refused(news: RegisteredModel, registry: Registry)
     before = registry.picture(news.name)
     with pytest.raises(VersionNotFound):
         news.promote(3)
+    assert registry.picture(news.name) == before
+
+
+def test_a_version_that_is_not_ready_is_refused(news: RegisteredModel, registry: Registry) -> None:
+    """A version whose registration is not finished raises PromotionRefused, and nothing moves."""
+    with sqlite3.connect(registry.database, timeout=20) as database:
+        half_done = "UPDATE model_versions SET status = 'PENDING_REGISTRATION' WHERE name = ? AND version = 2"
+        database.execute(half_done, (news.name,))
+    database.close()
+    before = registry.picture(news.name)
+    with pytest.raises(PromotionRefused, match="PENDING_REGISTRATION, not READY"):
+        news.promote(2)
     assert registry.picture(news.name) == before
 
 

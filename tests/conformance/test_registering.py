@@ -49,6 +49,26 @@ def test_plain_mlflow_can_download_a_registered_directory(
     assert pickle.loads((found / "newsreco.pkl").read_bytes()) == {"recommender": "r1", "ranker": 1}
 
 
+def test_the_source_is_the_runs_artifact_itself(fresh: Connect, registry: Registry) -> None:
+    """The source is the run's artifact URI and the path, with the run's id: the form that the most cells can read."""
+    model = fresh()
+    model.register(registry.runs[0], "bundle")
+    version = registry.plain.get_model_version(model.name, "1")
+    assert version.source == f"{registry.plain.get_run(registry.runs[0]).info.artifact_uri}/bundle"
+    assert version.run_id == registry.runs[0]
+
+
+def test_with_two_servers_the_source_names_the_run(
+    direct: Registry, served: Registry, forgetful: None, tmp_path: Path
+) -> None:
+    """Where runs and models are in different places, the source is ``runs:/``, and the version loads."""
+    uris = {"tracking_uri": served.uri, "registry_uri": f"sqlite:///{tmp_path / 'models.db'}"}
+    model = prodpointer.connect("news-apart", **uris)
+    model.promote(model.register(served.runs[1], "bundle"))
+    assert model.version(1).source == f"runs:/{served.runs[1]}/bundle"
+    assert model.load_production() == {"recommender": "r2", "ranker": 2}
+
+
 def test_the_digest_of_a_file_is_its_sha256(fresh: Connect, registry: Registry) -> None:
     """A single file's recorded digest is what any tool computes for its bytes."""
     content = pickle.dumps(["anything", 1])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 
 import pytest
 
 import prodpointer
-from prodpointer import RegisteredModel, RegistryUnavailable
+from prodpointer import PromotionLost, RegisteredModel, RegistryUnavailable
 from tests.conformance.conftest import HAS_ALIASES, IS_THREE, RELEASE, Registry
 from tests.proxy import Answer, Proxy, on_path, proxy
 
@@ -103,3 +104,25 @@ def test_a_registry_that_failed_is_asked_again(news: RegisteredModel, between: P
     between.clear()
     news.production()
     assert "/version" in [path for _, path in between.requests]
+
+
+def test_a_promotion_that_another_overtakes_is_said_to_be_lost(
+    news: RegisteredModel, between: Proxy, served: Registry
+) -> None:
+    """A job that promotes between the write and the read-back wins: PromotionLost names its version."""
+    written = threading.Event()
+
+    def overtake(method: str, path: str) -> bool:
+        if "/alias" in path or "/transition-stage" in path:
+            written.set()
+        elif written.is_set() and "registered-models/get" in path and method == "GET":
+            written.clear()
+            other.promote(2)
+        return False
+
+    other = prodpointer.connect(news.name, tracking_uri=served.uri)
+    between.when(overtake, Answer(500))
+    with pytest.raises(PromotionLost, match="names version 2 now") as lost:
+        news.promote(1)
+    assert lost.value.winner == 2
+    assert other.live_version() == 2

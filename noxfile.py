@@ -1,0 +1,29 @@
+"""Longer runs that read the table of MLflow versions: ``nox -s rows``, ``nox -s bench -- 2.22.5``."""
+
+from __future__ import annotations
+
+import nox
+
+nox.options.default_venv_backend = "venv"
+nox.options.sessions = ["rows"]
+
+TABLE: dict[str, object] = nox.project.load_toml("pyproject.toml")["tool"]["prodpointer"]["mlflow"]
+
+
+@nox.session
+def rows(session: nox.Session) -> None:
+    """Test every row of the table, then the coverage of all of them together; arguments go to pytest."""
+    session.install("tox")
+    environments = [f"mlflow-{version}" for version in TABLE]
+    arguments = ["--", *session.posargs] if session.posargs else []
+    session.run("tox", "run", "-e", ",".join([*environments, "coverage"]), *arguments)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Count the requests of each verb on one MLflow: the newest, or the version given as an argument."""
+    version = session.posargs[0] if session.posargs else list(TABLE)[-1]
+    session.install("uv", "tomli; python_version < '3.11'")
+    python = session.run("python", "-m", "tests.servers", version, ".", silent=True)
+    # As a module: run as a file, it would be what everyone else's `import requests` finds.
+    session.run(str(python).strip(), "-m", "benchmarks.requests", external=True)

@@ -1,0 +1,65 @@
+"""The table of supported MLflow versions, read from ``pyproject.toml``: its only home."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One supported MLflow: where it runs, the day its libraries are from, and what makes it worth a row."""
+
+    version: str
+    python: str
+    as_of: str
+    extra: tuple[str, ...]
+    why: str
+
+    @property
+    def major(self) -> int:
+        """Return the MLflow major, 2 or 3."""
+        return self.release[0]
+
+    @property
+    def release(self) -> tuple[int, ...]:
+        """Return the version as numbers, to order rows by."""
+        return tuple(int(part) for part in self.version.split("."))
+
+
+@cache
+def rows() -> tuple[Row, ...]:
+    """Return every row, oldest MLflow first."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    table = project["tool"]["prodpointer"]["mlflow"]
+    found = (
+        Row(version, line["python"], line["as-of"], tuple(line["with"]), line["why"])
+        for version, line in table.items()
+    )
+    return tuple(sorted(found, key=lambda each: each.release))
+
+
+def row(version: str) -> Row:
+    """Return the row of one MLflow version; a version outside the table is a mistake of the caller."""
+    for each in rows():
+        if each.version == version:
+            return each
+    listed = ", ".join(each.version for each in rows())
+    raise LookupError(f"MLflow {version} has no row in pyproject.toml; it lists {listed}")
+
+
+def newest_of_major(major: int) -> Row:
+    """Return the newest row of MLflow 2 or 3."""
+    found = [each for each in rows() if each.major == major]
+    if not found:
+        raise LookupError(f"the table in pyproject.toml has no MLflow {major}")
+    return found[-1]
