@@ -42,8 +42,7 @@ def rows() -> tuple[Row, ...]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     table = project["tool"]["prodpointer"]["mlflow"]
     found = (
-        Row(version, line["python"], line["as-of"], tuple(line["with"]), line["why"])
-        for version, line in table.items()
+        Row(version, line["python"], line["as-of"], tuple(line["with"]), line["why"]) for version, line in table.items()
     )
     return tuple(sorted(found, key=lambda each: each.release))
 

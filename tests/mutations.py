@@ -88,7 +88,11 @@ MUTATIONS = (
         "pointers/mirrored.py",
         "        self._stage.set(version)\n",
         "",
-        ("test_two_pointers_move_together", "test_both_makes_both", "test_a_stage_alone_also_gets_the_alias_on_mlflow_3"),
+        (
+            "test_two_pointers_move_together",
+            "test_both_makes_both",
+            "test_a_stage_alone_also_gets_the_alias_on_mlflow_3",
+        ),
     ),
     Mutation(
         "registering promotes",
@@ -242,7 +246,7 @@ MUTATIONS = (
     Mutation(
         "an alias alone gets a stage",
         "selection.py",
-        "        pointers = tuple(pointer for pointer in (\"alias\", \"stage\") if pointer in wanted)\n",
+        '        pointers = tuple(pointer for pointer in ("alias", "stage") if pointer in wanted)\n',
         '        pointers = ("alias", "stage")\n',
         ("test_an_alias_alone_never_gets_a_stage", "test_a_withdrawn_alias_comes_back_as_an_alias"),
     ),
@@ -298,7 +302,7 @@ MUTATIONS = (
     Mutation(
         "the environment goes before the tag",
         "selection.py",
-        "            (tags.get(POINTER_TAG), f\"the model's tag {POINTER_TAG}\"),\n",
+        '            (tags.get(POINTER_TAG), f"the model\'s tag {POINTER_TAG}"),\n',
         "",
         ("test_the_models_tag_overrides", "test_an_argument_goes_before_the_tag_and_the_tag_before_the_environment"),
     ),
@@ -340,8 +344,8 @@ MUTATIONS = (
     Mutation(
         "an alias without a stage is refused everywhere",
         "selection.py",
-        "        if self.rule.stage is None:\n            return (\"alias\",)",
-        "        if self.rule.stage is None:\n            return (\"stage\",)",
+        '        if self.rule.stage is None:\n            return ("alias",)',
+        '        if self.rule.stage is None:\n            return ("stage",)',
         ("test_an_alias_without_a_stage_is_an_alias_or_refused",),
     ),
     Mutation(
@@ -526,8 +530,8 @@ MUTATIONS = (
     Mutation(
         "a quote in a name is not heeded",
         "mlflow_border/registry.py",
-        "quote = '\"' if \"'\" in name else \"'\"",
-        "quote = \"'\"",
+        'quote = \'"\' if "\'" in name else "\'"',
+        'quote = "\'"',
         ("test_an_odd_name_works_throughout",),
     ),
     Mutation(
@@ -718,7 +722,10 @@ def main(arguments: list[str]) -> int:
                 continue
             found = survivors(mutation, Path(scratch))
             survived += len(found)
-            print(f"{'SURVIVED' if found else 'caught'}: {mutation.what}{': ' + ', '.join(found) if found else ''}", flush=True)
+            print(
+                f"{'SURVIVED' if found else 'caught'}: {mutation.what}{': ' + ', '.join(found) if found else ''}",
+                flush=True,
+            )
     return 1 if survived else 0
 
 

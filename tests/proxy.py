@@ -150,9 +150,7 @@ class _Listener(ThreadingHTTPServer):
         self.owner = owner
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
-        self._thread = threading.Thread(
-            target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
-        )
+        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self._thread.start()
 
     def process_request(self, request: Any, client_address: Any) -> None:

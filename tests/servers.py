@@ -127,9 +127,7 @@ def _start(
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
-def _launch(
-    python: Path, directory: Path, options: list[str], env: Mapping[str, str]
-) -> subprocess.Popen[bytes]:
+def _launch(python: Path, directory: Path, options: list[str], env: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """Run ``mlflow server`` at the head of a process group of its own, its output in the log."""
     with (directory / "server.log").open("wb") as output:
         return subprocess.Popen(

@@ -29,7 +29,9 @@ def sha256_of(path: Path) -> str:
         return _sha256_of_file(path)
     if not path.is_dir():
         raise ArtifactNotFound("There is no such file or directory.", where=str(path))
-    files = sorted(Path(parent, name).relative_to(path).as_posix() for parent, _, names in os.walk(path) for name in names)
+    files = sorted(
+        Path(parent, name).relative_to(path).as_posix() for parent, _, names in os.walk(path) for name in names
+    )
     lines = "".join(f"{_sha256_of_file(path / file)}  {file}\n" for file in files)
     return hashlib.sha256(lines.encode()).hexdigest()
 

@@ -107,7 +107,9 @@ def main(ctx: click.Context, **options: Any) -> None:
 
 
 @main.command()
-@click.option("--dir", "directory", type=click.Path(file_okay=False, path_type=Path), help="Where to keep the registry.")
+@click.option(
+    "--dir", "directory", type=click.Path(file_okay=False, path_type=Path), help="Where to keep the registry."
+)
 @_shared_options
 @click.pass_context
 def demo(ctx: click.Context, directory: Path | None, **options: Any) -> None:
@@ -118,8 +120,12 @@ def demo(ctx: click.Context, directory: Path | None, **options: Any) -> None:
     for step in demonstrate(directory):
         steps.append(step)
         if not settings.as_json:
-            measured = "" if step.accuracy is None else f": live is {step.live}, accuracy {step.accuracy:.4f} on held-out rows"
-            click.echo(f"{len(steps)}. {step.did}{f' as version {step.version}' if step.live is None and step.version else ''}{measured}")
+            measured = (
+                "" if step.accuracy is None else f": live is {step.live}, accuracy {step.accuracy:.4f} on held-out rows"
+            )
+            click.echo(
+                f"{len(steps)}. {step.did}{f' as version {step.version}' if step.live is None and step.version else ''}{measured}"
+            )
     uri = registry_uri(directory.absolute())
     if settings.as_json:
         _print_json({"directory": str(directory), "tracking_uri": uri, "steps": [step.as_json() for step in steps]})
@@ -133,7 +139,9 @@ def demo(ctx: click.Context, directory: Path | None, **options: Any) -> None:
 @click.argument("artifact")
 @click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="A tag of the version; may be repeated.")
 @click.option("--sha256", help="The artifact's digest, to save the download that computes it.")
-@click.option("--local-path", type=click.Path(exists=True, path_type=Path), help="A local copy to take the digest from.")
+@click.option(
+    "--local-path", type=click.Path(exists=True, path_type=Path), help="A local copy to take the digest from."
+)
 @click.option("--no-digest", is_flag=True, help="Record no digest; loading will warn.")
 @_shared_options
 @click.pass_context
@@ -168,9 +176,7 @@ def register(
 @click.option("--reason", default="", help="Why, for the record.")
 @_shared_options
 @click.pass_context
-def promote(
-    ctx: click.Context, name: str, version: str, expected: str | None, reason: str, **options: Any
-) -> None:
+def promote(ctx: click.Context, name: str, version: str, expected: str | None, reason: str, **options: Any) -> None:
     """Make VERSION of NAME live; an older one too."""
     settings = _settings(ctx, options)
     model = settings.model(name)

@@ -88,13 +88,17 @@ def registered_model_names(
     RegistryUnsupported
         Also for a pair of versions in which the search answers nothing whatever there is.
     """
-    registry = open_registry(
-        tracking_uri, registry_uri, timeout=timeout, create_database=False, upgrade_database=False
-    )
+    registry = open_registry(tracking_uri, registry_uri, timeout=timeout, create_database=False, upgrade_database=False)
     found = registry.names()
     told = capabilities(registry).version
     # Measured: clients from 2.21 on add a filter that servers up to 2.20.4 answer with an empty list, in silence.
-    if not found and registry.place is Place.SERVER and told and told <= Version("2.20.4") and client_version() >= Version("2.21"):
+    if (
+        not found
+        and registry.place is Place.SERVER
+        and told
+        and told <= Version("2.20.4")
+        and client_version() >= Version("2.21")
+    ):
         raise RegistryUnsupported(
             f"MLflow {client_version()} cannot list the models of a server of MLflow {told}: the answer is always empty.",
             where=registry.addresses.shown,

@@ -12,7 +12,11 @@ from packaging.version import InvalidVersion, Version
 from prodpointer.errors import AccessDenied, RegistryUnsupported
 from prodpointer.mlflow_border.addresses import Place
 from prodpointer.mlflow_border.registry import Registry
-from prodpointer.mlflow_border.rest import unlikely_alias_endpoint, unlikely_logged_model_endpoint, unlikely_model_endpoint
+from prodpointer.mlflow_border.rest import (
+    unlikely_alias_endpoint,
+    unlikely_logged_model_endpoint,
+    unlikely_model_endpoint,
+)
 
 ASK_AGAIN_AFTER = 300.0
 """Seconds after which the registry is asked for its version again before a write: servers get upgraded."""
@@ -119,7 +123,9 @@ def _probe(registry: Registry) -> Capabilities:
     status, text = _get(registry, unlikely_model_endpoint())
     if status in (401, 403):
         raise AccessDenied(
-            f"The registry refuses access: HTTP {status}.", where=registry.addresses.shown, next_step="Check the rights."
+            f"The registry refuses access: HTTP {status}.",
+            where=registry.addresses.shown,
+            next_step="Check the rights.",
         )
     if _code(text) != "RESOURCE_DOES_NOT_EXIST":
         raise RegistryUnsupported(
@@ -128,7 +134,10 @@ def _probe(registry: Registry) -> Capabilities:
             next_step="Check the URL, and the server's --static-prefix: MLflow 3.7 moved its API under it.",
         )
     # An unknown alias is INVALID_PARAMETER_VALUE up to 3.9, RESOURCE_DOES_NOT_EXIST from 3.10 on; HTML means no aliases.
-    aliases = _code(_get(registry, unlikely_alias_endpoint())[1]) in ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")
+    aliases = _code(_get(registry, unlikely_alias_endpoint())[1]) in (
+        "INVALID_PARAMETER_VALUE",
+        "RESOURCE_DOES_NOT_EXIST",
+    )
     is_three = aliases and _code(_get(registry, unlikely_logged_model_endpoint())[1]) not in ("", "ENDPOINT_NOT_FOUND")
     world = "3" if is_three else "2"
     how = f"the server does not tell its version; it {'has' if aliases else 'lacks'} aliases and answers like MLflow {world}"

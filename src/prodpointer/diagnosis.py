@@ -17,7 +17,12 @@ _CONTROL_MODEL = "prodpointer-control-question"
 
 
 def diagnose(
-    *, tracking_uri: str | None, registry_uri: str | None, pointer: str = "auto", alias: str = "production", timeout: float = 10.0
+    *,
+    tracking_uri: str | None,
+    registry_uri: str | None,
+    pointer: str = "auto",
+    alias: str = "production",
+    timeout: float = 10.0,
 ) -> Diagnosis:
     """Return what can be said of the registry in force; an unusable one is a finding, not an exception.
 

@@ -41,9 +41,7 @@ def new_model_name(name: str) -> str:
 def alias_name(alias: object) -> str:
     """Return an alias in lower case, or raise ``InvalidName`` for what no MLflow accepts."""
     if not isinstance(alias, str) or not _ALIAS.fullmatch(alias):
-        raise InvalidName(
-            f"{alias!r} is no alias.", next_step="Use letters, digits, '_' and '-', at most 255 of them."
-        )
+        raise InvalidName(f"{alias!r} is no alias.", next_step="Use letters, digits, '_' and '-', at most 255 of them.")
     if _RESERVED_ALIAS.fullmatch(alias):
         raise InvalidName(f"The alias {alias!r} is reserved by MLflow.", next_step="Choose another name.")
     return alias.lower()
@@ -55,7 +53,9 @@ def stage_for(alias: str, stages: Mapping[str, str] | None) -> str | None:
     stage = given.get(alias, STAGES_OF_ALIASES.get(alias))
     if stage is not None and str(stage).lower() not in _STAGES:
         raise InvalidName(
-            f"{stage!r} is no stage that a pointer can use.", where=f"stages[{alias!r}]", next_step="Use Production or Staging."
+            f"{stage!r} is no stage that a pointer can use.",
+            where=f"stages[{alias!r}]",
+            next_step="Use Production or Staging.",
         )
     return None if stage is None else _STAGES[stage.lower()]
 

@@ -384,9 +384,7 @@ class RegisteredModel:
                 next_step="Promote another version to production first.",
             )
 
-    def _names_already(
-        self, seen: View, number: int, pointers: tuple[str, ...], versions: list[ModelVersion]
-    ) -> bool:
+    def _names_already(self, seen: View, number: int, pointers: tuple[str, ...], versions: list[ModelVersion]) -> bool:
         """Tell whether every pointer to be moved names the version already, and the stage no other one beside it."""
         if "alias" in pointers and seen.alias != number:
             return False

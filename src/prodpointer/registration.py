@@ -83,11 +83,15 @@ def callers_tags(tags: Mapping[str, str] | None) -> dict[str, str]:
     """Return the caller's tags as text, or raise ``InvalidName`` for keys this library keeps for itself."""
     for key in tags or {}:
         if not isinstance(key, str) or not key.strip() or key.startswith("prodpointer."):
-            raise InvalidName(f"{key!r} is no tag of the caller's.", next_step="Use a key that is not prodpointer's own.")
+            raise InvalidName(
+                f"{key!r} is no tag of the caller's.", next_step="Use a key that is not prodpointer's own."
+            )
     return {key: str(value) for key, value in (tags or {}).items()}
 
 
-def digest_tags(store: ArtifactStore, source: Source, sha256: str | None, local_path: str | Path | None) -> dict[str, str]:
+def digest_tags(
+    store: ArtifactStore, source: Source, sha256: str | None, local_path: str | Path | None
+) -> dict[str, str]:
     """Return the tag that records the digest: as given, of a local copy, or of one streamed download."""
     if sha256 is not None:
         return {DIGEST_TAG: _hexadecimal(sha256)}
@@ -142,7 +146,12 @@ def _commit_here() -> str | None:
     """Return the commit checked out in the working directory, for runs that recorded none; None outside a checkout."""
     try:
         answer = subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False, stdin=subprocess.DEVNULL
+            ["git", "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=False,
+            stdin=subprocess.DEVNULL,
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

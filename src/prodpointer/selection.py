@@ -49,9 +49,7 @@ class Rule:
 def known_pointer(value: str, source: str) -> str:
     """Return ``value`` if it is a pointer's name; raise ``InvalidName`` with its source otherwise."""
     if value not in POINTERS:
-        raise InvalidName(
-            f"{value!r} is no pointer.", where=source, next_step=f"Use one of {', '.join(POINTERS)}."
-        )
+        raise InvalidName(f"{value!r} is no pointer.", where=source, next_step=f"Use one of {', '.join(POINTERS)}.")
     return value
 
 
@@ -141,9 +139,7 @@ class View:
                 next_step=f"Give stages={{{self.rule.alias!r}: 'Production'}}, or use pointer='alias'.",
             )
         if "stage" in pointers and not self.capabilities.stages:
-            raise PointerUnsupported(
-                f"There are no stages here: {how}.", where=where, next_step="Use pointer='alias'."
-            )
+            raise PointerUnsupported(f"There are no stages here: {how}.", where=where, next_step="Use pointer='alias'.")
 
     def check_nothing_left_behind(self, pointers: tuple[str, ...], version: int | None, where: str) -> None:
         """Raise ``PointerUnsupported`` where a write would leave another set pointer naming another version."""

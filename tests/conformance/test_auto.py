@@ -149,7 +149,9 @@ def test_an_alias_without_a_stage_is_an_alias_or_refused(fresh: Connect, registr
 
 
 @pytest.mark.parametrize("pointer", ["stage", "both"])
-def test_an_override_to_a_stage_that_there_is_none_for_is_refused(fresh: Connect, registry: Registry, pointer: str) -> None:
+def test_an_override_to_a_stage_that_there_is_none_for_is_refused(
+    fresh: Connect, registry: Registry, pointer: str
+) -> None:
     """An alias that stands for no stage cannot be kept as one."""
     news = fresh(1, alias="challenger", pointer=pointer)
     before = registry.picture(news.name)

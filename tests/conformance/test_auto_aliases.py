@@ -63,9 +63,7 @@ def test_promoting_the_live_version_mends_a_drift(fresh: Connect, registry: Regi
     assert registry.pointers(news.name) == {1}
 
 
-def test_an_alias_whose_version_was_deleted_counts_as_unset(
-    fresh: Connect, registry: Registry
-) -> None:
+def test_an_alias_whose_version_was_deleted_counts_as_unset(fresh: Connect, registry: Registry) -> None:
     """Nothing is live by a dangling alias, and the status says dangling where MLflow kept the alias (before 3.17.0)."""
     news = fresh(2)
     registry.promoted_by_jobs(news, alias=2)
@@ -115,9 +113,7 @@ def test_a_withdrawn_alias_comes_back_as_an_alias(fresh: Connect, registry: Regi
 
 
 @pytest.mark.parametrize(("pointer", "other"), [("alias", "stage"), ("stage", "alias")])
-def test_an_override_reads_its_own_pointer(
-    fresh: Connect, registry: Registry, pointer: str, other: str
-) -> None:
+def test_an_override_reads_its_own_pointer(fresh: Connect, registry: Registry, pointer: str, other: str) -> None:
     """An override reads the pointer it names and no other."""
     news = fresh(2, pointer=pointer)
     registry.promoted_by_jobs(news, **{other: 1})
@@ -147,13 +143,14 @@ def test_both_makes_both(fresh: Connect, registry: Registry) -> None:
     """The override ``both`` sets both pointers of a model that has none."""
     news = fresh(2, pointer="both")
     assert news.promote(2).pointers == ("alias", "stage")
-    assert (registry.aliases(news.name), registry.stages(news.name)) == ({"production": 2}, {1: "None", 2: "Production"})
+    assert (registry.aliases(news.name), registry.stages(news.name)) == (
+        {"production": 2},
+        {1: "None", 2: "Production"},
+    )
 
 
 @pytest.mark.parametrize("pointer", ["alias", "stage"])
-def test_both_with_one_pointer_unset_disagrees(
-    fresh: Connect, registry: Registry, pointer: str
-) -> None:
+def test_both_with_one_pointer_unset_disagrees(fresh: Connect, registry: Registry, pointer: str) -> None:
     """Under ``both`` a pointer that is missing is a disagreement: its readers see nothing."""
     news = fresh(1, pointer="both")
     registry.promoted_by_jobs(news, **{pointer: 1})

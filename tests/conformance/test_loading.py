@@ -63,9 +63,7 @@ def test_an_added_file_is_noticed(fresh: Connect, registry: Registry) -> None:
 
 
 @pytest.mark.parametrize("artifact", ["bundle", "newsreco.pkl"])
-def test_an_artifact_that_is_gone_is_said_to_be(
-    fresh: Connect, registry: Registry, artifact: str
-) -> None:
+def test_an_artifact_that_is_gone_is_said_to_be(fresh: Connect, registry: Registry, artifact: str) -> None:
     """Bytes removed after the registration raise ArtifactNotFound, and the pointer stays."""
     content = pickle.dumps(1)
     run_id = registry.run_with({"newsreco.pkl": content, "bundle/newsreco.pkl": content})
@@ -118,9 +116,7 @@ def test_a_pickle_that_raises_names_both_sides(fresh: Connect, registry: Registr
         model.load_production()
 
 
-def test_no_download_is_left_behind(
-    news: RegisteredModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_download_is_left_behind(news: RegisteredModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pickled bundle leaves nothing in the temporary directory."""
     news.promote(1)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))

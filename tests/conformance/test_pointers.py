@@ -31,7 +31,12 @@ def make(request: pytest.FixtureRequest, registry: Registry, forgetful: None) ->
 
     def pointer(model: str) -> ProductionPointer:
         alias, stage = AliasPointer(border, model, "production"), StagePointer(border, model, "Production")
-        made = {"alias": alias, "stage": stage, "mirrored": MirroredPointer(alias, stage), "memory": MemoryPointer([1, 2, 3])}
+        made = {
+            "alias": alias,
+            "stage": stage,
+            "mirrored": MirroredPointer(alias, stage),
+            "memory": MemoryPointer([1, 2, 3]),
+        }
         return made[request.param]
 
     return pointer

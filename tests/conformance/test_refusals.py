@@ -146,7 +146,12 @@ def test_a_wrong_path_is_no_old_server(served: Registry, forgetful: None) -> Non
 
 @pytest.mark.parametrize(
     ("body", "kind"),
-    [(b"<html>Welcome</html>", "text/html"), (b'{"hello": "world"}', "application/json"), (b"[]", "application/json"), (b"", "text/plain")],
+    [
+        (b"<html>Welcome</html>", "text/html"),
+        (b'{"hello": "world"}', "application/json"),
+        (b"[]", "application/json"),
+        (b"", "text/plain"),
+    ],
 )
 def test_another_web_server_is_no_registry(between: Proxy, body: bytes, kind: str) -> None:
     """A server that answers everything with its own page is refused: RegistryUnsupported."""
@@ -169,7 +174,9 @@ def test_a_registry_that_hides_its_version_is_found_out_by_what_it_can_do(betwee
 @pytest.mark.parametrize("path", ["/version", "/api/"])
 def test_a_server_that_refuses_access_is_said_to(between: Proxy, status: int, path: str) -> None:
     """401 and 403, of the version or (as for a refused Host header) of everything else: AccessDenied."""
-    between.when(on_path(path), Answer(status, b"Invalid Host header - possible DNS rebinding attack detected", "text/plain"))
+    between.when(
+        on_path(path), Answer(status, b"Invalid Host header - possible DNS rebinding attack detected", "text/plain")
+    )
     with pytest.raises(AccessDenied, match="MLFLOW_TRACKING_USERNAME"):
         prodpointer.connect("news", tracking_uri=between.uri).production()
 

@@ -82,7 +82,9 @@ def test_the_digest_of_a_directory_is_that_of_its_manifest(fresh: Connect, regis
     files = {"kept/b/two.bin": b"2", "kept/a.bin": b"1"}
     model = fresh()
     model.register(registry.run_with(files), "kept")
-    lines = "".join(f"{hashlib.sha256(body).hexdigest()}  {path}\n" for body, path in ((b"1", "a.bin"), (b"2", "b/two.bin")))
+    lines = "".join(
+        f"{hashlib.sha256(body).hexdigest()}  {path}\n" for body, path in ((b"1", "a.bin"), (b"2", "b/two.bin"))
+    )
     assert model.version(1).sha256 == hashlib.sha256(lines.encode()).hexdigest()
 
 
@@ -177,7 +179,17 @@ def test_a_run_that_does_not_exist_makes_nothing(fresh: Connect, registry: Regis
 def test_an_artifact_that_does_not_exist_makes_nothing(fresh: Connect, registry: Registry) -> None:
     """An unknown artifact, or a path that leads out of the run, raises ArtifactNotFound, and no model is made."""
     model = fresh()
-    for artifact in ("no-such", "bundle/no-such.pkl", "bundle2", "", ".", "..", "../bundle", "/bundle", "s3://b/bundle"):
+    for artifact in (
+        "no-such",
+        "bundle/no-such.pkl",
+        "bundle2",
+        "",
+        ".",
+        "..",
+        "../bundle",
+        "/bundle",
+        "s3://b/bundle",
+    ):
         with pytest.raises(ArtifactNotFound):
             model.register(registry.runs[0], artifact)
     assert model.name not in registry.names()
@@ -251,12 +263,12 @@ def test_a_logged_model_is_registered_by_its_uri(
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_a_model_of_another_run_is_refused(
-    fresh: Connect, registry: Registry, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_of_another_run_is_refused(fresh: Connect, registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     """A model belongs to the run that logged it, whatever MLflow calls it."""
     _, uri = log_flavor_model(registry, monkeypatch)
     model = fresh()
-    with pytest.raises(ArtifactNotFound, match="belongs to the run" if IS_THREE else "no artifact of a run|has no artifact"):
+    with pytest.raises(
+        ArtifactNotFound, match="belongs to the run" if IS_THREE else "no artifact of a run|has no artifact"
+    ):
         model.register(registry.runs[0], uri if IS_THREE else "model")
     assert model.name not in registry.names()

@@ -87,7 +87,9 @@ def test_an_upgraded_server_is_noticed_before_a_write(
 ) -> None:
     """Once the answer is old, a write asks the registry for its version again, and what it says now counts."""
     told = news.selection.registry_version
-    other = "2.2.9" if IS_THREE else "2.2.8"  # a registry without aliases, which every row of the table can stand in for
+    other = (
+        "2.2.9" if IS_THREE else "2.2.8"
+    )  # a registry without aliases, which every row of the table can stand in for
     between.when(on_path("/version"), Answer(200, other.encode(), "text/plain"))
     assert news.selection.registry_version == told
     monkeypatch.setattr("prodpointer.registered_model.ASK_AGAIN_AFTER", 0.0)

@@ -68,14 +68,17 @@ def job(python_of: Callable[[str], Path], tmp_path_factory: pytest.TempPathFacto
 def started(python: Path, log: Path) -> Iterator[subprocess.Popen[str]]:
     """Run a job's process until the block ends; it stops when there is nothing more to read."""
     settings = {"MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONPATH": ""}
-    with log.open("w") as errors, subprocess.Popen(
-        [str(python), str(Path(__file__).with_name("job.py"))],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=errors,
-        text=True,
-        env={**os.environ, **settings},
-    ) as process:
+    with (
+        log.open("w") as errors,
+        subprocess.Popen(
+            [str(python), str(Path(__file__).with_name("job.py"))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env={**os.environ, **settings},
+        ) as process,
+    ):
         yield process
 
 

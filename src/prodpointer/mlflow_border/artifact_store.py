@@ -157,8 +157,6 @@ class ArtifactStore:
         )
 
 
-
-
 def _logged_model(entity: Any) -> LoggedModel:
     """Return MLflow's entity as ours."""
     return LoggedModel(entity.model_id, entity.source_run_id or None, entity.artifact_location)
