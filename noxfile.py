@@ -25,5 +25,4 @@ def bench(session: nox.Session) -> None:
     version = session.posargs[0] if session.posargs else list(TABLE)[-1]
     session.install("uv", "tomli; python_version < '3.11'")
     python = session.run("python", "-m", "tests.servers", version, ".", silent=True)
-    # As a module: run as a file, it would be what everyone else's `import requests` finds.
-    session.run(str(python).strip(), "-m", "benchmarks.requests", external=True)
+    session.run(str(python).strip(), "-m", "benchmarks.request_counts", external=True)

@@ -18,11 +18,11 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 import mlflow
 from rich.console import Console
 from rich.table import Table
+from tests.proxy import Proxy, proxy
+from tests.servers import serve
 
 import prodpointer
 from prodpointer import RegisteredModel, detection
-from tests.proxy import Proxy, proxy
-from tests.servers import serve
 
 HAS_ALIASES = hasattr(mlflow.MlflowClient, "set_registered_model_alias")
 POINTERS = ("alias", "stage", "both") if HAS_ALIASES else ("stage",)
@@ -72,12 +72,15 @@ def measured(between: Proxy, pointer: str, run_id: str) -> Iterator[tuple[str, i
 def main() -> None:
     """Print one table: verbs by pointer."""
     counts: dict[str, dict[str, int]] = {}
-    with tempfile.TemporaryDirectory() as scratch:
-        with serve(sys.executable, Path(scratch), version=mlflow.__version__) as server, proxy(server.uri) as between:
-            run_id = logged_run(server.uri)
-            for pointer in POINTERS:
-                for step, requests in measured(between, pointer, run_id):
-                    counts.setdefault(step, {})[pointer] = requests
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        serve(sys.executable, Path(scratch), version=mlflow.__version__) as server,
+        proxy(server.uri) as between,
+    ):
+        run_id = logged_run(server.uri)
+        for pointer in POINTERS:
+            for step, requests in measured(between, pointer, run_id):
+                counts.setdefault(step, {})[pointer] = requests
     table = Table("requests to the server", *POINTERS, title=f"MLflow {mlflow.__version__}, client and server")
     for step, by_pointer in counts.items():
         table.add_row(step, *(str(by_pointer[pointer]) for pointer in POINTERS))

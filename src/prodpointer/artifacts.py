@@ -41,9 +41,9 @@ def check_digest(path: Path, expected: str, what: str) -> None:
     actual = sha256_of(path)
     if actual != expected:
         raise IntegrityError(
-            f"The bytes of {what} are not those that were registered: SHA-256 {actual}, recorded {expected}.",
+            f"The bytes of {what} are not those registered: SHA-256 {actual}, recorded {expected}.",
             where=path.name,
-            next_step="Nothing was loaded. Find out who changed the artifact, and promote a version whose bytes are right.",
+            next_step="Nothing was loaded. Find out who changed the artifact; promote a version whose bytes are right.",
         )
 
 
@@ -51,8 +51,8 @@ def check_digest(path: Path, expected: str, what: str) -> None:
 def downloaded(store: ArtifactStore, uri: str, *, lasting: bool = False) -> Iterator[Path]:
     """Give the artifact at a located URI in a temporary directory.
 
-    The directory is removed afterwards, or with ``lasting`` when the process ends, for a model with an ``MLmodel`` file:
-    such a model may open its files long after it was loaded.
+    The directory is removed afterwards. With ``lasting``, one with an ``MLmodel`` file stays until the process ends,
+    since such a model may open its files long after it was loaded.
     """
     directory = Path(tempfile.mkdtemp(prefix="prodpointer-"))
     remove = partial(shutil.rmtree, directory, ignore_errors=True)

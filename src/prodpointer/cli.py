@@ -97,7 +97,7 @@ def _settings(ctx: click.Context, options: dict[str, Any]) -> Settings:
 @click.version_option(package_name="prodpointer")
 @_shared_options
 @click.pass_context
-def main(ctx: click.Context, **options: Any) -> None:
+def main(ctx: click.Context, /, **options: Any) -> None:
     """Say which version of a model is live and move that pointer, the same way on MLflow 2 and MLflow 3.
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 promotion refused or lost, 4 pointers disagree, 5 registry
@@ -112,7 +112,7 @@ def main(ctx: click.Context, **options: Any) -> None:
 )
 @_shared_options
 @click.pass_context
-def demo(ctx: click.Context, directory: Path | None, **options: Any) -> None:
+def demo(ctx: click.Context, /, directory: Path | None, **options: Any) -> None:
     """Run the whole loop on this machine: train, register, promote, load, go back. Needs no server."""
     settings = _settings(ctx, options)
     directory = directory or Path(tempfile.mkdtemp(prefix="prodpointer-demo-"))
@@ -120,12 +120,7 @@ def demo(ctx: click.Context, directory: Path | None, **options: Any) -> None:
     for step in demonstrate(directory):
         steps.append(step)
         if not settings.as_json:
-            measured = (
-                "" if step.accuracy is None else f": live is {step.live}, accuracy {step.accuracy:.4f} on held-out rows"
-            )
-            click.echo(
-                f"{len(steps)}. {step.did}{f' as version {step.version}' if step.live is None and step.version else ''}{measured}"
-            )
+            click.echo(f"{len(steps)}. {step}")
     uri = registry_uri(directory.absolute())
     if settings.as_json:
         _print_json({"directory": str(directory), "tracking_uri": uri, "steps": [step.as_json() for step in steps]})
@@ -145,8 +140,9 @@ def demo(ctx: click.Context, directory: Path | None, **options: Any) -> None:
 @click.option("--no-digest", is_flag=True, help="Record no digest; loading will warn.")
 @_shared_options
 @click.pass_context
-def register(
+def register(  # noqa: PLR0917  # click passes them by name
     ctx: click.Context,
+    /,
     name: str,
     run_id: str,
     artifact: str,
@@ -176,7 +172,7 @@ def register(
 @click.option("--reason", default="", help="Why, for the record.")
 @_shared_options
 @click.pass_context
-def promote(ctx: click.Context, name: str, version: str, expected: str | None, reason: str, **options: Any) -> None:
+def promote(ctx: click.Context, /, name: str, version: str, expected: str | None, reason: str, **options: Any) -> None:
     """Make VERSION of NAME live; an older one too."""
     settings = _settings(ctx, options)
     model = settings.model(name)
@@ -189,7 +185,7 @@ def promote(ctx: click.Context, name: str, version: str, expected: str | None, r
 @click.option("--reason", default="", help="Why, for the record.")
 @_shared_options
 @click.pass_context
-def withdraw(ctx: click.Context, name: str, reason: str, **options: Any) -> None:
+def withdraw(ctx: click.Context, /, name: str, reason: str, **options: Any) -> None:
     """Make nothing of NAME live any more; its versions stay."""
     settings = _settings(ctx, options)
     _print_move(settings, settings.model(name).withdraw(reason=reason))
@@ -199,7 +195,7 @@ def withdraw(ctx: click.Context, name: str, reason: str, **options: Any) -> None
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @_shared_options
 @click.pass_context
-def status(ctx: click.Context, names: tuple[str, ...], **options: Any) -> None:
+def status(ctx: click.Context, /, names: tuple[str, ...], **options: Any) -> None:
     """Show what both pointers say, of every model or of those named. Exit code 4 where they disagree."""
     settings = _settings(ctx, options)
     found = [settings.model(name).status() for name in names or settings.names()]
@@ -216,7 +212,7 @@ def status(ctx: click.Context, names: tuple[str, ...], **options: Any) -> None:
 @click.argument("destination", type=click.Path(file_okay=False, path_type=Path))
 @_shared_options
 @click.pass_context
-def pull(ctx: click.Context, name: str, destination: Path, **options: Any) -> None:
+def pull(ctx: click.Context, /, name: str, destination: Path, **options: Any) -> None:
     """Copy the live version's artifact of NAME, its digest checked, into the directory DESTINATION."""
     settings = _settings(ctx, options)
     pulled = settings.model(name).pull(destination)
@@ -231,7 +227,7 @@ def pull(ctx: click.Context, name: str, destination: Path, **options: Any) -> No
 @main.command()
 @_shared_options
 @click.pass_context
-def doctor(ctx: click.Context, **options: Any) -> None:
+def doctor(ctx: click.Context, /, **options: Any) -> None:
     """Tell what there is, what was chosen and why, and what will not work."""
     from prodpointer.diagnosis import diagnose
 
@@ -309,7 +305,7 @@ def _quietly() -> Iterator[None]:
             logging.disable(disabled)
 
 
-def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> None:
+def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
     """Print a warning to standard error: this library's as it is, others by their kind."""
     kind = "" if category.__module__.startswith("prodpointer") else f"{category.__name__}: "
     click.echo(f"warning: {kind}{without_credentials(str(message))}", err=True)

@@ -39,8 +39,8 @@ def connect(
         As MLflow takes them; by default MLflow's own environment variables and settings.
     pointer
         ``auto`` (an alias where one is set, a stage where one is set, for a new model whichever belongs to the
-        registry's major version), or ``alias``, ``stage`` or ``both`` to override. The model's tag ``prodpointer.pointer``
-        and then ``PRODPOINTER_POINTER`` override ``auto``.
+        registry's major version), or ``alias``, ``stage`` or ``both`` to override. The model's tag
+        ``prodpointer.pointer`` and then ``PRODPOINTER_POINTER`` override ``auto``.
     alias
         Name of the pointer; folded to lower case.
     stages
@@ -100,7 +100,7 @@ def registered_model_names(
         and client_version() >= Version("2.21")
     ):
         raise RegistryUnsupported(
-            f"MLflow {client_version()} cannot list the models of a server of MLflow {told}: the answer is always empty.",
+            f"MLflow {client_version()} cannot list the models of MLflow {told}: the answer is always empty.",
             where=registry.addresses.shown,
             next_step="Name the models, or use a client of MLflow 2.20 or older.",
         )

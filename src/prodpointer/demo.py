@@ -27,6 +27,12 @@ class Step:
     live: int | None = None
     accuracy: float | None = None
 
+    def __str__(self) -> str:
+        """Return the step as one line for people."""
+        if self.accuracy is not None:
+            return f"{self.did}: live is {self.live}, accuracy {self.accuracy:.4f} on held-out rows"
+        return self.did if self.version is None else f"{self.did} as version {self.version}"
+
     def as_json(self) -> dict[str, Any]:
         """Return the keys that ``demo --json`` prints for one step."""
         return asdict(self)

@@ -13,6 +13,7 @@ from prodpointer.errors import AccessDenied, RegistryUnsupported
 from prodpointer.mlflow_border.addresses import Place
 from prodpointer.mlflow_border.registry import Registry
 from prodpointer.mlflow_border.rest import (
+    Rest,
     unlikely_alias_endpoint,
     unlikely_logged_model_endpoint,
     unlikely_model_endpoint,
@@ -89,8 +90,8 @@ def forget() -> None:
 def _ask(registry: Registry) -> Capabilities:
     """Find out what a registry is, by the kind of place it is."""
     ours = client_version()
-    if registry.place is Place.SERVER:
-        return _ask_server(registry)
+    if registry.rest is not None:
+        return _ask_server(registry, registry.rest)
     if registry.place is Place.UNITY_CATALOG:
         return Capabilities(None, True, registry.client_has_aliases, False, "Unity Catalog has aliases and no stages")
     if registry.place is Place.WORKSPACE:
@@ -102,9 +103,9 @@ def _ask(registry: Registry) -> Capabilities:
     return Capabilities(ours, ours.major >= 3, registry.client_has_aliases, True, how)
 
 
-def _ask_server(registry: Registry) -> Capabilities:
+def _ask_server(registry: Registry, rest: Rest) -> Capabilities:
     """Ask a server for its version; where it has no such answer, make sure it is a registry before calling it old."""
-    status, text = _get(registry, "/version")
+    status, text = _get(registry, rest, "/version")
     if status in (401, 403):
         raise AccessDenied(
             f"The registry refuses to tell its version: HTTP {status}.",
@@ -113,14 +114,14 @@ def _ask_server(registry: Registry) -> Capabilities:
         )
     version = _version(text) if status == 200 else None
     if version is None:
-        return _probe(registry)
+        return _probe(registry, rest)
     how = f"the server says it is MLflow {version}"
     return Capabilities(version, version.major >= 3, version >= _FIRST_WITH_ALIASES, True, how)
 
 
-def _probe(registry: Registry) -> Capabilities:
+def _probe(registry: Registry, rest: Rest) -> Capabilities:
     """Learn what a registry without a version endpoint can do: 2.0.x, a managed one, or one behind a proxy."""
-    status, text = _get(registry, unlikely_model_endpoint())
+    status, text = _get(registry, rest, unlikely_model_endpoint())
     if status in (401, 403):
         raise AccessDenied(
             f"The registry refuses access: HTTP {status}.",
@@ -133,22 +134,20 @@ def _probe(registry: Registry) -> Capabilities:
             where=registry.addresses.shown,
             next_step="Check the URL, and the server's --static-prefix: MLflow 3.7 moved its API under it.",
         )
-    # An unknown alias is INVALID_PARAMETER_VALUE up to 3.9, RESOURCE_DOES_NOT_EXIST from 3.10 on; HTML means no aliases.
-    aliases = _code(_get(registry, unlikely_alias_endpoint())[1]) in (
-        "INVALID_PARAMETER_VALUE",
-        "RESOURCE_DOES_NOT_EXIST",
-    )
-    is_three = aliases and _code(_get(registry, unlikely_logged_model_endpoint())[1]) not in ("", "ENDPOINT_NOT_FOUND")
-    world = "3" if is_three else "2"
-    how = f"the server does not tell its version; it {'has' if aliases else 'lacks'} aliases and answers like MLflow {world}"
+    # An unknown alias is INVALID_PARAMETER_VALUE up to 3.9 and RESOURCE_DOES_NOT_EXIST from 3.10 on; no aliases: HTML.
+    has = _code(_get(registry, rest, unlikely_alias_endpoint())[1])
+    aliases = has in ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")
+    logged = _code(_get(registry, rest, unlikely_logged_model_endpoint())[1]) if aliases else ""
+    is_three = logged not in ("", "ENDPOINT_NOT_FOUND")
+    world = f"{'has' if aliases else 'lacks'} aliases and answers like MLflow {3 if is_three else 2}"
+    how = f"the server does not tell its version; it {world}"
     return Capabilities(None, is_three, aliases, True, how)
 
 
-def _get(registry: Registry, endpoint: str) -> tuple[int, str]:
+def _get(registry: Registry, rest: Rest, endpoint: str) -> tuple[int, str]:
     """Ask one question of a server."""
-    assert registry.rest is not None, "only servers are asked"
     with registry.asking("ask the registry what it is"):
-        return registry.rest.answer(endpoint)
+        return rest.answer(endpoint)
 
 
 def _version(text: str) -> Version | None:

@@ -71,7 +71,7 @@ def _limits(registry: Registry, client: Version, found: Capabilities) -> tuple[s
         limits.append("The registry has no aliases (they came with MLflow 2.3.0): stages are used.")
     elif not registry.client_has_aliases:
         limits.append(
-            f"MLflow {client} has no alias methods; prodpointer reads and sets aliases over REST, plain MLflow here cannot."
+            f"MLflow {client} has no alias methods: prodpointer uses REST for aliases, plain MLflow here cannot."
         )
     if server is None:
         limits.append("The registry does not tell its version, so its limits are not known.")

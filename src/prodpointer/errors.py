@@ -113,7 +113,7 @@ class InvalidName(ProdpointerError, ValueError):
 
 
 class PointerUnsupported(ProdpointerError):
-    """This client or this registry cannot hold that pointer, or the write would leave another one behind."""
+    """The client or the registry cannot hold that pointer, or the write would leave another one behind."""
 
 
 class PromotionRefused(ProdpointerError):

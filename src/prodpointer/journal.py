@@ -18,7 +18,7 @@ _DIGITS = 12
 
 
 def events(versions: Iterable[ModelVersion]) -> list[Promotion]:
-    """Return every event that the tags of these versions hold, oldest first; tags that are not events are passed over."""
+    """Return every event in the tags of these versions, oldest first; tags that are not events are passed over."""
     found: list[Promotion] = []
     for version in versions:
         for key, text in version.tags.items():

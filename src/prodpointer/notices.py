@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from types import FrameType
 
 from prodpointer.errors import PointerDriftWarning, StageOnlyWarning, UnverifiedWarning
 from prodpointer.selection import View
@@ -24,8 +25,8 @@ def warn_about(seen: View, registry_uri: str, model: str) -> None:
     if stage_only and seen.capabilities.is_three and key not in _told_stage_only:
         _told_stage_only.add(key)
         _warn(
-            f"Version {seen.stage} of {model!r} is live by its stage {seen.rule.stage} alone, on an MLflow 3 registry. The next "
-            f"promotion sets the alias {seen.rule.alias!r} too.",
+            f"Version {seen.stage} of {model!r} is live by its stage {seen.rule.stage} alone, on an MLflow 3 registry. "
+            f"The next promotion sets the alias {seen.rule.alias!r} too.",
             StageOnlyWarning,
         )
 
@@ -41,9 +42,10 @@ def warn_unverified(model: str, version: int) -> None:
 
 def _warn(text: str, category: type[Warning]) -> None:
     """Warn at the first frame outside this package."""
-    level, frame = 1, sys._getframe()
+    level = 1
+    frame: FrameType | None = sys._getframe()  # noqa: SLF001  # before Python 3.12 warnings has no way of its own
     while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] == "prodpointer":
-        level, frame = level + 1, frame.f_back  # type: ignore[assignment]
+        level, frame = level + 1, frame.f_back
     warnings.warn(text, category, stacklevel=level)
 
 

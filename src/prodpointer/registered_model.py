@@ -189,7 +189,7 @@ class RegisteredModel:
         self,
         version: int | str,
         *,
-        expected: int | None | _NotGiven = NOT_GIVEN,
+        expected: int | _NotGiven | None = NOT_GIVEN,
         reason: str = "",
         by: str | None = None,
     ) -> Promotion:
@@ -354,7 +354,7 @@ class RegisteredModel:
         except VersionNotFound:
             return None
 
-    def _check_expected(self, seen: View, expected: int | None | _NotGiven) -> None:
+    def _check_expected(self, seen: View, expected: int | _NotGiven | None) -> None:
         """Raise ``ExpectationFailed`` unless the live version is the one expected."""
         if expected is NOT_GIVEN:
             return
@@ -378,8 +378,8 @@ class RegisteredModel:
             )
         if "stage" in pointers and self._rule.stage == "Staging" and candidate.stage == "Production":
             raise PromotionRefused(
-                f"Version {candidate.version} of {self.name!r} is in Production; a version has one stage, so moving it to "
-                "Staging would take it out of production.",
+                f"Version {candidate.version} of {self.name!r} is in Production; a version has one stage, so moving it "
+                "to Staging would take it out of production.",
                 where=self._where(),
                 next_step="Promote another version to production first.",
             )

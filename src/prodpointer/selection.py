@@ -95,8 +95,8 @@ class View:
             The pointers that the last recorded event moved.
         """
         if self.requested != "auto":
-            pointers = ("alias", "stage") if self.requested == "both" else (self.requested,)
-            return pointers, f"{self.source} says {self.requested}"
+            forced = ("alias", "stage") if self.requested == "both" else (self.requested,)
+            return forced, f"{self.source} says {self.requested}"
         wanted = set(last_moved)
         wanted |= {"alias"} if self.alias is not None else set()
         wanted |= {"stage"} if self.stage is not None else set()
@@ -176,8 +176,7 @@ def view(rule: Rule, reply: ModelReply, capabilities: Capabilities, where: str) 
 def pointer_for(pointers: tuple[str, ...], seen: View, registry: Registry, model: str) -> ProductionPointer:
     """Return the pointer that moves what was chosen."""
     alias = AliasPointer(registry, model, seen.spelling)
-    if pointers == ("alias",):
+    if pointers == ("alias",) or seen.rule.stage is None:
         return alias
-    assert seen.rule.stage is not None, "a pointer without a stage has been refused before"
     stage = StagePointer(registry, model, seen.rule.stage)
     return stage if pointers == ("stage",) else MirroredPointer(alias, stage)

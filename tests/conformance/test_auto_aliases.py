@@ -15,11 +15,9 @@ from prodpointer import (
     InvalidName,
     PointerDriftWarning,
     PointerUnsupported,
-    PromotionRefused,
-    RegisteredModel,
     StageOnlyWarning,
 )
-from tests.conformance.conftest import HAS_ALIASES, IS_THREE, Connect, Registry
+from tests.conformance.conftest import Connect, Registry
 
 
 def test_an_alias_alone_never_gets_a_stage(fresh: Connect, registry: Registry) -> None:
@@ -130,9 +128,9 @@ def test_an_override_leaves_no_other_pointer_behind(
     news = fresh(2, pointer=pointer)
     registry.promoted_by_jobs(news, **{other: 1})
     before = registry.picture(news.name)
-    with pytest.raises(PointerUnsupported, match="pointer='both'.*migrate finish"):
+    with pytest.raises(PointerUnsupported, match=r"pointer='both'.*migrate finish"):
         news.promote(2)
-    with pytest.raises(PointerUnsupported, match="pointer='both'.*migrate finish"):
+    with pytest.raises(PointerUnsupported, match=r"pointer='both'.*migrate finish"):
         news.withdraw()
     assert registry.picture(news.name) == before
     assert news.promote(1).pointers == (pointer,)
@@ -199,6 +197,14 @@ def test_two_spellings_at_once_are_an_error(fresh: Connect, registry: Registry) 
     registry.set_alias(news.name, "production", 2)
     before = registry.picture(news.name)
     for verb in (news.production, news.status, news.withdraw, lambda: news.promote(1)):
-        with pytest.raises(InvalidName, match="'Production' and 'production'.*differ only in case"):
+        with pytest.raises(InvalidName, match=r"'Production' and 'production'.*differ only in case"):
             verb()
     assert registry.picture(news.name) == before
+
+
+def test_an_alias_that_stands_for_no_stage_is_an_alias(fresh: Connect, registry: Registry) -> None:
+    """A name without a stage uses the alias, on either major."""
+    news = fresh(1, alias="challenger")
+    assert news.promote(1).pointers == ("alias",)
+    assert registry.aliases(news.name) == {"challenger": 1}
+    assert news.live_version() == 1

@@ -13,12 +13,11 @@ from prodpointer import (
     ExpectationFailed,
     InvalidName,
     ModelNotFound,
-    PointerUnsupported,
     PromotionRefused,
     RegisteredModel,
     VersionNotFound,
 )
-from tests.conformance.conftest import IMPOSSIBLE, POSSIBLE, Connect, Registry
+from tests.conformance.conftest import Connect, Registry
 
 
 def again(news: RegisteredModel, registry: Registry, pointer: str) -> RegisteredModel:
@@ -206,19 +205,3 @@ def test_a_model_without_versions_has_nothing_live(fresh: Connect, registry: Reg
     assert (model.production(), model.load_production()) == (None, None)
     with pytest.raises(VersionNotFound):
         model.promote(1)
-
-
-def test_every_pointer_is_held_or_refused() -> None:
-    """No pointer is left out of the cells: each is either possible or impossible here."""
-    assert sorted(POSSIBLE + IMPOSSIBLE) == ["alias", "auto", "both", "stage"]
-
-
-def test_an_impossible_pointer_is_refused_by_name(fresh: Connect, registry: Registry) -> None:
-    """Where there are no aliases, asking for one is refused on reading and writing, and nothing moves."""
-    for impossible in IMPOSSIBLE:
-        model = fresh(2, pointer=impossible)
-        before = registry.picture(model.name)
-        for verb in (model.live_version, model.production, model.status, lambda m=model: m.promote(1)):
-            with pytest.raises(PointerUnsupported, match="no aliases here"):
-                verb()
-        assert registry.picture(model.name) == before

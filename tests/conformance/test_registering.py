@@ -62,8 +62,8 @@ def test_with_two_servers_the_source_names_the_run(
     direct: Registry, served: Registry, forgetful: None, tmp_path: Path
 ) -> None:
     """Where runs and models are in different places, the source is ``runs:/``, and the version loads."""
-    uris = {"tracking_uri": served.uri, "registry_uri": f"sqlite:///{tmp_path / 'models.db'}"}
-    model = prodpointer.connect("news-apart", **uris)
+    models = f"sqlite:///{tmp_path / 'models.db'}"
+    model = prodpointer.connect("news-apart", tracking_uri=served.uri, registry_uri=models)
     model.promote(model.register(served.runs[1], "bundle"))
     assert model.version(1).source == f"runs:/{served.runs[1]}/bundle"
     assert model.load_production() == {"recommender": "r2", "ranker": 2}
@@ -154,7 +154,8 @@ def log_dataset(registry: Registry, run_id: str) -> str | None:
     from mlflow.entities import DatasetInput
 
     dataset = mlflow.data.from_numpy(np.arange(6), name="clicks")
-    registry.plain.log_inputs(run_id, [DatasetInput(dataset._to_mlflow_entity())])
+    logged = DatasetInput(dataset._to_mlflow_entity())  # noqa: SLF001  # what mlflow.log_input does
+    registry.plain.log_inputs(run_id, [logged])
     return f"clicks:{dataset.digest}"
 
 
@@ -200,7 +201,7 @@ def test_a_digest_or_tag_that_is_none_makes_nothing(fresh: Connect, registry: Re
     model = fresh()
     for options in ({"sha256": "abc"}, {"tags": {"": "x"}}, {"tags": {"prodpointer.sha256": "x"}}):
         with pytest.raises(InvalidName):
-            model.register(registry.runs[0], "bundle", **options)  # type: ignore[arg-type]
+            model.register(registry.runs[0], "bundle", **options)
     assert model.name not in registry.names()
 
 

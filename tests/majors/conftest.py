@@ -29,7 +29,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def python_of(package: Path) -> Callable[[str], Path]:
-    """Return the Python of an environment with a row's MLflow and this package, made with the Python at hand if it can be."""
+    """Return the Python of an environment with a row's MLflow and this package; the Python at hand where it can be."""
 
     def python(version: str) -> Path:
         row = mlflow_table.row(version)
@@ -51,11 +51,12 @@ def job(python_of: Callable[[str], Path], tmp_path_factory: pytest.TempPathFacto
             if version not in jobs:
                 jobs[version] = stack.enter_context(started(python_of(version), directory / f"{version}.log"))
             task = [uri, name, verb, None if argument is None else str(argument)]
-            assert jobs[version].stdin is not None
-            assert jobs[version].stdout is not None
-            jobs[version].stdin.write(json.dumps(task) + "\n")
-            jobs[version].stdin.flush()
-            line = jobs[version].stdout.readline()
+            given, taken = jobs[version].stdin, jobs[version].stdout
+            assert given is not None
+            assert taken is not None
+            given.write(json.dumps(task) + "\n")
+            given.flush()
+            line = taken.readline()
             assert line, (directory / f"{version}.log").read_text()[-3000:]
             answer = json.loads(line)
             assert answer["mlflow"] == version

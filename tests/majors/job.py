@@ -1,4 +1,4 @@
-"""A job with a process and an MLflow of its own: each line of JSON it reads is a task, each line it writes the answer."""
+"""A job with a process and an MLflow of its own: it reads tasks and writes answers, each a line of JSON."""
 
 from __future__ import annotations
 

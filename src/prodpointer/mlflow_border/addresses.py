@@ -39,7 +39,7 @@ _PLACES = {
 
 @dataclass(frozen=True)
 class Addresses:
-    """The two URIs in force, and whether somebody chose them (an argument, an environment variable, MLflow's setters)."""
+    """The two URIs in force, and whether somebody chose them by argument, environment variable or MLflow's setters."""
 
     tracking_uri: str
     registry_uri: str

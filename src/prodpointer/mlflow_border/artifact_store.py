@@ -10,7 +10,6 @@ from typing import Any
 
 from prodpointer.errors import ArtifactNotFound
 from prodpointer.mlflow_border import entities
-from prodpointer.mlflow_border.addresses import Place, place_of
 from prodpointer.mlflow_border.registry import Registry
 from prodpointer.mlflow_border.translation import error_code, translated
 from prodpointer.records import Run

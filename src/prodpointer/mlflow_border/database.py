@@ -121,6 +121,6 @@ def _upgrade(uri: str) -> None:
 
     engine = utils.create_sqlalchemy_engine_with_retry(uri)
     try:
-        utils._upgrade_db(engine)
+        utils._upgrade_db(engine)  # noqa: SLF001  # what the command `mlflow db upgrade` calls, 2.0.1 to 3.17.2
     finally:
         engine.dispose()

@@ -25,10 +25,7 @@ def load_flavor(directory: Path, flavor: str) -> Any:
         MLflow has no such flavor.
     """
     try:
-        if not flavor.isidentifier():
-            raise ModuleNotFoundError(flavor)
-        module = importlib.import_module(f"mlflow.{flavor}")
-        load = module.load_model
+        load = importlib.import_module(f"mlflow.{flavor if flavor.isidentifier() else 'no-such-flavor'}").load_model
     except (ModuleNotFoundError, AttributeError):
         raise UnsafeModel(
             f"MLflow has no flavor {flavor!r} that can be loaded here.",

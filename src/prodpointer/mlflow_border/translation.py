@@ -21,6 +21,13 @@ _BUSY = {"TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTE
 # What urllib3 says when it gave up on an answer rather than on a connection.
 _GAVE_UP_ON_STATUS = re.compile(r"too many (\d{3}) error responses")
 
+_UNREACHABLE_STEP = "Check the address and that the server is running, then try again."
+_DENIED_STEP = (
+    "Check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (or the token), the user's permissions on the model, "
+    "and that the server accepts this host name (--allowed-hosts)."
+)
+_UNSUPPORTED_STEP = "Check the URL, and the server's --static-prefix: MLflow 3.7 moved its API under it."
+
 # One failing call, one error of ours: made only when needed, since making it may ask the registry a second question.
 Missing = Callable[[], ProdpointerError]
 
@@ -74,34 +81,25 @@ def _ours(
 ) -> ProdpointerError:
     """Choose the error for one exception from below."""
     code, status = error_code(error), _http_status(error)
-    if _is_unreachable(error):
-        return RegistryUnavailable(
-            f"Could not {doing}: no connection ({_root_text(error)}).",
-            where=where,
-            next_step="Check the address and that the server is running, then try again.",
-        )
-    if code in _DENIED or status in (401, 403):
-        return AccessDenied(
-            f"Could not {doing}: access denied ({_first_line(error)}).",
-            where=where,
-            next_step="Check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (or the token), the user's "
-            "permissions on the model, and that the server accepts this host name (--allowed-hosts).",
-        )
-    if code in _BUSY:
-        return RegistryUnavailable(f"Could not {doing}: the registry is busy ({_first_line(error)}).", where=where)
-    if code in ("ENDPOINT_NOT_FOUND", "FEATURE_DISABLED"):
-        return RegistryUnsupported(
-            f"Could not {doing}: no such model registry call there ({_first_line(error)}).",
-            where=where,
-            next_step="Check the URL, and the server's --static-prefix: MLflow 3.7 moved its API under it.",
-        )
     if code == "RESOURCE_DOES_NOT_EXIST" and missing is not None:
         return missing()
     if code == "INVALID_PARAMETER_VALUE" and invalid is not RegistryError:
         return invalid(f"Could not {doing}: {_first_line(error)}", where=where)
-    other = RegistryError(f"Could not {doing}: {_first_line(error)}", where=where)
-    other.code = code or type(error).__name__
-    return other
+    kind: type[ProdpointerError]
+    if _is_unreachable(error):
+        kind, why, step = RegistryUnavailable, f"no connection ({_root_text(error)})", _UNREACHABLE_STEP
+    elif code in _DENIED or status in (401, 403):
+        kind, why, step = AccessDenied, f"access denied ({_first_line(error)})", _DENIED_STEP
+    elif code in _BUSY:
+        kind, why, step = RegistryUnavailable, f"the registry is busy ({_first_line(error)})", "Try again later."
+    elif code in ("ENDPOINT_NOT_FOUND", "FEATURE_DISABLED"):
+        kind, why, step = RegistryUnsupported, f"no such call there ({_first_line(error)})", _UNSUPPORTED_STEP
+    else:
+        kind, why, step = RegistryError, _first_line(error), ""
+    ours = kind(f"Could not {doing}: {why}.", where=where, next_step=step)
+    if isinstance(ours, RegistryError):
+        ours.code = code or type(error).__name__
+    return ours
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
