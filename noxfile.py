@@ -26,3 +26,12 @@ def bench(session: nox.Session) -> None:
     session.install("uv", "tomli; python_version < '3.11'")
     python = session.run("python", "-m", "tests.servers", version, ".", silent=True)
     session.run(str(python).strip(), "-m", "benchmarks.request_counts", external=True)
+
+
+@nox.session
+def mutations(session: nox.Session) -> None:
+    """Prove each law by a mutation that it catches, in every world in which one can be caught."""
+    session.install("uv", "tomli; python_version < '3.11'")
+    for version in ("2.2.2", "2.22.5", "3.17.2"):
+        python = session.run("python", "-m", "tests.servers", version, ".", "pytest", silent=True)
+        session.run(str(python).strip(), "-m", "tests.mutations", *session.posargs, external=True)

@@ -16,6 +16,7 @@ from pathlib import Path
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
 import mlflow
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from tests.proxy import Proxy, proxy
@@ -81,7 +82,7 @@ def main() -> None:
         for pointer in POINTERS:
             for step, requests in measured(between, pointer, run_id):
                 counts.setdefault(step, {})[pointer] = requests
-    table = Table("requests to the server", *POINTERS, title=f"MLflow {mlflow.__version__}, client and server")
+    table = Table(f"requests to MLflow {mlflow.__version__}", *POINTERS, box=box.MARKDOWN)
     for step, by_pointer in counts.items():
         table.add_row(step, *(str(by_pointer[pointer]) for pointer in POINTERS))
     Console().print(table)

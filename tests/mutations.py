@@ -46,7 +46,14 @@ MUTATIONS = (
         "pointers/memory.py",
         "self._live: int | None = None",
         "self._live: int | None = 1",
-        ("test_a_pointer_never_set_names_nothing", "test_clearing_nothing_is_no_error"),
+        ("test_a_pointer_never_set_names_nothing",),
+    ),
+    Mutation(
+        "clearing nothing is an error",
+        "pointers/memory.py",
+        "        self._live = None",
+        "        assert self._live\n        self._live = None",
+        ("test_clearing_nothing_is_no_error",),
     ),
     Mutation(
         "clearing an alias does nothing",
@@ -400,6 +407,21 @@ MUTATIONS = (
         ("test_a_source_written_as_a_runs_uri_loads",),
     ),
     Mutation(
+        "logged models are not looked for",
+        "mlflow_border/artifact_store.py",
+        "            if model is not None:\n                return self.located(model.location)\n",
+        "",
+        ("test_a_flavor_model_registered_as_a_runs_uri_loads",),
+        only="3",
+    ),
+    Mutation(
+        "what MLflow cannot open is another error",
+        "mlflow_border/registry.py",
+        "other=RegistryUnsupported, invalid=RegistryUnsupported",
+        "other=RegistryError",
+        ("test_what_is_no_address_is_no_registry",),
+    ),
+    Mutation(
         "the caller's loader is not asked",
         "loaders.py",
         "chosen = loader or _loader_for(path, flavor)",
@@ -595,8 +617,8 @@ MUTATIONS = (
     Mutation(
         "no connection is another error",
         "mlflow_border/translation.py",
-        "    if _is_unreachable(error):",
-        "    if False:",
+        "        if _is_unreachable(error):",
+        "        if False:",
         (
             "test_a_dead_server_is_said_to_be_within_the_timeout",
             "test_a_hanging_server_is_said_to_be_within_the_timeout",
@@ -636,8 +658,8 @@ MUTATIONS = (
     Mutation(
         "codes are dropped",
         "mlflow_border/translation.py",
-        "        ours.code = code or type(error).__name__\n",
-        "        pass\n",
+        "            ours.code = code or type(error).__name__\n",
+        "            pass\n",
         ("test_another_answer_keeps_its_code",),
     ),
     Mutation(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections import defaultdict
 from dataclasses import dataclass
 
 from packaging.version import InvalidVersion, Version
@@ -24,7 +25,7 @@ ASK_AGAIN_AFTER = 300.0
 
 _FIRST_WITH_ALIASES = Version("2.3.0")
 
-_lock = threading.Lock()
+_locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 _answers: dict[str, tuple[float, Capabilities]] = {}
 
 
@@ -71,20 +72,19 @@ def capabilities(registry: Registry, *, max_age: float | None = None) -> Capabil
         A question was not answered by a model registry; a failed probe never looks like an old server.
     """
     key = registry.addresses.registry_uri
-    with _lock:
+    with _locks[key]:  # one for each registry, so that a dead one holds up nobody else
         known = _answers.get(key)
         if known and not registry.connection_failed and (max_age is None or time.monotonic() - known[0] < max_age):
             return known[1]
         found = _ask(registry)
         _answers[key] = (time.monotonic(), found)
-        registry.connection_failed = False
+        registry.connection_restored()
         return found
 
 
 def forget() -> None:
     """Forget every answer, so that the next question asks the registry again."""
-    with _lock:
-        _answers.clear()
+    _answers.clear()
 
 
 def _ask(registry: Registry) -> Capabilities:

@@ -152,7 +152,7 @@ class RegisteredModel:
         reply = self._registry.model(self.name)
         seen = self._readable(reply)
         version = self._existing(seen.live) if seen.live is not None else None
-        if version is None and seen.alias is not None:
+        if version is None and seen.live is not None and seen.live == seen.alias:
             seen = replace(seen, dangling=True)
             version = reply.newest.get(self._rule.stage) if seen.live is not None else None
         warn_about(seen, self._registry.addresses.registry_uri, self.name)

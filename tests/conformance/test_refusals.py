@@ -137,6 +137,15 @@ def test_a_host_that_does_not_exist_is_said_to_be_unreachable(forgetful: None) -
         prodpointer.connect("news", tracking_uri="http://registry.invalid:5000", timeout=5)
 
 
+@pytest.mark.parametrize(
+    "uri", ["htp://localhost:1", "http:///x", "http://localhost:99999", "http://[::1", "azureml://x"]
+)
+def test_what_is_no_address_is_no_registry(forgetful: None, uri: str) -> None:
+    """A URI that names nothing this client can reach: RegistryUnsupported."""
+    with pytest.raises(RegistryUnsupported):
+        prodpointer.connect("news", tracking_uri=uri)
+
+
 def test_a_wrong_path_is_no_old_server(served: Registry, forgetful: None) -> None:
     """A URL whose path is wrong, as after a moved static prefix, is no server without aliases: RegistryUnsupported."""
     with pytest.raises(RegistryUnsupported, match="static-prefix"):

@@ -14,7 +14,7 @@ import pytest
 from sklearn.dummy import DummyClassifier
 
 import prodpointer
-from prodpointer import ArtifactNotFound, InvalidName
+from prodpointer import ArtifactNotFound, InvalidName, UnverifiedWarning
 from tests.conformance.conftest import IS_THREE, Connect, Registry
 
 
@@ -261,6 +261,20 @@ def test_a_logged_model_is_registered_by_its_uri(
         assert list(model.load_production().predict([[1]])) == [7]
     with pytest.raises(ArtifactNotFound, match="logged model"):
         model.register(run_id, "models:/m-" + "0" * 32)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_flavor_model_registered_as_a_runs_uri_loads(
+    fresh: Connect, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A flavor model that somebody registered as ``runs:/…/model`` loads, wherever its MLflow put the files."""
+    run_id, _ = log_flavor_model(registry, monkeypatch)
+    model = fresh()
+    registry.plain.create_registered_model(model.name)
+    registry.plain.create_model_version(model.name, f"runs:/{run_id}/model", run_id)
+    model.promote(1)
+    with pytest.warns(UnverifiedWarning):
+        assert list(model.load_production().predict([[1]])) == [7]
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")

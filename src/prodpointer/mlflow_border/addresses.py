@@ -53,8 +53,10 @@ class Addresses:
 
 def place_of(uri: str) -> Place:
     """Return the kind of place a URI names, by its scheme alone."""
-    scheme = "databricks" if uri == "databricks" else "databricks-uc" if uri == "databricks-uc" else ""
-    scheme = scheme or urlsplit(uri).scheme.split("+")[0].lower()
+    try:
+        scheme = uri if uri in ("databricks", "databricks-uc") else urlsplit(uri).scheme.split("+")[0].lower()
+    except ValueError as error:
+        raise RegistryUnsupported(f"That is no URI: {error}.", where=without_credentials(uri)) from None
     if len(scheme) == 1:  # a drive letter, C:\mlruns
         return Place.FILES
     return _PLACES.get(scheme, Place.PLUGIN)

@@ -79,17 +79,16 @@ class ArtifactStore:
 
         if not hasattr(self._client, "search_logged_models"):
             return None
+        of_run = f"source_run_id = '{run.run_id}'"
         with self._registry.asking(f"find the logged model {name!r} of the run {run.run_id!r}"):
             try:
-                found = self._client.search_logged_models(
-                    experiment_ids=[run.experiment_id],
-                    filter_string=f"name = '{name}' AND source_run_id = '{run.run_id}'",
-                )
+                found = self._client.search_logged_models(experiment_ids=[run.experiment_id], filter_string=of_run)
             except MlflowException as error:
                 if error_code(error) == "ENDPOINT_NOT_FOUND":  # a server of MLflow 2
                     return None
                 raise
-        newest = max(found, key=lambda model: model.creation_timestamp, default=None)
+        named = [model for model in found if model.name == name]
+        newest = max(named, key=lambda model: model.creation_timestamp, default=None)
         return _logged_model(newest) if newest else None
 
     def located(self, uri: str) -> str:
@@ -99,14 +98,23 @@ class ArtifactStore:
         MLflow 2, and 3.17.2 reports every failure of it as a missing path (measured).
         """
         if uri.startswith("runs:/"):
-            run_id, _, path = uri.removeprefix("runs:/").lstrip("/").partition("/")
-            uri = posixpath.join(self.run(run_id).artifact_uri, path)
+            return self._located_in_run(*uri.removeprefix("runs:/").lstrip("/").split("/", 1))
         if uri.startswith("mlflow-artifacts:"):
             from mlflow.store.artifact.mlflow_artifacts_repo import MlflowArtifactsRepository
 
             with translated(f"find the artifacts of {uri}", self._tracking_uri):
                 return str(MlflowArtifactsRepository.resolve_uri(uri, self._tracking_uri))
         return uri
+
+    def _located_in_run(self, run_id: str, path: str = "") -> str:
+        """Return where a run's artifact is: with the run, or beside it where MLflow 3 logged it as a model."""
+        run = self.run(run_id)
+        root = self.located(run.artifact_uri)
+        if self.kind(root, path) is None:
+            model = self.logged_model_of(run, path)
+            if model is not None:
+                return self.located(model.location)
+        return posixpath.join(root, path)
 
     def kind(self, root: str, path: str) -> str | None:
         """Return ``"file"`` or ``"directory"`` for a path under a located URI, or None where there is nothing."""

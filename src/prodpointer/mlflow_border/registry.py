@@ -26,6 +26,8 @@ from prodpointer.records import ModelReply, ModelVersion
 _MODELS_PAGE = 1000
 _VERSIONS_PAGE = 10_000
 
+_failed: set[str] = set()
+
 
 class Registry:
     """A model registry behind one pair of URIs.
@@ -44,8 +46,7 @@ class Registry:
 
         self.addresses = addresses
         self.place = place_of(addresses.registry_uri)
-        self.connection_failed = False
-        with translated("open the registry", addresses.shown):
+        with translated("open the registry", addresses.shown, other=RegistryUnsupported, invalid=RegistryUnsupported):
             self._client = MlflowClient(addresses.tracking_uri, addresses.registry_uri)
         self.client_has_aliases = hasattr(self._client, "set_registered_model_alias")
         self.rest = Rest(addresses, timeout=timeout) if self.place is Place.SERVER else None
@@ -54,6 +55,15 @@ class Registry:
     def client(self) -> Any:
         """MLflow's client, for the other rooms of the border."""
         return self._client
+
+    @property
+    def connection_failed(self) -> bool:
+        """Whether a connection to this registry failed in this process since it was last asked what it is."""
+        return self.addresses.registry_uri in _failed
+
+    def connection_restored(self) -> None:
+        """Note that the registry answered again."""
+        _failed.discard(self.addresses.registry_uri)
 
     @contextmanager
     def asking(
@@ -64,7 +74,7 @@ class Registry:
             with translated(doing, self.addresses.shown, missing=missing, invalid=invalid):
                 yield
         except RegistryUnavailable:
-            self.connection_failed = True
+            _failed.add(self.addresses.registry_uri)
             raise
 
     def model(self, name: str) -> ModelReply:

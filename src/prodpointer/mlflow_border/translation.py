@@ -6,6 +6,7 @@ import re
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from prodpointer.errors import (
     AccessDenied,
@@ -34,7 +35,12 @@ Missing = Callable[[], ProdpointerError]
 
 @contextmanager
 def translated(
-    doing: str, where: str, *, missing: Missing | None = None, invalid: type[ProdpointerError] = RegistryError
+    doing: str,
+    where: str,
+    *,
+    missing: Missing | None = None,
+    invalid: type[ProdpointerError] = RegistryError,
+    other: type[ProdpointerError] = RegistryError,
 ) -> Iterator[None]:
     """Turn whatever MLflow, requests or SQLAlchemy raises inside into one error of ours.
 
@@ -48,11 +54,13 @@ def translated(
         Makes the error for ``RESOURCE_DOES_NOT_EXIST``.
     invalid
         The error for ``INVALID_PARAMETER_VALUE``, which MLflow uses for bad names and much else.
+    other
+        The error for whatever is not told apart here.
     """
     try:
         yield
     except _foreign() as error:
-        ours = _ours(error, doing, where, missing, invalid)
+        ours = _Attempt(doing, where, missing, invalid, other).error_for(error)
         raise ours from _shown_cause(error)
 
 
@@ -76,30 +84,41 @@ def _foreign() -> tuple[type[BaseException], ...]:
     return (*classes, CommandError, SQLAlchemyError)
 
 
-def _ours(
-    error: BaseException, doing: str, where: str, missing: Missing | None, invalid: type[ProdpointerError]
-) -> ProdpointerError:
-    """Choose the error for one exception from below."""
-    code, status = error_code(error), _http_status(error)
-    if code == "RESOURCE_DOES_NOT_EXIST" and missing is not None:
-        return missing()
-    if code == "INVALID_PARAMETER_VALUE" and invalid is not RegistryError:
-        return invalid(f"Could not {doing}: {_first_line(error)}", where=where)
-    kind: type[ProdpointerError]
-    if _is_unreachable(error):
-        kind, why, step = RegistryUnavailable, f"no connection ({_root_text(error)})", _UNREACHABLE_STEP
-    elif code in _DENIED or status in (401, 403):
-        kind, why, step = AccessDenied, f"access denied ({_first_line(error)})", _DENIED_STEP
-    elif code in _BUSY:
-        kind, why, step = RegistryUnavailable, f"the registry is busy ({_first_line(error)})", "Try again later."
-    elif code in ("ENDPOINT_NOT_FOUND", "FEATURE_DISABLED"):
-        kind, why, step = RegistryUnsupported, f"no such call there ({_first_line(error)})", _UNSUPPORTED_STEP
-    else:
-        kind, why, step = RegistryError, _first_line(error), ""
-    ours = kind(f"Could not {doing}: {why}.", where=where, next_step=step)
-    if isinstance(ours, RegistryError):
-        ours.code = code or type(error).__name__
-    return ours
+@dataclass(frozen=True)
+class _Attempt:
+    """What was attempted, and the errors that its answers stand for; see :func:`translated`."""
+
+    doing: str
+    where: str
+    missing: Missing | None
+    invalid: type[ProdpointerError]
+    other: type[ProdpointerError]
+
+    def error_for(self, error: BaseException) -> ProdpointerError:
+        """Return our error for one exception from below."""
+        code = error_code(error)
+        if code == "RESOURCE_DOES_NOT_EXIST" and self.missing is not None:
+            return self.missing()
+        if code == "INVALID_PARAMETER_VALUE" and self.invalid is not RegistryError:
+            return self.invalid(f"Could not {self.doing}: {_first_line(error)}", where=self.where)
+        kind, why, step = self._kind(error, code)
+        ours = kind(f"Could not {self.doing}: {why}.", where=self.where, next_step=step)
+        if isinstance(ours, RegistryError):
+            ours.code = code or type(error).__name__
+        return ours
+
+    def _kind(self, error: BaseException, code: str) -> tuple[type[ProdpointerError], str, str]:
+        """Return the error's class, what happened and what to do next."""
+        if _is_unreachable(error):
+            return RegistryUnavailable, f"no connection ({_root_text(error)})", _UNREACHABLE_STEP
+        text = _first_line(error)
+        if code in _DENIED or _http_status(error) in (401, 403):
+            return AccessDenied, f"access denied ({text})", _DENIED_STEP
+        if code in _BUSY:
+            return RegistryUnavailable, f"the registry is busy ({text})", "Try again later."
+        if code in ("ENDPOINT_NOT_FOUND", "FEATURE_DISABLED") or _is_no_address(error):
+            return RegistryUnsupported, f"no such call there ({text})", _UNSUPPORTED_STEP
+        return self.other, text, ""
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -123,6 +142,13 @@ def _is_unreachable(error: BaseException) -> bool:
         if _is_lost_database(link):
             return True
     return False
+
+
+def _is_no_address(error: BaseException) -> bool:
+    """Tell whether the URL itself cannot be used."""
+    import requests
+
+    return any(isinstance(link, requests.exceptions.InvalidURL) for link in _chain(error))
 
 
 def _is_lost_database(error: BaseException) -> bool:
