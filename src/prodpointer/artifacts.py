@@ -22,18 +22,16 @@ def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file, or of the manifest of a directory, in hexadecimal.
 
     The manifest has one line for each file below the directory, ordered by path: the file's SHA-256, two spaces, its
-    path with forward slashes. An added, missing, renamed or changed file changes it; empty directories, times and
-    permissions do not.
+    path with forward slashes, in which a backslash and a line break are written as two characters each. An added,
+    missing, renamed or changed file changes it; empty directories, times and permissions do not.
     """
     if path.is_file():
         return _sha256_of_file(path)
     if not path.is_dir():
         raise ArtifactNotFound("There is no such file or directory.", where=str(path))
-    files = sorted(
-        Path(parent, name).relative_to(path).as_posix() for parent, _, names in os.walk(path) for name in names
-    )
-    lines = "".join(f"{_sha256_of_file(path / file)}  {file}\n" for file in files)
-    return hashlib.sha256(lines.encode()).hexdigest()
+    found = (Path(parent, name).relative_to(path).as_posix() for parent, _, names in os.walk(path) for name in names)
+    lines = (f"{_sha256_of_file(path / file)}  {_on_one_line(file)}\n" for file in sorted(found))
+    return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def check_digest(path: Path, expected: str, what: str) -> None:
@@ -63,6 +61,11 @@ def downloaded(store: ArtifactStore, uri: str, *, lasting: bool = False) -> Iter
             stack.pop_all()
             atexit.register(remove)
         yield path
+
+
+def _on_one_line(name: str) -> str:
+    """Return a name in which a line break cannot pass for a second line of the manifest."""
+    return name.replace("\\", "\\\\").replace("\n", "\\n")
 
 
 def _sha256_of_file(path: Path) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -284,7 +285,9 @@ def _print_statuses(found: list[PointerStatus]) -> None:
         alias = f"{each.alias} (deleted)" if each.dangling else _cell(each.alias)
         stage = ", ".join(map(str, each.in_stage)) if len(each.in_stage) > 1 else _cell(each.stage)
         table.add_row(each.name, _cell(each.live), alias, stage, "yes" if each.agreed else "no", each.pointer)
-    Console().print(table if found else "There are no registered models.")
+    width = None if sys.stdout.isatty() else 1000  # a pipe has no width to fit
+    console = Console(markup=False, emoji=False, highlight=False, width=width)
+    console.print(table if found else "There are no registered models.")
 
 
 def _cell(version: int | None) -> str:

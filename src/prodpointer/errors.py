@@ -28,19 +28,36 @@ from __future__ import annotations
 
 import re
 
-# user:password@ in any URI; the userinfo part can hold anything but the delimiters of the authority.
-_USERINFO = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]*://)[^/@\s'\"]*(?:@[^/@\s'\"]*)*@")
+_URI = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]*)://(?P<rest>\S+)")
+_HOST_AND_PORT = re.compile(r"\[.*|[^:]*(:\d{1,5})?")
 _SECRET_PARAMETER = re.compile(
-    r"(?P<name>[?&;](?:password|passwd|pwd|token|secret|api_key|sslpassword)=)[^&;\s'\"]+", re.IGNORECASE
+    r"(?P<name>(?:[?&;]|%3B|%26)[\w.\-]*?"
+    r"(?:password|passwd|pwd|token|secret|credential|signature|api_?key|\bsig)(?:=|%3D))"
+    r"[^&;\s'\"]+",
+    re.IGNORECASE,
 )
-_AUTHORIZATION = re.compile(r"(?P<kind>\b(?:Basic|Bearer)\s+)[A-Za-z0-9._~+/=\-]{8,}")
+_AUTHORIZATION = re.compile(r"(?P<kind>authorization['\"]?\s*[:=]\s*['\"]?\w+\s+)[^\s'\",}]+", re.IGNORECASE)
 
 
 def without_credentials(text: str) -> str:
     """Return ``text`` with every credential that a URI or header in it carries replaced by ``***``."""
-    text = _USERINFO.sub(r"\g<scheme>***@", text)
+    text = _URI.sub(_without_userinfo, text)
     text = _SECRET_PARAMETER.sub(r"\g<name>***", text)
     return _AUTHORIZATION.sub(r"\g<kind>***", text)
+
+
+def _without_userinfo(uri: re.Match[str]) -> str:
+    """Return a URI without user and password, also where / and quotes stand in the password as they are."""
+    scheme, rest = uri["scheme"], uri["rest"]
+    authority = rest.partition("/")[0]
+    web = scheme.lower() in ("http", "https")
+    if "@" in authority and web:
+        end = authority.rfind("@")  # a later @ belongs to the path
+    elif authority and "@" in rest and not (web and _HOST_AND_PORT.fullmatch(authority)):
+        end = rest.rfind("@")
+    else:
+        return uri[0]
+    return f"{scheme}://***@{rest[end + 1 :]}"
 
 
 class ProdpointerError(Exception):

@@ -14,6 +14,7 @@ from prodpointer.records import ModelVersion, Promotion
 
 EVENT_TAG = "prodpointer.event."
 _LONGEST = 1000  # characters of one event, whatever reason was given
+_LONGEST_NAME = 200
 _DIGITS = 12
 
 
@@ -30,9 +31,10 @@ def events(versions: Iterable[ModelVersion]) -> list[Promotion]:
     return sorted(found, key=lambda event: event.event or "")
 
 
-def last_event(versions: Iterable[ModelVersion]) -> Promotion | None:
-    """Return the newest event, or None."""
-    return max(events(versions), key=lambda event: event.event or "", default=None)
+def last_event(versions: Iterable[ModelVersion], alias: str | None = None) -> Promotion | None:
+    """Return the newest event, or the newest of one pointer; None where there is none."""
+    found = [event for event in events(versions) if alias in (None, event.alias)]
+    return found[-1] if found else None
 
 
 def next_id(last: Promotion | None) -> str:
@@ -43,7 +45,8 @@ def next_id(last: Promotion | None) -> str:
 
 
 def event_text(event: Promotion) -> str:
-    """Return an event as the text of a tag, the reason cut so that it fits."""
+    """Return an event as the text of a tag, name and reason cut so that it fits."""
+    event = replace(event, by=event.by[:_LONGEST_NAME])
     text = event.as_text()
     if len(text) <= _LONGEST:
         return text

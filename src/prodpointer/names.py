@@ -30,6 +30,11 @@ def new_model_name(name: str) -> str:
 
     MLflow up to 3.10.1 creates models with ``/`` or ``:`` in their names, 3.11.1 and later cannot read them (measured).
     """
+    if "'" in name and '"' in name:
+        raise InvalidName(
+            f"The name {name!r} holds both kinds of quotes.",
+            next_step="MLflow's searches cannot name such a model; choose a name with one kind or none.",
+        )
     if "/" in name or ":" in name:
         raise InvalidName(
             f"The name {name!r} holds '/' or ':'.",

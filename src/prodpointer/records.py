@@ -76,7 +76,7 @@ class Promotion:
     """One move of the pointer: promote, roll back or withdraw (``to_version`` is None).
 
     ``pointers`` names what was moved, empty where nothing had to move. ``event`` is the id of its record in the
-    registry, None where none was written.
+    registry, None where none was written. ``alias`` is the name of the pointer that was moved.
     """
 
     name: str
@@ -88,6 +88,7 @@ class Promotion:
     reason: str = ""
     gates: tuple[Mapping[str, Any], ...] = ()
     event: str | None = None
+    alias: str = "production"
 
     def as_json(self) -> dict[str, Any]:
         """Return the keys that ``promote --json`` prints."""
@@ -97,7 +98,7 @@ class Promotion:
 
     def as_text(self) -> str:
         """Return the compact text that an event tag holds; the tag's own key holds the event's id."""
-        document = self.as_json()
+        document = {**self.as_json(), "alias": self.alias}
         del document["name"], document["event"]
         return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
 
@@ -116,6 +117,7 @@ class Promotion:
                 reason=values["reason"],
                 gates=tuple(values["gates"]),
                 event=event,
+                alias=values["alias"],
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"not the text of an event: {text[:80]!r}") from error

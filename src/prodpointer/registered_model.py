@@ -39,6 +39,11 @@ class _NotGiven(Enum):
 NOT_GIVEN: Final = _NotGiven.NOT_GIVEN
 
 
+def _called(version: int | None) -> str:
+    """Return what a message calls a version or the lack of one."""
+    return "Nothing" if version is None else f"Version {version}"
+
+
 class RegisteredModel:
     """One registered model and the pointer to its live version; :func:`prodpointer.connect` makes it.
 
@@ -180,7 +185,7 @@ class RegisteredModel:
             stage=seen.stage,
             agreed=not (seen.dangling or seen.drifted or incomplete or len(in_stage) > 1),
             pointer="both" if len(pointers) == 2 else pointers[0],
-            last_event=journal.last_event(versions),
+            last_event=journal.last_event(versions, self._rule.alias),
             dangling=seen.dangling,
             in_stage=in_stage,
         )
@@ -227,7 +232,7 @@ class RegisteredModel:
         candidate = next((each for each in versions if each.version == number), None) or self._registry.version(
             self.name, number
         )
-        last = journal.last_event(versions)
+        last = journal.last_event(versions, self._rule.alias)
         pointers, _ = seen.moved(last.pointers if last else ())
         self._check_promotable(candidate, pointers, seen)
         move = self._move(seen.live, number, pointers, reason, by)
@@ -361,7 +366,7 @@ class RegisteredModel:
         wanted = None if expected is None else version_number(expected)
         if seen.live != wanted:
             error = ExpectationFailed(
-                f"Version {seen.live} of {self.name!r} is live, not {wanted} as expected.",
+                f"{_called(seen.live)} of {self.name!r} is live, and {_called(wanted).lower()} was expected.",
                 where=self._where(),
                 next_step="Look again at what is live, and promote with that expectation.",
             )
@@ -402,6 +407,7 @@ class RegisteredModel:
             at=datetime.now(timezone.utc),
             by=by or registration.acting_user(),
             reason=reason,
+            alias=self._rule.alias,
         )
 
     def _read_back(self, version: int | None, pointers: tuple[str, ...]) -> None:
@@ -411,8 +417,8 @@ class RegisteredModel:
         for pointer in pointers:
             if named[pointer] != version:
                 error = PromotionLost(
-                    f"The {pointer} of {self.name!r} was set to {version or 'nothing'}, and names version "
-                    f"{named[pointer]} now: another promotion came at the same moment.",
+                    f"The {pointer} of {self.name!r} was set to {_called(version).lower()}, and names "
+                    f"{_called(named[pointer]).lower()} now: another promotion came at the same moment.",
                     where=self._where(),
                     next_step="Look at what is live, and promote again if that is still wanted.",
                 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import posixpath
+import re
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from prodpointer.records import DIGEST_TAG, Run
 OWNER_TAG = "prodpointer.owner"
 COMMIT_TAG = "prodpointer.git_commit"
 DATASETS_TAG = "prodpointer.datasets"
+_TAG_KEY = re.compile(r"[/\w.\- ]{1,250}")  # what every MLflow takes
 _LONGEST_TAG = 5000  # characters; MLflow 2 refuses longer values
 
 
@@ -81,11 +83,12 @@ def default_tags(run: Run | None, by: str | None) -> dict[str, str]:
 
 def callers_tags(tags: Mapping[str, str] | None) -> dict[str, str]:
     """Return the caller's tags as text, or raise ``InvalidName`` for keys this library keeps for itself."""
-    for key in tags or {}:
-        if not str(key).strip() or str(key).startswith("prodpointer."):
-            raise InvalidName(
-                f"{key!r} is no tag of the caller's.", next_step="Use a key that is not prodpointer's own."
-            )
+    for key, value in (tags or {}).items():
+        if not _TAG_KEY.fullmatch(str(key)) or not str(key).strip() or str(key).startswith("prodpointer."):
+            step = "Use letters, digits, '_', '-', '.', ' ' and '/', at most 250, and no name of prodpointer's own."
+            raise InvalidName(f"{key!r} is no tag of the caller's.", next_step=step)
+        if len(str(value)) > _LONGEST_TAG:
+            raise InvalidName(f"The value of the tag {key!r} is longer than {_LONGEST_TAG} characters.")
     return {str(key): str(value) for key, value in (tags or {}).items()}
 
 
@@ -120,13 +123,14 @@ def _logged_model_source(store: ArtifactStore, run: Run, model_id: str) -> Sourc
             f"The logged model {model_id!r} belongs to the run {model.run_id!r}, not to {run.run_id!r}.",
             next_step="Give the run that logged it.",
         )
-    return Source(f"models:/{model_id}", store.located(model.location), "directory", run, model_id)
+    source = f"models:/{model_id}" if store.resolves_logged_models else model.location
+    return Source(source, store.located(model.location), "directory", run, model_id)
 
 
 def _path_in_run(artifact: str) -> str:
     """Return a normal path below the run's artifacts, or raise ``ArtifactNotFound`` for one that leads elsewhere."""
     path = posixpath.normpath(artifact) if artifact else ""
-    if not path or path == "." or path.startswith(("/", "..")) or "://" in artifact:
+    if not path or path == "." or path.startswith("/") or path.split("/")[0] == ".." or "://" in artifact:
         raise ArtifactNotFound(
             f"{artifact!r} is no artifact of a run.",
             next_step="Give a path below the run's artifacts, such as 'model' or 'bundle/newsreco.pkl'.",

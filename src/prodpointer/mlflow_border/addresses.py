@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -91,6 +92,7 @@ def sqlite_file(uri: str) -> Path | None:
     if urlsplit(uri).scheme.split("+")[0] != "sqlite":
         return None
     path = uri.split("://", 1)[1].split("?", 1)[0][1:]  # not unquoted: SQLAlchemy takes it as it is
+    path = re.sub(r"^file:(//)?", "", path)  # SQLite's own form, sqlite:///file:registry.db?uri=true
     return Path(path) if path and path != ":memory:" else None
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from prodpointer.errors import ArtifactNotFound
 from prodpointer.mlflow_border import entities
+from prodpointer.mlflow_border.addresses import Place
 from prodpointer.mlflow_border.registry import Registry
 from prodpointer.mlflow_border.translation import error_code, translated
 from prodpointer.records import Run
@@ -43,6 +44,17 @@ class ArtifactStore:
     def beside_registry(self) -> bool:
         """Whether runs and registry are in the same place, so that the registry can check a run's own URIs."""
         return self._tracking_uri == self._registry.addresses.registry_uri
+
+    @property
+    def resolves_logged_models(self) -> bool:
+        """Whether the registry can be told ``models:/m-…``.
+
+        On a database MLflow looks the logged model up through the process's tracking URI, not the client's (3.0.1 to
+        3.17.2, ``SqlAlchemyStore.create_model_version``).
+        """
+        import mlflow
+
+        return self._registry.place is not Place.DATABASE or mlflow.get_tracking_uri() == self._tracking_uri
 
     def run(self, run_id: str) -> Run:
         """Return a run, or raise ``ArtifactNotFound``."""

@@ -36,7 +36,7 @@ def prepare_database(uri: str, *, create: bool, upgrade: bool) -> None:
         The database cannot be reached.
     """
     where = without_credentials(uri)
-    with translated("look at the database", where):
+    with translated("look at the database", where, other=RegistryUnsupported):
         found, empty = _revision(uri)
         expected, known = _known_revisions()
     if empty and not create:
