@@ -28,10 +28,11 @@ from __future__ import annotations
 
 import re
 
-_URI = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]*)://(?P<rest>\S+)")
+# Bounded, so that a long word is not searched from each of its letters on: MLflow's errors may hold whole pages.
+_URI = re.compile(r"\b(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]{0,40})://(?P<rest>\S+)")
 _HOST_AND_PORT = re.compile(r"\[.*|[^:]*(:\d{1,5})?")
 _SECRET_PARAMETER = re.compile(
-    r"(?P<name>(?:[?&;]|%3B|%26)[\w.\-]*?"
+    r"(?P<name>(?:[?&;]|%3B|%26)[\w.\-]{0,40}?"
     r"(?:password|passwd|pwd|token|secret|credential|signature|api_?key|\bsig)(?:=|%3D))"
     r"[^&;\s'\"]+",
     re.IGNORECASE,

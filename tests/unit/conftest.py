@@ -1,0 +1,147 @@
+"""What several unit tests share: one SQLite registry, fresh names, logged runs, the command line."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import pickle
+import socket
+import sqlite3
+import uuid
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from packaging.version import Version
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence what MLflow warns of: its imports, migrations and stage methods do, and none of that is ours."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+with quiet():
+    import mlflow.sklearn
+    from mlflow import MlflowClient
+
+    import prodpointer
+    from prodpointer import cli as command_line
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A real registry of the installed MLflow in an SQLite file, with an experiment to log to."""
+
+    uri: str
+    file: Path
+    client: MlflowClient
+    experiment: str
+
+    def run(self, files: Mapping[str, bytes]) -> str:
+        """Log files (path below the run's artifacts to bytes) in a new run and return the run's id."""
+        run_id = str(self.client.create_run(self.experiment).info.run_id)
+        for path, content in files.items():
+            self.artifact(run_id, path).parent.mkdir(parents=True, exist_ok=True)
+            self.artifact(run_id, path).write_bytes(content)
+        return run_id
+
+    def artifact(self, run_id: str, path: str) -> Path:
+        """Return where a run's artifact lies on disk."""
+        root = str(self.client.get_run(run_id).info.artifact_uri)
+        return Path(root.removeprefix("file://"), path)
+
+    def model(self, name: str, count: int = 1, **options: Any) -> prodpointer.RegisteredModel:
+        """Return a registered model with ``count`` versions; version n is a pickle of ``{"n": n}``."""
+        model = prodpointer.connect(name, tracking_uri=self.uri, **options)
+        for number in range(1, count + 1):
+            model.register(self.run({"bundle/model.pkl": pickle.dumps({"n": number})}), "bundle")
+        return model
+
+    def to_stage(self, name: str, version: int, stage: str) -> None:
+        """Move a version to a stage as plain MLflow does, archiving nothing."""
+        with quiet():
+            self.client.transition_model_version_stage(name, str(version), stage)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one command answered."""
+
+    exit_code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        """The one JSON document on standard output."""
+        return json.loads(self.out)
+
+
+Command = Callable[..., Answer]
+
+HAS_ALIASES = hasattr(MlflowClient, "set_registered_model_alias")
+MLFLOW = Version(mlflow.__version__)
+IS_THREE = MLFLOW.major >= 3
+NEW_POINTER = "alias" if IS_THREE else "stage"
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    """Make one registry for the whole session: its migrations take seconds."""
+    directory = tmp_path_factory.mktemp("registry")
+    file = directory / "registry.db"
+    uri = f"sqlite:///{file.as_posix()}"
+    with quiet():
+        prodpointer.connect("any", tracking_uri=uri)
+        client = MlflowClient(uri)
+        experiment = client.create_experiment("unit", (directory / "artifacts").as_uri())
+    return Lab(uri, file, client, experiment)
+
+
+@pytest.fixture
+def name() -> str:
+    """Return the name of a model that no other test uses."""
+    return f"model-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def closed_port() -> int:
+    """Return a port of this machine on which nobody listens."""
+    with closing(socket.socket()) as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@pytest.fixture
+def cli() -> Command:
+    """Return a function that runs a command as a process would: its two streams apart, Python's own warning filters."""
+    # click 8.2 always keeps the streams apart and dropped the argument that asked for it.
+    apart = {"mix_stderr": False} if "mix_stderr" in inspect.signature(CliRunner).parameters else {}
+    runner = CliRunner(**apart)  # type: ignore[arg-type]
+
+    def run(*arguments: object) -> Answer:
+        with warnings.catch_warnings():
+            warnings.resetwarnings()
+            for category in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
+                warnings.simplefilter("ignore", category)
+            result = runner.invoke(command_line.main, [str(each) for each in arguments], prog_name="prodpointer")
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return Answer(result.exit_code, result.stdout, result.stderr)
+
+    return run
+
+
+def revision_of(file: Path) -> str | None:
+    """Return the schema revision in an SQLite file."""
+    with closing(sqlite3.connect(file)) as connection:
+        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    return str(row[0]) if row else None

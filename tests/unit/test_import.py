@@ -1,0 +1,86 @@
+"""What importing costs: no MLflow before it is needed, and help at once."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+
+HEAVY = ("mlflow", "sqlalchemy", "alembic", "sklearn", "numpy", "pandas", "requests", "rich")
+
+
+def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run this Python with its default warnings."""
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
+
+
+def loaded_after(code: str) -> set[str]:
+    """Return the heavy packages that a fresh process has imported after some code, whether or not it ended there."""
+    end = "import atexit, sys; atexit.register(lambda: print('\\n' + ' '.join(sys.modules), file=sys.stderr))"
+    answer = python("-c", f"{end}\n{code}")
+    modules = {name.partition(".")[0] for name in answer.stderr.splitlines()[-1].split()}
+    assert "prodpointer" in modules
+    return modules & set(HEAVY)
+
+
+def user_seconds(*arguments: str) -> float:
+    """Return the user CPU time of one process."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    assert python(*arguments).returncode == 0
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
+
+
+def test_importing_the_package_imports_nothing_heavy() -> None:
+    """``import prodpointer`` leaves MLflow and all that comes with it alone."""
+    assert loaded_after("import prodpointer") == set()
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["promote", "--help"], ["migrate"], ["nonsense"]], ids=" ".join
+)
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    """Help, the version and wrong usage are answered without MLflow."""
+    code = f"sys.argv = ['prodpointer', *{arguments!r}]; from prodpointer.cli import main; main()"
+    assert loaded_after(code) == set()
+
+
+def test_connecting_imports_mlflow() -> None:
+    """The control: what the other tests look for is found where it is used."""
+    assert "mlflow" in loaded_after("import prodpointer; prodpointer.connect('x', tracking_uri='file:///nowhere')")
+
+
+def test_help_takes_little_time() -> None:
+    """The best of three calls of ``--help`` takes less than 0.3 s of user CPU time."""
+    assert min(user_seconds("-m", "prodpointer", "--help") for _ in range(3)) < 0.3
+
+
+def test_help_names_every_command() -> None:
+    """Help lists the commands and the exit codes."""
+    out = python("-m", "prodpointer", "--help").stdout
+    commands = ("demo", "register", "promote", "withdraw", "status", "pull", "doctor")
+    assert [command for command in commands if f"\n  {command} " not in out] == []
+    assert "0 done, 1 failed, 2 wrong usage" in out
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    """``--version`` says what is installed."""
+    answer = python("-m", "prodpointer", "--version")
+    assert answer.stdout.split()[-1] == version("prodpointer")
+
+
+def test_the_package_knows_its_version() -> None:
+    """``__version__`` is the distribution's."""
+    assert python("-c", "import prodpointer; print(prodpointer.__version__)").stdout.strip() == version("prodpointer")
+
+
+def test_importing_gives_no_warning() -> None:
+    """``import prodpointer`` works with warnings as errors."""
+    assert python("-W", "error", "-c", "import prodpointer").stderr == ""
+
+
+def test_an_unknown_command_ends_with_two() -> None:
+    """The process ends with the exit code of wrong usage."""
+    assert python("-m", "prodpointer", "nonsense").returncode == 2

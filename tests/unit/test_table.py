@@ -1,0 +1,169 @@
+"""Each fact about the supported versions lives once; every copy of it is compared here."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import re
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import prodpointer
+from tests import mlflow_table
+from tests.mlflow_table import ROOT, Row
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROWS = mlflow_table.rows()
+README_COMMANDS = ("pip install . && prodpointer demo", "pip install tox && tox")
+# Plain `tox` runs the newest row of each major with the Python at hand, under these names.
+SHORT_NAMES = {mlflow_table.newest_of_major(major).version: f"mlflow{major}" for major in (2, 3)}
+
+
+def each_row() -> pytest.MarkDecorator:
+    """Parametrise a test over the rows."""
+    return pytest.mark.parametrize("row", ROWS, ids=lambda row: str(row.version))
+
+
+def text(name: str) -> str:
+    """Return a file of the project."""
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def project() -> dict[str, Any]:
+    """Return the project table of ``pyproject.toml``."""
+    return dict(tomllib.loads(text("pyproject.toml"))["project"])
+
+
+def tox() -> configparser.RawConfigParser:
+    """Return ``tox.ini``."""
+    parsed = configparser.RawConfigParser()
+    parsed.read(ROOT / "tox.ini", encoding="utf-8")
+    return parsed
+
+
+def lines(section: str, option: str) -> list[str]:
+    """Return the lines of one setting of ``tox.ini``; none where it is not given."""
+    return [line.strip() for line in tox().get(section, option, fallback="").splitlines() if line.strip()]
+
+
+def environments(row: Row) -> list[str]:
+    """Return the names of the tox environments that run a row."""
+    short = SHORT_NAMES.get(row.version)
+    return [f"mlflow-{row.version}", *([short] if short else [])]
+
+
+def test_tox_has_the_rows_and_no_others() -> None:
+    """The MLflow environments of tox are the rows of the table, and the newest of each major once more."""
+    named = {name.removeprefix("testenv:") for name in tox().sections() if name.startswith("testenv:mlflow")}
+    assert named == {name for row in ROWS for name in environments(row)}
+
+
+@each_row()
+def test_tox_installs_the_row(row: Row) -> None:
+    """An environment installs the row's MLflow, with what the row adds, from the index of the row's day."""
+    for name in environments(row):
+        section = f"testenv:{name}"
+        wanted = [f"mlflow=={row.version}", *row.extra]
+        found = [line for line in lines(section, "deps") if not line.startswith("{")]
+        assert [line for line in found if line != "uv" or name != "mlflow3"] == wanted
+        assert f"UV_EXCLUDE_NEWER = {row.as_of}" in lines(section, "set_env")
+
+
+@each_row()
+def test_tox_uses_the_python_of_the_row(row: Row) -> None:
+    """An environment named after a row has the row's Python; the short names have the one at hand."""
+    assert tox().get(f"testenv:mlflow-{row.version}", "base_python") == f"python{row.python}"
+    for name in environments(row)[1:]:
+        assert not tox().has_option(f"testenv:{name}", "base_python")
+
+
+def test_plain_tox_is_the_four_that_the_readme_promises() -> None:
+    """Plain ``tox`` checks style, types and one MLflow of each major."""
+    assert lines("tox", "env_list") == ["lint", "types", "mlflow2", "mlflow3"]
+
+
+def test_the_major_tests_run_in_one_environment() -> None:
+    """Tests that start the other major need today's ``uv``: only ``mlflow3`` runs them."""
+    assert "--ignore=tests/majors {posargs" in tox().get("testenv", "commands")
+    assert "--ignore=tests/majors {posargs" not in tox().get("testenv:mlflow3", "commands")
+    assert "uv" in lines("testenv:mlflow3", "deps")
+
+
+def test_classifiers_are_the_supported_pythons() -> None:
+    """The classifiers run from ``requires-python`` without a gap, and the rows use listed ones."""
+    minors = [
+        int(found[1])
+        for found in (
+            re.fullmatch(r"Programming Language :: Python :: 3\.(\d+)", line)
+            for line in project()["classifiers"]
+        )
+        if found
+    ]
+    assert project()["requires-python"] == f">=3.{minors[0]}"
+    assert minors == list(range(minors[0], minors[-1] + 1))
+    assert {row.python for row in ROWS} <= {f"3.{minor}" for minor in minors}
+
+
+def test_every_row_says_why() -> None:
+    """A row costs minutes of every run: it says what it is there for."""
+    assert [row.version for row in ROWS if len(row.why) < 20] == []
+
+
+@each_row()
+def test_ci_runs_the_row(row: Row) -> None:
+    """CI runs each row: by name, or as what plain ``tox`` runs."""
+    plain = set(lines("tox", "env_list"))
+    named = set(re.findall(r"\bmlflow-[0-9.]+[0-9]", text(".ci/run")))
+    assert set(environments(row)) & (plain | named), f".ci/run does not run MLflow {row.version}"
+
+
+def test_ci_names_no_row_that_is_gone() -> None:
+    """Each row that CI names is in the table."""
+    assert set(re.findall(r"\bmlflow-([0-9.]+[0-9])", text(".ci/run"))) <= {row.version for row in ROWS}
+
+
+@pytest.mark.parametrize("command", README_COMMANDS)
+def test_ci_runs_what_the_readme_tells(command: str) -> None:
+    """The README's commands are carried out as they stand there."""
+    assert command in fenced_lines(text("README.md"))
+    assert command in text(".ci/run")
+
+
+def fenced_lines(page: str) -> list[str]:
+    """Return the lines of a page's code blocks, without prompts."""
+    blocks = re.findall(r"^```[^\n]*\n(.*?)^```", page, flags=re.DOTALL | re.MULTILINE)
+    return [line.strip().removeprefix("$ ") for block in blocks for line in block.splitlines()]
+
+
+def test_the_readme_lists_the_rows() -> None:
+    """The support table of the README is the table, in any words."""
+    first_cells = re.findall(
+        r"^\|[ `*]*([0-9]+\.[0-9]+\.[0-9]+)[ `*]*\|", text("README.md"), flags=re.MULTILINE
+    )
+    assert first_cells == [row.version for row in ROWS]
+
+
+def test_the_table_is_found_by_version() -> None:
+    """A version outside the table is an error that names the ones inside."""
+    assert mlflow_table.row(ROWS[0].version) is ROWS[0]
+    with pytest.raises(LookupError, match=re.escape(ROWS[0].version)):
+        mlflow_table.row("1.30.0")
+
+
+def test_the_installed_mlflow_is_in_the_table() -> None:
+    """A result from any other MLflow would prove nothing about a row."""
+    assert version("mlflow") in {row.version for row in ROWS}
+
+
+@pytest.mark.skipif("TOX_ENV_DIR" not in os.environ, reason="only tox promises to test the built wheel")
+def test_the_wheel_is_under_test() -> None:
+    """What is imported is the installed package, not the checkout."""
+    assert Path(prodpointer.__file__).is_relative_to(os.environ["TOX_ENV_DIR"])
