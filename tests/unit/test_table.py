@@ -102,8 +102,7 @@ def test_classifiers_are_the_supported_pythons() -> None:
     minors = [
         int(found[1])
         for found in (
-            re.fullmatch(r"Programming Language :: Python :: 3\.(\d+)", line)
-            for line in project()["classifiers"]
+            re.fullmatch(r"Programming Language :: Python :: 3\.(\d+)", line) for line in project()["classifiers"]
         )
         if found
     ]
@@ -145,9 +144,7 @@ def fenced_lines(page: str) -> list[str]:
 
 def test_the_readme_lists_the_rows() -> None:
     """The support table of the README is the table, in any words."""
-    first_cells = re.findall(
-        r"^\|[ `*]*([0-9]+\.[0-9]+\.[0-9]+)[ `*]*\|", text("README.md"), flags=re.MULTILINE
-    )
+    first_cells = re.findall(r"^\|[ `*]*([0-9]+\.[0-9]+\.[0-9]+)[ `*]*\|", text("README.md"), flags=re.MULTILINE)
     assert first_cells == [row.version for row in ROWS]
 
 
