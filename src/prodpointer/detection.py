@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections import defaultdict
 from dataclasses import dataclass
 
 from packaging.version import InvalidVersion, Version
@@ -25,7 +24,7 @@ ASK_AGAIN_AFTER = 300.0
 
 _FIRST_WITH_ALIASES = Version("2.3.0")
 
-_locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+_locks: dict[str, threading.Lock] = {}
 _answers: dict[str, tuple[float, Capabilities]] = {}
 
 
@@ -72,7 +71,7 @@ def capabilities(registry: Registry, *, max_age: float | None = None) -> Capabil
         A question was not answered by a model registry; a failed probe never looks like an old server.
     """
     key = registry.addresses.registry_uri
-    with _locks[key]:  # one for each registry, so that a dead one holds up nobody else
+    with _locks.setdefault(key, threading.Lock()):  # one for each registry, so that a dead one holds up nobody else
         known = _answers.get(key)
         if known and not registry.connection_failed and (max_age is None or time.monotonic() - known[0] < max_age):
             return known[1]

@@ -37,7 +37,11 @@ _SECRET_PARAMETER = re.compile(
     r"[^&;\s'\"]+",
     re.IGNORECASE,
 )
-_AUTHORIZATION = re.compile(r"(?P<kind>authorization['\"]?\s*[:=]\s*['\"]?\w+\s+)[^\s'\",}]+", re.IGNORECASE)
+_AUTHORIZATION = re.compile(
+    r"(?P<kind>authorization['\"]?\s*[:=]\s*['\"]?(?:(?:basic|bearer)\s+)?|\b(?:basic|bearer)\s+(?=\S{16}))"
+    r"[^\s'\",}]+",
+    re.IGNORECASE,
+)
 
 
 def without_credentials(text: str) -> str:
@@ -128,6 +132,8 @@ class ArtifactNotFound(ProdpointerError):
 
 class InvalidName(ProdpointerError, ValueError):
     """A model, alias, stage, version or pointer name that no registry can hold."""
+
+    exit_code = 2
 
 
 class PointerUnsupported(ProdpointerError):

@@ -13,6 +13,7 @@ STAGES_OF_ALIASES: Mapping[str, str] = {"production": "Production", "staging": "
 _STAGES = {"production": "Production", "staging": "Staging"}
 _ALIAS = re.compile(r"[\w-]{1,255}")
 _RESERVED_ALIAS = re.compile(r"latest|v\d+", re.IGNORECASE)
+_FIRST_TOO_LARGE = 10**18  # databases hold versions in 64 bits at most
 _VERSION = re.compile(r"[1-9][0-9]{0,17}")
 
 
@@ -74,6 +75,6 @@ def version_number(version: object) -> int:
     number = version if isinstance(version, int) and not isinstance(version, bool) else None
     if isinstance(version, str) and _VERSION.fullmatch(version):
         number = int(version)
-    if number is None or number < 1:
+    if number is None or not 1 <= number < _FIRST_TOO_LARGE:
         raise InvalidName(f"{version!r} is no version.", next_step="Give a whole number from 1 on.")
     return number

@@ -51,7 +51,8 @@ def find_source(store: ArtifactStore, run_id: str, artifact: str) -> Source:
     artifact
         A path below the run's artifacts; the name a model was logged under; or ``models:/m-…``, a logged model.
     """
-    run = store.run(run_id)
+    run = store.run(str(run_id))
+    artifact = str(artifact or "")
     if artifact.startswith("models:/m-"):
         return _logged_model_source(store, run, artifact.removeprefix("models:/"))
     path = _path_in_run(artifact)

@@ -143,7 +143,7 @@ class View:
 
     def check_nothing_left_behind(self, pointers: tuple[str, ...], version: int | None, where: str) -> None:
         """Raise ``PointerUnsupported`` where a write would leave another set pointer naming another version."""
-        named = {"alias": self.alias, "stage": self.stage}
+        named = {"alias": None if self.dangling else self.alias, "stage": self.stage}
         for pointer, current in named.items():
             if pointer not in pointers and current is not None and current != version:
                 raise PointerUnsupported(

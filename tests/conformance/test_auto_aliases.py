@@ -208,3 +208,12 @@ def test_an_alias_that_stands_for_no_stage_is_an_alias(fresh: Connect, registry:
     assert news.promote(1).pointers == ("alias",)
     assert registry.aliases(news.name) == {"challenger": 1}
     assert news.live_version() == 1
+
+
+def test_an_override_may_leave_a_dangling_alias(fresh: Connect, registry: Registry) -> None:
+    """An alias whose version was deleted counts as unset, so it is nothing that a stage would leave behind."""
+    news = fresh(2, pointer="stage")
+    registry.promoted_by_jobs(news, alias=2)
+    registry.plain.delete_model_version(news.name, "2")
+    assert news.promote(1).pointers == ("stage",)
+    assert news.live_version() == 1

@@ -143,11 +143,11 @@ def test_promote_where_nothing_is_live_says_so(at: Command, lab: Lab, name: str)
 
 
 @pytest.mark.parametrize("version", ["abc", "0", "01", "1.0", "v1", ""])
-def test_promote_of_no_version_fails(version: str, at: Command, lab: Lab, name: str) -> None:
-    """What is no version ends with 1 and one line."""
+def test_promote_of_no_version_is_wrong_usage(version: str, at: Command, lab: Lab, name: str) -> None:
+    """What is no version ends with 2 and one line."""
     lab.model(name)
     answer = at("promote", name, version)
-    assert (answer.exit_code, "is no version" in one_line(answer)) == (1, True)
+    assert (answer.exit_code, "is no version" in one_line(answer)) == (2, True)
 
 
 def test_promote_of_a_missing_version_fails(at: Command, lab: Lab, name: str) -> None:

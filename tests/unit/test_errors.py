@@ -123,18 +123,19 @@ def test_the_text_is_what_where_next(what: str, where: str, next_step: str, text
         (errors.PromotionRefused, 3),
         (errors.ExpectationFailed, 3),
         (errors.PromotionLost, 3),
+        (errors.InvalidName, 2),
     ],
 )
 def test_errors_with_an_exit_code_of_their_own(kind: type[ProdpointerError], code: int) -> None:
-    """Refused or lost promotions end with 3, a registry out of reach with 5."""
+    """What can be no name is wrong usage, 2; refused or lost promotions end with 3, a registry out of reach with 5."""
     assert kind.exit_code == code
 
 
 def test_all_other_errors_end_with_one() -> None:
     """Every error without an exit code of its own ends the command line with 1."""
-    others = [kind for kind in CLASSES if kind.exit_code not in (3, 5)]
+    others = [kind for kind in CLASSES if kind.exit_code not in (2, 3, 5)]
     assert {kind.exit_code for kind in others} == {1}
-    assert len(others) == len(CLASSES) - 4
+    assert len(others) == len(CLASSES) - 5
 
 
 def test_an_invalid_name_is_a_value_error() -> None:
@@ -185,6 +186,8 @@ def test_warnings_are_shown_by_default(kind: type[Warning]) -> None:
         f"mssql+pyodbc:///?odbc_connect=DRIVER=x;UID=me;PWD={SECRET}",
         f"mssql+pyodbc:///?odbc_connect=DRIVER%3Dx%3BUID%3Dme%3BPWD%3D{SECRET}",
         f"Authorization: Bearer {SECRET}{SECRET}",
+        f"sent Bearer {SECRET}{SECRET}{SECRET} to it",
+        f"Authorization: {SECRET}{SECRET}",
         f"{{'Authorization': 'Bearer {SECRET}{SECRET}'}}",
         f"Authorization: Basic {SECRET}{SECRET}==",
         f"authorization: basic {SECRET}{SECRET}==",

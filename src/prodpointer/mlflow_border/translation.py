@@ -22,6 +22,8 @@ _BUSY = {"TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTE
 # What urllib3 says when it gave up on an answer rather than on a connection.
 _GAVE_UP_ON_STATUS = re.compile(r"too many (\d{3}) error responses")
 
+# Clients up to 2.9.2 trip over a code that only newer servers send, instead of raising MLflow's exception.
+_UNKNOWN_CODE = "Enum ErrorCode has no value defined for name"
 _UNREACHABLE_STEP = "Check the address and that the server is running, then try again."
 _DENIED_STEP = (
     "Check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (or the token), the user's permissions on the model, "
@@ -62,6 +64,10 @@ def translated(
     except _foreign() as error:
         ours = _Attempt(doing, where, missing, invalid, other).error_for(error)
         raise ours from _shown_cause(error)
+    except ValueError as error:
+        if not str(error).startswith(_UNKNOWN_CODE):
+            raise
+        raise RegistryError(f"Could not {doing}: an answer not known here ({error}).", where=where) from error
 
 
 def error_code(error: BaseException) -> str:

@@ -1,0 +1,50 @@
+"""The functions that many projects wrote by hand, over MLflow's own environment variables."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+
+import prodpointer
+from prodpointer import ModelNotFound
+from tests.conformance.conftest import Registry
+
+
+@pytest.fixture
+def name(registry: Registry, forgetful: None, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A registered model that nobody has used, in the registry that the environment names."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", registry.uri)
+    return f"news-{uuid.uuid4().hex[:12]}"
+
+
+def test_the_page_that_projects_wrote_works(registry: Registry, name: str) -> None:
+    """Register, promote, load, and promote the one before: the four lines of the page."""
+    first, second = (prodpointer.register(run_id, "newsreco.pkl", name) for run_id in registry.runs[:2])
+    prodpointer.promote(second, name)
+    assert prodpointer.load_production(name) == {"recommender": "r2", "ranker": 2}
+    assert prodpointer.promote(first, name).to_version == first
+    assert prodpointer.load_production(name) == {"recommender": "r1", "ranker": 1}
+
+
+def test_nothing_live_is_none(registry: Registry, name: str) -> None:
+    """None for a model with nothing live, and for one never registered."""
+    assert prodpointer.load_production(name) is None
+    prodpointer.register(registry.runs[0], "newsreco.pkl", name)
+    assert prodpointer.load_production(name) is None
+
+
+def test_another_pointer_has_its_own_live_version(registry: Registry, name: str) -> None:
+    """The alias ``staging`` is another pointer than ``production``."""
+    for run_id in registry.runs[:2]:
+        prodpointer.register(run_id, "newsreco.pkl", name)
+    prodpointer.promote(1, name)
+    prodpointer.promote(2, name, alias="staging")
+    assert prodpointer.load_production(name) == {"recommender": "r1", "ranker": 1}
+    assert prodpointer.load_production(name, "staging") == {"recommender": "r2", "ranker": 2}
+
+
+def test_promoting_in_a_model_never_registered_is_an_error(name: str) -> None:
+    """Only loading takes a missing model for nothing live: a promotion says so."""
+    with pytest.raises(ModelNotFound):
+        prodpointer.promote(1, name)

@@ -1,0 +1,40 @@
+"""The public API as a type checker sees it; nobody runs this file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import prodpointer
+from prodpointer import (
+    MemoryPointer,
+    ModelVersion,
+    PointerStatus,
+    ProductionPointer,
+    Promotion,
+    Pulled,
+    RegisteredModel,
+    Selection,
+)
+
+news: RegisteredModel = prodpointer.connect("news", pointer="both", stages={"champion": "Production"}, timeout=5)
+number: int = news.register("run", "bundle", tags={"dataset": "clicks"}, local_path=Path("bundle"))
+move: Promotion = news.promote(number, expected=None, reason="weekly retrain")
+from_version: int | None = move.from_version
+undone: Promotion = news.withdraw()
+live: ModelVersion | None = news.production()
+known: int | None = news.live_version()
+loaded: Any = news.load_production(lambda path: path.read_bytes())
+pulled: Pulled | None = news.pull("here")
+status: PointerStatus = news.status()
+selection: Selection = news.selection
+pointer: ProductionPointer = MemoryPointer([1, 2])
+named: int | None = pointer.get()
+
+version: int = prodpointer.register("run", "newsreco.pkl", "news")
+again: Promotion = prodpointer.promote(version, "news")
+bundle: Any = prodpointer.load_production("news", alias="staging")
+
+news.promote("2", expected=1)
+news.promote(1.5)  # type: ignore[arg-type]
+prodpointer.connect("news", pointer="aliases")  # type: ignore[arg-type]
