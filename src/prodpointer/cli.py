@@ -46,8 +46,8 @@ class Settings:
         given = {key: value for key, value in vars(other).items() if value}
         return replace(self, **given)
 
-    def model(self, name: str) -> RegisteredModel:
-        """Connect to one registered model."""
+    def model(self, name: str, *, create_database: bool | None = False) -> RegisteredModel:
+        """Connect to one registered model; a mistyped SQLite file is not made by looking at it."""
         pointer: Any = self.pointer or "auto"
         return connect(
             name,
@@ -55,6 +55,7 @@ class Settings:
             registry_uri=self.registry_uri,
             pointer=pointer,
             alias=self.alias or "production",
+            create_database=create_database,
         )
 
     def names(self) -> list[str]:
@@ -155,7 +156,7 @@ def register(  # noqa: PLR0917  # click passes them by name
 ) -> None:
     """Register ARTIFACT of the run RUN_ID as a new version of NAME; nothing goes live."""
     settings = _settings(ctx, options)
-    model = settings.model(name)
+    model = settings.model(name, create_database=None)
     number = model.register(
         run_id, artifact, tags=_tags(tags), sha256=sha256, local_path=local_path, digest=not no_digest
     )

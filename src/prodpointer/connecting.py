@@ -89,18 +89,14 @@ def registered_model_names(
         Also for a pair of versions in which the search answers nothing whatever there is.
     """
     registry = open_registry(tracking_uri, registry_uri, timeout=timeout, create_database=False, upgrade_database=False)
+    can = capabilities(registry)
     found = registry.names()
-    told = capabilities(registry).version
     # Measured: clients from 2.21 on add a filter that servers up to 2.20.4 answer with an empty list, in silence.
-    if (
-        not found
-        and registry.place is Place.SERVER
-        and told
-        and told <= Version("2.20.4")
-        and client_version() >= Version("2.21")
-    ):
+    old = can.version <= Version("2.20.4") if can.version else not can.is_three
+    if not found and registry.place is Place.SERVER and old and client_version() >= Version("2.21"):
         raise RegistryUnsupported(
-            f"MLflow {client_version()} cannot list the models of MLflow {told}: the answer is always empty.",
+            f"MLflow {client_version()} may not list the models of this registry: {can.how}, and up to 2.20.4 the "
+            "answer is always empty.",
             where=registry.addresses.shown,
             next_step="Name the models, or use a client of MLflow 2.20 or older.",
         )

@@ -9,15 +9,16 @@ from dataclasses import dataclass
 
 from packaging.version import InvalidVersion, Version
 
-from prodpointer.errors import AccessDenied, RegistryUnsupported
+from prodpointer.errors import AccessDenied, RegistryError, RegistryUnavailable, RegistryUnsupported
 from prodpointer.mlflow_border.addresses import Place
 from prodpointer.mlflow_border.registry import Registry
 from prodpointer.mlflow_border.rest import (
+    CONTROL_ALIAS_ENDPOINT,
+    CONTROL_LOGGED_MODEL_ENDPOINT,
+    CONTROL_MODEL_ENDPOINT,
     Rest,
-    unlikely_alias_endpoint,
-    unlikely_logged_model_endpoint,
-    unlikely_model_endpoint,
 )
+from prodpointer.mlflow_border.translation import NO_SUCH_CALL_STEP
 
 ASK_AGAIN_AFTER = 300.0
 """Seconds after which the registry is asked for its version again before a write: servers get upgraded."""
@@ -120,7 +121,7 @@ def _ask_server(registry: Registry, rest: Rest) -> Capabilities:
 
 def _probe(registry: Registry, rest: Rest) -> Capabilities:
     """Learn what a registry without a version endpoint can do: 2.0.x, a managed one, or one behind a proxy."""
-    status, text = _get(registry, rest, unlikely_model_endpoint())
+    status, text = _get(registry, rest, CONTROL_MODEL_ENDPOINT)
     if status in (401, 403):
         raise AccessDenied(
             f"The registry refuses access: HTTP {status}.",
@@ -131,12 +132,12 @@ def _probe(registry: Registry, rest: Rest) -> Capabilities:
         raise RegistryUnsupported(
             f"What answers is not a model registry: HTTP {status} to a question that every registry knows.",
             where=registry.addresses.shown,
-            next_step="Check the URL, and the server's --static-prefix: MLflow 3.7 moved its API under it.",
+            next_step=NO_SUCH_CALL_STEP,
         )
     # An unknown alias is INVALID_PARAMETER_VALUE up to 3.9 and RESOURCE_DOES_NOT_EXIST from 3.10 on; no aliases: HTML.
-    has = _code(_get(registry, rest, unlikely_alias_endpoint())[1])
+    has = _code(_get(registry, rest, CONTROL_ALIAS_ENDPOINT)[1])
     aliases = has in ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")
-    logged = _code(_get(registry, rest, unlikely_logged_model_endpoint())[1]) if aliases else ""
+    logged = _code(_get(registry, rest, CONTROL_LOGGED_MODEL_ENDPOINT)[1]) if aliases else ""
     is_three = logged not in ("", "ENDPOINT_NOT_FOUND")
     world = f"{'has' if aliases else 'lacks'} aliases and answers like MLflow {3 if is_three else 2}"
     how = f"the server does not tell its version; it {world}"
@@ -145,8 +146,20 @@ def _probe(registry: Registry, rest: Rest) -> Capabilities:
 
 def _get(registry: Registry, rest: Rest, endpoint: str) -> tuple[int, str]:
     """Ask one question of a server."""
-    with registry.asking("ask the registry what it is"):
-        return rest.answer(endpoint)
+    doing = "ask the registry what it is"
+    with registry.asking(doing):
+        status, text = rest.answer(endpoint)
+        if status in (429, 502, 503, 504):
+            raise RegistryUnavailable(
+                f"Could not {doing}: HTTP {status}, nobody is behind that gateway or it is too busy.",
+                where=registry.addresses.shown,
+                next_step="Check that the server is running, then try again.",
+            )
+    if status >= 500:
+        failure = RegistryError(f"Could not {doing}: HTTP {status}.", where=registry.addresses.shown)
+        failure.code = "INTERNAL_ERROR"
+        raise failure
+    return status, text
 
 
 def _version(text: str) -> Version | None:

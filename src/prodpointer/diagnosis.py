@@ -10,10 +10,9 @@ from prodpointer.errors import ModelNotFound, ProdpointerError, without_credenti
 from prodpointer.mlflow_border.addresses import Place
 from prodpointer.mlflow_border.opening import open_registry
 from prodpointer.mlflow_border.registry import Registry
+from prodpointer.mlflow_border.rest import CONTROL_MODEL
 from prodpointer.records import Diagnosis, ModelReply
-from prodpointer.selection import view
-
-_CONTROL_MODEL = "prodpointer-control-question"
+from prodpointer.selection import pointer_name, view
 
 
 def diagnose(
@@ -42,21 +41,20 @@ def diagnose(
         shown = without_credentials(registry_uri or tracking_uri or "MLflow's own settings")
         return Diagnosis(shown, str(client), None, None, "no registry can be used", (str(error),), error.exit_code)
     where = registry.addresses.shown
-    seen = view(rule_for(alias, None, pointer), ModelReply(_CONTROL_MODEL, {}, {}, {}), found, where)
+    seen = view(rule_for(alias, None, pointer), ModelReply(CONTROL_MODEL, {}, {}, {}), found, where)
     pointers, reason = seen.moved()
     problems = _limits(registry, client, found)
     try:
         seen.check_supported(pointers, where)
     except ProdpointerError as error:
         problems = (str(error), *problems)
-    chosen = "both" if len(pointers) == 2 else pointers[0]
-    return Diagnosis(where, str(client), found.shown_version, chosen, reason, problems)
+    return Diagnosis(where, str(client), found.shown_version, pointer_name(pointers), reason, problems)
 
 
 def _check_that_the_api_answers(registry: Registry) -> None:
     """Ask for a model that does not exist: a server may tell its version and refuse everything else."""
     try:
-        registry.model(_CONTROL_MODEL)
+        registry.model(CONTROL_MODEL)
     except ModelNotFound:
         return
 

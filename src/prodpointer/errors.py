@@ -30,10 +30,25 @@ import re
 
 # Bounded, so that a long word is not searched from each of its letters on: MLflow's errors may hold whole pages.
 _URI = re.compile(r"\b(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]{0,40})://(?P<rest>\S+)")
+# Schemes whose path may hold an @ of its own; in a database's URI it belongs to the password.
+_WITH_PATHS = {
+    "http",
+    "https",
+    "file",
+    "s3",
+    "gs",
+    "dbfs",
+    "hdfs",
+    "wasbs",
+    "abfss",
+    "mlflow-artifacts",
+    "runs",
+    "models",
+}
 _HOST_AND_PORT = re.compile(r"\[.*|[^:]*(:\d{1,5})?")
 _SECRET_PARAMETER = re.compile(
     r"(?P<name>(?:[?&;]|%3B|%26)[\w.\-]{0,40}?"
-    r"(?:password|passwd|pwd|token|secret|credential|signature|api_?key|\bsig)(?:=|%3D))"
+    r"(?:password|passwd|pwd|token|secret|credential|signature|(?:api|access|account)_?key|\bsig)(?:=|%3D))"
     r"[^&;\s'\"]+",
     re.IGNORECASE,
 )
@@ -55,7 +70,7 @@ def _without_userinfo(uri: re.Match[str]) -> str:
     """Return a URI without user and password, also where / and quotes stand in the password as they are."""
     scheme, rest = uri["scheme"], uri["rest"]
     authority = rest.partition("/")[0]
-    web = scheme.lower() in ("http", "https")
+    web = scheme.lower() in _WITH_PATHS
     if "@" in authority and web:
         end = authority.rfind("@")  # a later @ belongs to the path
     elif authority and "@" in rest and not (web and _HOST_AND_PORT.fullmatch(authority)):

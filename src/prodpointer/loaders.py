@@ -88,7 +88,7 @@ def _loader_for(path: Path, flavor: str | None) -> Loader:
             inner = _loader_for(files[0], flavor)
             return lambda _: inner(files[0])
         raise UnsafeModel(
-            "The artifact is a directory without an MLmodel file, and it holds more than one file.",
+            "The artifact is a directory without an MLmodel file, and it does not hold a single file.",
             where=path.name,
             next_step="Give loader=, a function that takes the directory's path.",
         )

@@ -18,7 +18,7 @@ _VERSION = re.compile(r"[1-9][0-9]{0,17}")
 
 
 def model_name(name: object) -> str:
-    """Return the name of a registered model, or raise ``InvalidName`` for what no MLflow accepts."""
+    """Return the name of a registered model, or raise ``InvalidName`` for a blank one or one of several lines."""
     if not isinstance(name, str) or not name.strip():
         raise InvalidName(f"{name!r} is no name of a registered model.", next_step="Give a text that is not blank.")
     if any(ord(character) < 32 for character in name):
@@ -45,7 +45,7 @@ def new_model_name(name: str) -> str:
 
 
 def alias_name(alias: object) -> str:
-    """Return an alias in lower case, or raise ``InvalidName`` for what no MLflow accepts."""
+    """Return an alias in lower case, or raise ``InvalidName`` for what MLflow refuses from 2.4.2 on."""
     if not isinstance(alias, str) or not _ALIAS.fullmatch(alias):
         raise InvalidName(f"{alias!r} is no alias.", next_step="Use letters, digits, '_' and '-', at most 255 of them.")
     if _RESERVED_ALIAS.fullmatch(alias):

@@ -40,7 +40,7 @@ class ModelVersion:
 
     @property
     def sha256(self) -> str | None:
-        """The digest recorded when the version was registered, or None for versions registered elsewhere."""
+        """The digest recorded when the version was registered; None where none was, as for versions made elsewhere."""
         return self.tags.get(DIGEST_TAG)
 
 
@@ -66,7 +66,6 @@ class Run:
     run_id: str
     experiment_id: str
     artifact_uri: str
-    user: str | None
     git_commit: str | None
     datasets: tuple[str, ...]
 

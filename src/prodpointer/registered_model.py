@@ -15,11 +15,11 @@ from prodpointer.artifacts import check_digest, downloaded
 from prodpointer.detection import ASK_AGAIN_AFTER, capabilities, client_version
 from prodpointer.errors import (
     ExpectationFailed,
+    InvalidName,
     ModelNotFound,
     ProdpointerError,
     PromotionLost,
     PromotionRefused,
-    VersionNotFound,
 )
 from prodpointer.loaders import Loader, load
 from prodpointer.mlflow_border.artifact_store import ArtifactStore
@@ -27,7 +27,7 @@ from prodpointer.mlflow_border.registry import Registry
 from prodpointer.names import new_model_name, version_number
 from prodpointer.notices import warn_about, warn_unverified
 from prodpointer.records import ModelReply, ModelVersion, PointerStatus, Promotion, Pulled, Selection
-from prodpointer.selection import Rule, View, pointer_for, view
+from prodpointer.selection import Rule, View, pointer_for, pointer_name, view
 
 
 class _NotGiven(Enum):
@@ -70,15 +70,17 @@ class RegisteredModel:
 
     @property
     def selection(self) -> Selection:
-        """Which pointer a write would move now, and why; one request."""
+        """Which pointer a promotion would move now, and why; one request, two where no pointer is set."""
+        versions: list[ModelVersion] = []
         try:
-            reply = self._registry.model(self.name)
+            seen = self._view(self._registry.model(self.name))
+            if seen.unset:
+                versions = self._registry.versions(self.name)
         except ModelNotFound:
-            reply = ModelReply(self.name, {}, {}, {})
-        seen = self._view(reply)
-        pointers, reason = seen.moved()
+            seen = self._view(ModelReply(self.name, {}, {}, {}))
+        pointers, reason = self._moved(seen, versions)
         return Selection(
-            pointer="both" if len(pointers) == 2 else pointers[0],
+            pointer=pointer_name(pointers),
             requested=seen.requested,
             reason=reason,
             client_version=str(client_version()),
@@ -125,7 +127,7 @@ class RegisteredModel:
         InvalidName
             A name, tag or digest that no registry can hold; nothing was created.
         """
-        new_model_name(self.name)
+        self._check_name()
         own = registration.callers_tags(tags)
         capabilities(self._registry, max_age=ASK_AGAIN_AFTER)
         source = registration.find_source(self._artifacts, run_id, artifact_file)
@@ -156,7 +158,7 @@ class RegisteredModel:
         """
         reply = self._registry.model(self.name)
         seen = self._readable(reply)
-        version = self._existing(seen.live) if seen.live is not None else None
+        version = self._registry.existing_version(self.name, seen.live) if seen.live is not None else None
         if version is None and seen.live is not None and seen.live == seen.alias:
             seen = replace(seen, dangling=True)
             version = reply.newest.get(self._rule.stage) if seen.live is not None else None
@@ -177,14 +179,14 @@ class RegisteredModel:
         seen = self._counted(seen, versions)
         in_stage = self._in_stage(versions)
         incomplete = seen.requested == "both" and (seen.alias is None) != (seen.stage is None)
-        pointers, _ = seen.moved()
+        pointers, _ = self._moved(seen, versions)
         return PointerStatus(
             name=self.name,
             live=seen.live,
             alias=seen.alias,
             stage=seen.stage,
             agreed=not (seen.dangling or seen.drifted or incomplete or len(in_stage) > 1),
-            pointer="both" if len(pointers) == 2 else pointers[0],
+            pointer=pointer_name(pointers),
             last_event=journal.last_event(versions, self._rule.alias),
             dangling=seen.dangling,
             in_stage=in_stage,
@@ -232,8 +234,7 @@ class RegisteredModel:
         candidate = next((each for each in versions if each.version == number), None) or self._registry.version(
             self.name, number
         )
-        last = journal.last_event(versions, self._rule.alias)
-        pointers, _ = seen.moved(last.pointers if last else ())
+        pointers, _ = self._moved(seen, versions)
         self._check_promotable(candidate, pointers, seen)
         move = self._move(seen.live, number, pointers, reason, by)
         if self._names_already(seen, number, pointers, versions):
@@ -254,18 +255,19 @@ class RegisteredModel:
         """
         seen = self._look(writing=True)
         versions = self._registry.versions(self.name)
+        seen = self._counted(seen, versions)
         pointers = tuple(name for name, at in (("alias", seen.alias), ("stage", seen.stage)) if at is not None)
         if seen.requested != "auto":
             wanted, _ = seen.moved()
             pointers = tuple(pointer for pointer in pointers if pointer in wanted)
         seen.check_nothing_left_behind(pointers, None, self._where())
-        move = self._move(self._counted(seen, versions).live, None, pointers, reason, by)
+        move = self._move(seen.live, None, pointers, reason, by)
         if not pointers:
             return move
-        if move.from_version is not None:
+        if seen.live is not None:
             move = replace(move, event=journal.next_id(journal.last_event(versions)))
             key = f"{journal.EVENT_TAG}{move.event}"
-            self._registry.tag_version(self.name, move.from_version or 0, key, journal.event_text(move))
+            self._registry.tag_version(self.name, seen.live, key, journal.event_text(move))
         pointer_for(pointers, seen, self._registry, self.name).clear()
         self._read_back(None, pointers)
         return move
@@ -326,6 +328,25 @@ class RegisteredModel:
             shutil.move(str(path), target)
         return Pulled(self.name, version.version, target, version.sha256)
 
+    def _check_name(self) -> None:
+        """Raise ``InvalidName`` where registering would make a model that newer MLflow cannot read."""
+        try:
+            new_model_name(self.name)
+        except InvalidName as refusal:
+            try:
+                self._registry.model(self.name)  # made by an older MLflow: its versions go on
+            except ModelNotFound:
+                raise refusal from None
+
+    def _moved(self, seen: View, versions: list[ModelVersion]) -> tuple[tuple[str, ...], str]:
+        """Return the pointers that a promotion moves and why.
+
+        Where none is set, those of the last recorded event are restored. Where one is, the event may be older than what
+        other tools did since: promotions are not recorded yet.
+        """
+        last = journal.last_event(versions, self._rule.alias) if seen.unset else None
+        return seen.moved(last.pointers if last else ())
+
     def _view(self, reply: ModelReply) -> View:
         """Read a reply by this model's rule."""
         return view(self._rule, reply, capabilities(self._registry), self._where())
@@ -351,13 +372,6 @@ class RegisteredModel:
     def _in_stage(self, versions: list[ModelVersion]) -> tuple[int, ...]:
         """Return every version in the stage that the alias stands for."""
         return tuple(each.version for each in versions if self._rule.stage and each.stage == self._rule.stage)
-
-    def _existing(self, version: int) -> ModelVersion | None:
-        """Return a version, or None if it was deleted."""
-        try:
-            return self._registry.version(self.name, version)
-        except VersionNotFound:
-            return None
 
     def _check_expected(self, seen: View, expected: int | _NotGiven | None) -> None:
         """Raise ``ExpectationFailed`` unless the live version is the one expected."""

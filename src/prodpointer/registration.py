@@ -21,6 +21,7 @@ OWNER_TAG = "prodpointer.owner"
 COMMIT_TAG = "prodpointer.git_commit"
 DATASETS_TAG = "prodpointer.datasets"
 _TAG_KEY = re.compile(r"[/\w.\- ]{1,250}")  # what every MLflow takes
+_NOT_IN_URIS = re.compile(r"[#?]|%[0-9A-Fa-f]{2}")
 _LONGEST_TAG = 5000  # characters; MLflow 2 refuses longer values
 
 
@@ -35,7 +36,7 @@ class Source:
     source: str
     location: str
     kind: str
-    run: Run | None
+    run: Run
     model_id: str | None
 
 
@@ -71,13 +72,13 @@ def find_source(store: ArtifactStore, run_id: str, artifact: str) -> Source:
     )
 
 
-def default_tags(run: Run | None, by: str | None) -> dict[str, str]:
+def default_tags(run: Run, by: str | None) -> dict[str, str]:
     """Return the tags every version gets: owner, commit, datasets, Python, MLflow and main library versions."""
-    commit = (run.git_commit if run else None) or _commit_here()
+    commit = run.git_commit or _commit_here()
     tags = {OWNER_TAG: by or acting_user(), **versions_here()}
     if commit:
         tags[COMMIT_TAG] = commit
-    if run and run.datasets:
+    if run.datasets:
         tags[DATASETS_TAG] = " ".join(run.datasets)[:_LONGEST_TAG]
     return tags
 
@@ -100,6 +101,9 @@ def digest_tags(
     if sha256 is not None:
         return {DIGEST_TAG: _hexadecimal(sha256)}
     if local_path is not None:
+        if Path(local_path).is_dir() != (source.kind == "directory"):
+            step = "Give a copy of what is registered."
+            raise InvalidName(f"The artifact is a {source.kind}, and {str(local_path)!r} is not.", next_step=step)
         return {DIGEST_TAG: sha256_of(Path(local_path))}
     with downloaded(store, source.location) as path:
         return {DIGEST_TAG: sha256_of(path)}
@@ -124,13 +128,21 @@ def _logged_model_source(store: ArtifactStore, run: Run, model_id: str) -> Sourc
             f"The logged model {model_id!r} belongs to the run {model.run_id!r}, not to {run.run_id!r}.",
             next_step="Give the run that logged it.",
         )
+    location = store.located(model.location)
+    if not store.beside_registry:  # the registry cannot look up the id of another server's model
+        return Source(f"runs:/{run.run_id}/{model.name}", location, "directory", run, None)
     source = f"models:/{model_id}" if store.resolves_logged_models else model.location
-    return Source(source, store.located(model.location), "directory", run, model_id)
+    return Source(source, location, "directory", run, model_id)
 
 
 def _path_in_run(artifact: str) -> str:
     """Return a normal path below the run's artifacts, or raise ``ArtifactNotFound`` for one that leads elsewhere."""
     path = posixpath.normpath(artifact) if artifact else ""
+    if _NOT_IN_URIS.search(path):
+        raise InvalidName(
+            f"The path {artifact!r} holds '#', '?' or what a URI takes for a coded character.",
+            next_step="MLflow's artifact URIs cannot carry that; log the artifact under another name.",
+        )
     if not path or path == "." or path.startswith("/") or path.split("/")[0] == ".." or "://" in artifact:
         raise ArtifactNotFound(
             f"{artifact!r} is no artifact of a run.",

@@ -82,6 +82,11 @@ class View:
         return self.stage if alias is None else alias
 
     @property
+    def unset(self) -> bool:
+        """Whether the model has neither pointer."""
+        return self.alias is None and self.stage is None
+
+    @property
     def drifted(self) -> bool:
         """Whether both pointers count and name different versions."""
         return not self.dangling and self.alias is not None and self.stage is not None and self.alias != self.stage
@@ -171,6 +176,11 @@ def view(rule: Rule, reply: ModelReply, capabilities: Capabilities, where: str) 
     newest = reply.newest.get(rule.stage) if rule.stage else None
     stage = newest.version if newest else None
     return View(rule, capabilities, requested, source, spelling, reply.aliases.get(spelling), stage)
+
+
+def pointer_name(pointers: tuple[str, ...]) -> str:
+    """Return what a choice of pointers is called: ``alias``, ``stage`` or ``both``."""
+    return "both" if len(pointers) == 2 else pointers[0]
 
 
 def pointer_for(pointers: tuple[str, ...], seen: View, registry: Registry, model: str) -> ProductionPointer:

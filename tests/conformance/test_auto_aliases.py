@@ -217,3 +217,16 @@ def test_an_override_may_leave_a_dangling_alias(fresh: Connect, registry: Regist
     registry.plain.delete_model_version(news.name, "2")
     assert news.promote(1).pointers == ("stage",)
     assert news.live_version() == 1
+    assert news.withdraw().pointers == ("stage",)
+    assert news.live_version() is None
+
+
+def test_a_stage_taken_away_after_a_withdrawal_stays_away(fresh: Connect, registry: Registry) -> None:
+    """A withdrawal that is over does not bring back a stage that somebody has taken away since."""
+    news = fresh(2)
+    registry.promoted_by_jobs(news, alias=1, stage=1)
+    news.withdraw()
+    news.promote(1)
+    registry.move_stage(news.name, 1, "Archived")
+    assert news.promote(2).pointers == ("alias",)
+    assert registry.stages(news.name) == {1: "Archived", 2: "None"}

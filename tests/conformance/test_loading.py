@@ -124,6 +124,18 @@ def test_no_download_is_left_behind(news: RegisteredModel, tmp_path: Path, monke
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_refused_flavor_model_is_not_left_behind(
+    fresh: Connect, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model with an MLmodel file stays only where it was loaded: a service that tries again fills no disk."""
+    model = fresh()
+    model.promote(model.register(registry.run_with({"model/MLmodel": b"flavors: {}"}), "model"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(LoadFailed):
+        model.load_production()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_pull_copies_the_live_artifact(news: RegisteredModel, tmp_path: Path) -> None:
     """The live version's artifact is copied, with the digest it was checked against."""
     news.promote(2)

@@ -13,7 +13,8 @@ import pytest
 
 import prodpointer
 from prodpointer import AccessDenied, RegistryUnavailable, RegistryUnsupported, SchemaMismatch
-from tests.conformance.conftest import Registry
+from prodpointer.connecting import registered_model_names
+from tests.conformance.conftest import RELEASE, Registry
 from tests.proxy import Answer, Proxy, on_path, proxy
 
 
@@ -230,7 +231,43 @@ def test_a_gateway_without_a_server_is_an_unavailable_registry(between: Proxy, s
         model.production()
 
 
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+def test_a_gateway_without_a_server_is_no_wrong_address(between: Proxy, status: int) -> None:
+    """While connecting too, a gateway with nobody behind it is RegistryUnavailable, and no missing registry."""
+    between.when(lambda method, path: True, Answer(status, b"<html>Bad Gateway</html>", "text/html"))
+    with pytest.raises(RegistryUnavailable, match=f"HTTP {status}"):
+        prodpointer.connect("news", tracking_uri=between.uri)
+
+
+def test_a_server_that_fails_is_no_wrong_address(between: Proxy) -> None:
+    """A server that answers 500 to everything is a RegistryError, and no missing registry."""
+    between.when(lambda method, path: True, Answer(500, b"<html>boom</html>", "text/html"))
+    with pytest.raises(prodpointer.RegistryError, match="HTTP 500"):
+        prodpointer.connect("news", tracking_uri=between.uri)
+
+
+def test_a_registry_given_alone_makes_no_other_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With ``registry_uri`` alone runs are looked for there too, and not in MLflow's default, which would be made."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "given").mkdir()
+    prodpointer.connect("news", registry_uri=f"sqlite:///{tmp_path / 'given' / 'models.db'}")
+    assert "mlflow.db" not in tree(tmp_path)
+    assert "given/models.db" in tree(tmp_path)
+
+
 def test_an_empty_registry_holds_no_such_model(tmp_path: Path) -> None:
     """A registry without any model answers: this model does not exist."""
     with pytest.raises(prodpointer.ModelNotFound):
         prodpointer.connect("news", tracking_uri=f"sqlite:///{tmp_path / 'empty.db'}").production()
+
+
+def test_an_empty_list_from_a_registry_of_unknown_age_is_not_believed(between: Proxy) -> None:
+    """Clients from 2.21 on get an empty list from servers up to 2.20.4: refused by name, and never "no models"."""
+    between.when(on_path("/version"), Answer(404, b"", "text/html"))
+    between.when(on_path("/alias"), Answer(404, b"", "text/html"))
+    between.when(on_path("registered-models/search"), Answer(200, b"{}"))
+    if RELEASE < (2, 21, 0):
+        assert registered_model_names(tracking_uri=between.uri) == []
+        return
+    with pytest.raises(RegistryUnsupported, match="always empty"):
+        registered_model_names(tracking_uri=between.uri)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import pickle
 import platform
+import sqlite3
 import subprocess
+import uuid
 from pathlib import Path
 
 import mlflow
@@ -15,7 +17,7 @@ from sklearn.dummy import DummyClassifier
 
 import prodpointer
 from prodpointer import ArtifactNotFound, InvalidName, UnverifiedWarning
-from tests.conformance.conftest import IS_THREE, Connect, Registry
+from tests.conformance.conftest import IS_THREE, RELEASE, Connect, Registry
 
 
 def test_the_first_registration_makes_the_model(fresh: Connect, registry: Registry) -> None:
@@ -98,6 +100,14 @@ def test_a_local_copy_gives_the_same_digest(fresh: Connect, registry: Registry, 
     model.register(run_id, "model.pkl", local_path=copy)
     model.register(run_id, "model.pkl")
     assert model.version(1).sha256 == model.version(2).sha256
+
+
+def test_a_local_copy_of_another_kind_is_refused(fresh: Connect, registry: Registry, tmp_path: Path) -> None:
+    """A directory is no copy of a file: InvalidName, and no model is made."""
+    model = fresh()
+    with pytest.raises(InvalidName, match="artifact is a file"):
+        model.register(registry.runs[0], "newsreco.pkl", local_path=tmp_path)
+    assert model.name not in registry.names()
 
 
 def test_no_digest_is_recorded_where_none_is_wanted(fresh: Connect, registry: Registry) -> None:
@@ -196,6 +206,15 @@ def test_an_artifact_that_does_not_exist_makes_nothing(fresh: Connect, registry:
     assert model.name not in registry.names()
 
 
+def test_a_path_that_no_uri_can_carry_makes_nothing(fresh: Connect, registry: Registry) -> None:
+    """A path with '#', '?' or '%20' raises InvalidName rather than being lost on the way, and no model is made."""
+    model = fresh()
+    for artifact in ("a#b.pkl", "a?b.pkl", "a%20b.pkl"):
+        with pytest.raises(InvalidName, match="URI"):
+            model.register(registry.runs[0], artifact)
+    assert model.name not in registry.names()
+
+
 def test_a_digest_or_tag_that_is_none_makes_nothing(fresh: Connect, registry: Registry) -> None:
     """A wrong digest or a reserved tag raises InvalidName, and no model is made."""
     model = fresh()
@@ -211,6 +230,21 @@ def test_a_model_name_that_new_mlflow_cannot_read_is_not_made(registry: Registry
         with pytest.raises(InvalidName, match="'/' or ':'"):
             prodpointer.connect(name, tracking_uri=registry.uri).register(registry.runs[0], "bundle")
         assert name not in registry.names()
+
+
+def test_a_model_that_has_such_a_name_goes_on(registry: Registry, forgetful: None) -> None:
+    """A model that an older MLflow made with '/' in its name gets new versions as long as its registry can read it."""
+    name = f"team/{uuid.uuid4().hex[:8]}"
+    with sqlite3.connect(registry.database, timeout=20) as database:
+        database.execute("INSERT INTO registered_models (name, creation_time) VALUES (?, 1)", (name,))
+    database.close()
+    model = prodpointer.connect(name, tracking_uri=registry.uri)
+    if RELEASE >= (3, 11, 1):
+        with pytest.raises(InvalidName):
+            model.register(registry.runs[0], "bundle")
+        return
+    model.promote(model.register(registry.runs[0], "bundle"))
+    assert model.load_production() == {"recommender": "r1", "ranker": 1}
 
 
 @pytest.mark.parametrize("name", ["news reco", "наука", "news.reco@team", "100%", "it's", 'say "news"', "a&b=c?d#e"])
@@ -246,6 +280,8 @@ def test_a_model_logged_with_a_flavor_loads(
     assert list(model.load_production().predict([[1]])) == [7]
     assert isinstance(model.load_production(flavor="sklearn"), DummyClassifier)
     assert mlflow.pyfunc.load_model(f"models:/{model.name}/1").predict([[1]]).tolist() == [7]
+    # Plain MLflow has written a file of its own beside a model on a local store by now.
+    assert list(model.load_production().predict([[1]])) == [7]
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
@@ -261,6 +297,19 @@ def test_a_logged_model_is_registered_by_its_uri(
         assert list(model.load_production().predict([[1]])) == [7]
     with pytest.raises(ArtifactNotFound, match="logged model"):
         model.register(run_id, "models:/m-" + "0" * 32)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_with_two_servers_a_flavor_model_is_named_by_its_run(
+    direct: Registry, served: Registry, forgetful: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A registry cannot look up the id of another server's logged model: the run and the name are its source."""
+    run_id, _ = log_flavor_model(direct, monkeypatch)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    model = prodpointer.connect("flavor-apart", tracking_uri=direct.uri, registry_uri=served.uri)
+    model.promote(model.register(run_id, "model"))
+    assert model.version(1).source == f"runs:/{run_id}/model"
+    assert list(model.load_production().predict([[1]])) == [7]
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")

@@ -11,6 +11,7 @@ import pytest
 
 import prodpointer
 from prodpointer import PromotionLost, RegisteredModel, RegistryUnavailable
+from prodpointer.connecting import registered_model_names
 from tests.conformance.conftest import HAS_ALIASES, IS_THREE, RELEASE, Registry
 from tests.proxy import Answer, Proxy, on_path, proxy
 
@@ -61,6 +62,19 @@ def test_the_live_version_costs_two_requests(news: RegisteredModel, between: Pro
     """The live version with its tags costs at most two requests."""
     news.promote(1)
     assert asked(between, news.production) <= 2
+
+
+def test_a_dangling_alias_costs_no_more(news: RegisteredModel, between: Proxy, served: Registry) -> None:
+    """Nothing live is found out in two requests too, where the live version was deleted."""
+    news.promote(1)
+    served.plain.delete_model_version(news.name, "1")
+    assert asked(between, news.production) <= 2
+
+
+def test_a_list_of_models_asks_first_what_the_registry_is(between: Proxy, forgetful: None) -> None:
+    """The list of all models is asked of a registry that has said what it is, within the timeout."""
+    registered_model_names(tracking_uri=between.uri)
+    assert between.requests[0] == ("GET", "/version")
 
 
 def test_a_status_costs_two_requests(news: RegisteredModel, between: Proxy) -> None:

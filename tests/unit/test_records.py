@@ -75,7 +75,7 @@ def status(**changes: Any) -> PointerStatus:
 VALUES = [
     version(),
     ModelReply("news", {}, {}, {}),
-    Run("r", "1", "file:///x", None, None, ()),
+    Run("r", "1", "file:///x", None, ()),
     promotion(),
     status(),
     Pulled("news", 4, Path("x"), None),

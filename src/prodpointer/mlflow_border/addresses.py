@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from enum import Enum
@@ -71,11 +70,16 @@ def addresses(tracking_uri: str | None, registry_uri: str | None) -> Addresses:
     """
     import mlflow
     from mlflow.tracking import is_tracking_uri_set
+    from mlflow.tracking._model_registry.utils import _resolve_registry_uri  # what MlflowClient calls, 2.0.1 to 3.17.2
 
-    chosen = bool(tracking_uri or registry_uri or is_tracking_uri_set() or os.environ.get("MLFLOW_REGISTRY_URI"))
+    tracking_chosen = bool(tracking_uri or is_tracking_uri_set())
     tracking = tracking_uri or mlflow.get_tracking_uri()
-    registry = registry_uri or _configured_registry(mlflow.get_registry_uri(), mlflow.get_tracking_uri()) or tracking
-    chosen = chosen or registry != tracking
+    for uri in (tracking, registry_uri or tracking):
+        place_of(uri)  # which refuses what is no URI, where MLflow would fail in some way of its own
+    registry = str(_resolve_registry_uri(registry_uri, tracking))
+    chosen = tracking_chosen or registry != tracking
+    if chosen and not tracking_chosen and place_of(registry) in (Place.SERVER, Place.DATABASE):
+        tracking = registry  # rather than MLflow's default, which may be made in the working directory
     found = Addresses(tracking, registry, chosen)
     if not chosen and not _exists(registry):
         raise RegistryUnsupported(
@@ -94,11 +98,6 @@ def sqlite_file(uri: str) -> Path | None:
     path = uri.split("://", 1)[1].split("?", 1)[0][1:]  # not unquoted: SQLAlchemy takes it as it is
     path = re.sub(r"^file:(//)?", "", path)  # SQLite's own form, sqlite:///file:registry.db?uri=true
     return Path(path) if path and path != ":memory:" else None
-
-
-def _configured_registry(registry: str, tracking: str) -> str | None:
-    """Return the registry URI that somebody set, or None where it only follows the tracking URI."""
-    return os.environ.get("MLFLOW_REGISTRY_URI") or (registry if registry != tracking else None)
 
 
 def _exists(uri: str) -> bool:

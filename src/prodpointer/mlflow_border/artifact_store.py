@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import posixpath
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from prodpointer.errors import ArtifactNotFound
+from prodpointer.errors import ArtifactNotFound, ProdpointerError, RegistryError
 from prodpointer.mlflow_border import entities
 from prodpointer.mlflow_border.addresses import Place
 from prodpointer.mlflow_border.registry import Registry
@@ -18,9 +20,10 @@ from prodpointer.records import Run
 
 @dataclass(frozen=True)
 class LoggedModel:
-    """An MLflow 3 logged model: its id, the run it came from and where its files are."""
+    """An MLflow 3 logged model: its id and name, the run it came from and where its files are."""
 
     model_id: str
+    name: str
     run_id: str | None
     location: str
 
@@ -131,7 +134,7 @@ class ArtifactStore:
     def kind(self, root: str, path: str) -> str | None:
         """Return ``"file"`` or ``"directory"`` for a path under a located URI, or None where there is nothing."""
         parent = posixpath.dirname(path)
-        with self._registry.asking(f"list the artifacts of {root}"):
+        with self._reading_storage(f"list the artifacts of {root}"):
             entries = self._repository(root).list_artifacts(parent or None)
         for entry in entries:
             if posixpath.normpath(entry.path) == path:
@@ -145,21 +148,30 @@ class ArtifactStore:
         of an error (measured: ``models:/`` of a single file, clients 3.9.0 to 3.17.2).
         """
         root, _, leaf = uri.rstrip("/").rpartition("/")
-        with self._registry.asking(f"download {uri}", missing=lambda: self._gone(uri)):
-            try:
+        try:
+            with self._reading_storage(f"download {uri}"):
                 found = Path(self._repository(root).download_artifacts(leaf, dst_path=str(destination)))
-            except OSError as error:
-                if _is_network(error):
-                    raise
-                raise self._gone(uri) from error
-            except Exception:
-                # The failure alone does not tell a missing artifact from a broken line: MLflow wraps both alike.
-                if self.kind(root, leaf) is None:
-                    raise self._gone(uri) from None
-                raise
+        except RegistryError:
+            # The failure alone does not tell a missing artifact from a broken line: MLflow wraps both alike.
+            if self.kind(root, leaf) is None:
+                raise self._gone(uri) from None
+            raise
         if not found.exists() or (found.is_dir() and not any(_files(found))):
             raise self._gone(uri)
         return found
+
+    @contextmanager
+    def _reading_storage(self, doing: str) -> Iterator[None]:
+        """Translate what fails inside, also what the library of some object store raises: those are not MLflow's."""
+        try:
+            with self._registry.asking(doing):
+                yield
+        except ProdpointerError:
+            raise
+        except Exception as error:
+            failure = RegistryError(f"Could not {doing}: {error}", where=self._registry.addresses.shown)
+            failure.code = type(error).__name__
+            raise failure from error
 
     def _repository(self, uri: str) -> Any:
         """Return MLflow's reader for a place."""
@@ -178,14 +190,9 @@ class ArtifactStore:
 
 def _logged_model(entity: Any) -> LoggedModel:
     """Return MLflow's entity as ours."""
-    return LoggedModel(entity.model_id, entity.source_run_id or None, entity.artifact_location)
+    return LoggedModel(entity.model_id, entity.name, entity.source_run_id or None, entity.artifact_location)
 
 
 def _files(directory: Path) -> list[Path]:
     """Return the files below a directory."""
     return [Path(parent, name) for parent, _, names in os.walk(directory) for name in names]
-
-
-def _is_network(error: OSError) -> bool:
-    """Tell whether an OSError is one of the requests library, whose exceptions all descend from it."""
-    return type(error).__module__.split(".")[0] == "requests"

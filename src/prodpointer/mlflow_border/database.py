@@ -40,7 +40,13 @@ def prepare_database(uri: str, *, create: bool, upgrade: bool) -> None:
         found, empty = _revision(uri)
         expected, known = _known_revisions()
     if empty and not create:
-        raise _mismatch("The database holds no MLflow schema.", where, None, expected, "Give create_database=True.")
+        raise _mismatch(
+            "The database holds no MLflow schema.",
+            where,
+            None,
+            expected,
+            "Check the URI; to make one give create_database=True, or run `mlflow db upgrade`.",
+        )
     if empty or found == expected:
         return
     if found is None:
@@ -52,7 +58,10 @@ def prepare_database(uri: str, *, create: bool, upgrade: bool) -> None:
         raise _mismatch(text, where, found, expected, "Use the MLflow that wrote it, or its server's address.")
     if not upgrade:
         text = f"The database is at schema {found}, the installed MLflow needs {expected}: opening it would upgrade it."
-        step = "Use the server's address, or an MLflow of its version, or take a backup and give upgrade_database=True."
+        step = (
+            "Use the server's address, or an MLflow of its version; or take a backup and give upgrade_database=True or "
+            "run `mlflow db upgrade`."
+        )
         raise _mismatch(text, where, found, expected, step)
     with translated("upgrade the database", where):
         _upgrade(uri)

@@ -68,7 +68,6 @@ def run(entity: Any) -> Run:
         run_id=entity.info.run_id,
         experiment_id=str(entity.info.experiment_id),
         artifact_uri=entity.info.artifact_uri,
-        user=tags.get("mlflow.user") or entity.info.user_id or None,
         git_commit=tags.get("mlflow.source.git.commit"),
         datasets=tuple(f"{dataset.name}:{dataset.digest}" for dataset in datasets),
     )

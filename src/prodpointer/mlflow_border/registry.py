@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from prodpointer.errors import (
+    ArtifactNotFound,
     InvalidName,
     ModelNotFound,
     ProdpointerError,
@@ -116,6 +117,15 @@ class Registry:
         with self.asking(doing, missing=lambda: self._no_version(name, version)):
             return entities.model_version(self._client.get_model_version(name, str(version)))
 
+    def existing_version(self, name: str, version: int) -> ModelVersion | None:
+        """Return one version of a model known to exist, or None if it was deleted; one request either way."""
+        gone = VersionNotFound("deleted")
+        try:
+            with self.asking(f"read version {version} of {name!r}", missing=lambda: gone):
+                return entities.model_version(self._client.get_model_version(name, str(version)))
+        except VersionNotFound:
+            return None
+
     def versions(self, name: str) -> list[ModelVersion]:
         """Return every version with its tags, lowest number first; empty for a model that does not exist."""
         quote = '"' if "'" in name else "'"
@@ -153,7 +163,9 @@ class Registry:
         """Create a version from a source and return its number."""
         # MLflow 3.17.0 and later refuse a logged model's source without its id; clients before 3 know no such id.
         extra = {"model_id": model_id} if model_id else {}
-        with self.asking(f"create a version of {name!r} from {source!r}", missing=lambda: self._no_model(name)):
+        with self.asking(
+            f"create a version of {name!r} from {source!r}", missing=lambda: self._no_source(name, source)
+        ):
             created = self._client.create_model_version(name, source, run_id=run_id, tags=dict(tags), **extra)
         return int(created.version)
 
@@ -205,6 +217,18 @@ class Registry:
             f"The registered model {name!r} does not exist.",
             where=self.addresses.shown,
             next_step="Check the name, or register a first version, which creates it.",
+        )
+
+    def _no_source(self, name: str, source: str) -> ProdpointerError:
+        """Return the error for a version that could not be made: MLflow has one code for a missing model and source."""
+        try:
+            self.model(name)
+        except ModelNotFound as error:
+            return error
+        return ArtifactNotFound(
+            f"The registry cannot find {source!r}.",
+            where=self.addresses.shown,
+            next_step="Check that the registry and the runs belong to the same server, or log the files with the run.",
         )
 
     def _no_version(self, name: str, version: int) -> ProdpointerError:

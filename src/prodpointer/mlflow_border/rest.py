@@ -11,6 +11,13 @@ from prodpointer.mlflow_border.addresses import Addresses
 
 _API = "/api/2.0/mlflow/registered-models"
 
+CONTROL_MODEL = "prodpointer-control-question"
+"""A registered model that no registry holds, so that a registry answers with its own error and nothing else does."""
+
+CONTROL_MODEL_ENDPOINT = f"{_API}/get?name={CONTROL_MODEL}"
+CONTROL_ALIAS_ENDPOINT = f"{_API}/alias?name={CONTROL_MODEL}&alias=production"
+CONTROL_LOGGED_MODEL_ENDPOINT = "/api/2.0/mlflow/logged-models/m-00000000000000000000000000000000"
+
 
 class Rest:
     """Direct questions to the registry's server.
@@ -62,18 +69,3 @@ class Rest:
 
         credentials = _get_store(self._addresses.registry_uri).get_host_creds()
         return http_request(host_creds=credentials, endpoint=endpoint, method=method, **options)
-
-
-def unlikely_model_endpoint() -> str:
-    """Return the control question: a model that no registry holds, so a registry answers with its own JSON error."""
-    return f"{_API}/get?name=prodpointer-control-question"
-
-
-def unlikely_alias_endpoint() -> str:
-    """Return the question whether the registry has aliases at all."""
-    return f"{_API}/alias?name=prodpointer-control-question&alias=production"
-
-
-def unlikely_logged_model_endpoint() -> str:
-    """Return the question whether the registry belongs to MLflow 3, which alone has logged models."""
-    return "/api/2.0/mlflow/logged-models/m-00000000000000000000000000000000"

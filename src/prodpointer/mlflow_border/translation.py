@@ -29,7 +29,7 @@ _DENIED_STEP = (
     "Check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (or the token), the user's permissions on the model, "
     "and that the server accepts this host name (--allowed-hosts)."
 )
-_UNSUPPORTED_STEP = "Check the URL, and the server's --static-prefix: MLflow 3.7 moved its API under it."
+NO_SUCH_CALL_STEP = "Check the URL, and the server's --static-prefix: MLflow 3.7 moved its API under it."
 
 # One failing call, one error of ours: made only when needed, since making it may ask the registry a second question.
 Missing = Callable[[], ProdpointerError]
@@ -68,6 +68,10 @@ def translated(
         if not str(error).startswith(_UNKNOWN_CODE):
             raise
         raise RegistryError(f"Could not {doing}: an answer not known here ({error}).", where=where) from error
+    except ImportError as error:
+        raise RegistryUnsupported(
+            f"Could not {doing}: a library is missing ({error}).", where=where, next_step="Install it here."
+        ) from error
 
 
 def error_code(error: BaseException) -> str:
@@ -123,7 +127,7 @@ class _Attempt:
         if code in _BUSY:
             return RegistryUnavailable, f"the registry is busy ({text})", "Try again later."
         if code in ("ENDPOINT_NOT_FOUND", "FEATURE_DISABLED") or _is_no_address(error):
-            return RegistryUnsupported, f"no such call there ({text})", _UNSUPPORTED_STEP
+            return RegistryUnsupported, f"no such call there ({text})", NO_SUCH_CALL_STEP
         return self.other, text, ""
 
 
