@@ -92,11 +92,12 @@ def test_the_stage_counts_where_the_alias_dangles(fresh: Connect, registry: Regi
 
 
 def test_a_promotion_after_a_withdrawal_restores_both(fresh: Connect, registry: Registry) -> None:
-    """Both pointers cleared by a withdrawal are both set by the next promotion."""
+    """Both pointers cleared by a withdrawal are both set by the next promotion, and selection and status say so."""
     news = fresh(2)
     registry.promoted_by_jobs(news, alias=1, stage=1)
     assert news.withdraw().pointers == ("alias", "stage")
     assert registry.pointers(news.name) == set()
+    assert (news.selection.pointer, news.status().pointer) == ("both", "both")
     assert news.promote(2).pointers == ("alias", "stage")
     assert registry.pointers(news.name) == {2}
 

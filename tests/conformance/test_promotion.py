@@ -169,15 +169,6 @@ def test_a_promotion_after_a_withdrawal_moves_the_same_pointers(news: Registered
     assert news.live_version() == 2
 
 
-def test_after_a_withdrawal_the_selection_is_what_a_promotion_moves(news: RegisteredModel) -> None:
-    """Selection and status name the pointers that the next promotion restores."""
-    news.promote(1)
-    news.withdraw()
-    chosen = {news.selection.pointer, news.status().pointer}
-    moved = news.promote(2).pointers
-    assert chosen == {"both" if len(moved) == 2 else moved[0]}
-
-
 def test_the_status_shows_what_is_live(news: RegisteredModel) -> None:
     """The status names the live version by each pointer in use, and that they agree."""
     news.promote(3)
