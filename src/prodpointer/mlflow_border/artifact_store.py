@@ -14,7 +14,7 @@ from prodpointer.errors import ArtifactNotFound, ProdpointerError, RegistryError
 from prodpointer.mlflow_border import entities
 from prodpointer.mlflow_border.addresses import Place
 from prodpointer.mlflow_border.registry import Registry
-from prodpointer.mlflow_border.translation import error_code, translated
+from prodpointer.mlflow_border.translation import error_code, shown_cause, translated
 from prodpointer.records import Run
 
 
@@ -171,7 +171,7 @@ class ArtifactStore:
         except Exception as error:
             failure = RegistryError(f"Could not {doing}: {error}", where=self._registry.addresses.shown)
             failure.code = type(error).__name__
-            raise failure from error
+            raise failure from shown_cause(error)
 
     def _repository(self, uri: str) -> Any:
         """Return MLflow's reader for a place."""

@@ -63,7 +63,7 @@ def translated(
         yield
     except _foreign() as error:
         ours = _Attempt(doing, where, missing, invalid, other).error_for(error)
-        raise ours from _shown_cause(error)
+        raise ours from shown_cause(error)
     except ValueError as error:
         if not str(error).startswith(_UNKNOWN_CODE):
             raise
@@ -187,7 +187,7 @@ def _root_text(error: BaseException) -> str:
     return _first_line(root)
 
 
-def _shown_cause(error: BaseException) -> BaseException | None:
+def shown_cause(error: BaseException) -> BaseException | None:
     """Return the exception to show as the cause, or None where its text would show a credential."""
     text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     return error if without_credentials(text) == text else None
