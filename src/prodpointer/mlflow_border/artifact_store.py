@@ -168,7 +168,7 @@ class ArtifactStore:
                 yield
         except ProdpointerError:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # the border to the libraries of object stores
             failure = RegistryError(f"Could not {doing}: {error}", where=self._registry.addresses.shown)
             failure.code = type(error).__name__
             raise failure from shown_cause(error)
