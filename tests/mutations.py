@@ -169,8 +169,8 @@ MUTATIONS = (
     Mutation(
         "a missing version is another error",
         "mlflow_border/registry.py",
-        "        return VersionNotFound(",
-        "        return RegistryError(",
+        "        no_version = VersionNotFound(",
+        "        no_version = RegistryError(",
         ("test_a_version_that_does_not_exist_is_refused", "test_a_deleted_version_is_refused"),
     ),
     Mutation(
@@ -485,8 +485,8 @@ MUTATIONS = (
     Mutation(
         "an empty list is believed",
         "connecting.py",
-        "    if not found and registry.place is Place.SERVER and old",
-        "    if False and old",
+        "    if not found and registry.place is Place.SERVER and lists_nothing",
+        "    if False and lists_nothing",
         ("test_an_empty_list_from_a_registry_of_unknown_age_is_not_believed",),
     ),
     Mutation(

@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from packaging.version import Version
-
-from prodpointer.detection import capabilities, client_version
+from prodpointer.detection import capabilities, client_version, lists_nothing
 from prodpointer.errors import RegistryUnsupported
 from prodpointer.mlflow_border.addresses import Place
 from prodpointer.mlflow_border.opening import open_registry
@@ -91,9 +89,7 @@ def registered_model_names(
     registry = open_registry(tracking_uri, registry_uri, timeout=timeout, create_database=False, upgrade_database=False)
     can = capabilities(registry)
     found = registry.names()
-    # Measured: clients from 2.21 on add a filter that servers up to 2.20.4 answer with an empty list, in silence.
-    old = can.version <= Version("2.20.4") if can.version else not can.is_three
-    if not found and registry.place is Place.SERVER and old and client_version() >= Version("2.21"):
+    if not found and registry.place is Place.SERVER and lists_nothing(can):
         raise RegistryUnsupported(
             f"MLflow {client_version()} may not list the models of this registry: {can.how}, and up to 2.20.4 the "
             "answer is always empty.",

@@ -56,6 +56,16 @@ def client_version() -> Version:
     return Version(installed_version())
 
 
+def lists_nothing(found: Capabilities) -> bool:
+    """Tell whether this client may get an empty list of models from such a server, whatever it holds.
+
+    Measured: clients from 2.21 on add a filter that servers up to 2.20.4 answer with nothing, in silence. Without a
+    version to go by, any server of MLflow 2 may be one of those.
+    """
+    old = found.version <= Version("2.20.4") if found.version else not found.is_three
+    return old and client_version() >= Version("2.21")
+
+
 def capabilities(registry: Registry, *, max_age: float | None = None) -> Capabilities:
     """Return what the registry can do, from this process's memory where it has been asked before.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from packaging.version import Version
 
 from prodpointer.connecting import rule_for
-from prodpointer.detection import Capabilities, capabilities, client_version
+from prodpointer.detection import Capabilities, capabilities, client_version, lists_nothing
 from prodpointer.errors import ModelNotFound, ProdpointerError, without_credentials
 from prodpointer.mlflow_border.addresses import Place
 from prodpointer.mlflow_border.opening import open_registry
@@ -78,7 +78,7 @@ def _limits(registry: Registry, client: Version, found: Capabilities) -> tuple[s
         limits.append(
             f"log_model of MLflow {client} fails on a server of MLflow {server}: log files with log_artifacts instead."
         )
-    if client >= Version("2.21") and server <= Version("2.20.4"):
+    if lists_nothing(found):
         limits.append(
             f"search_registered_models of MLflow {client} answers an empty list on a server of MLflow {server}."
         )

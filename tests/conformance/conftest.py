@@ -19,6 +19,7 @@ from mlflow.version import VERSION
 
 import prodpointer
 from prodpointer import RegisteredModel
+from tests.proxy import Proxy, proxy
 from tests.servers import serve
 
 RELEASE = tuple(int(part) for part in VERSION.split(".")[:3])
@@ -169,3 +170,10 @@ def fresh(registry: Registry, forgetful: None) -> Connect:
 def news(fresh: Connect, pointer: str) -> RegisteredModel:
     """A registered model with three versions, none of them live, under each possible pointer."""
     return fresh(3, pointer=pointer)
+
+
+@pytest.fixture
+def between(served: Registry, forgetful: None) -> Iterator[Proxy]:
+    """A real proxy between this client and the server, which counts, and can answer in the server's place."""
+    with proxy(served.uri) as found:
+        yield found

@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
-
 from prodpointer.diagnosis import diagnose
 from tests.conformance.conftest import HAS_ALIASES, IS_THREE, RELEASE, Registry
-from tests.proxy import Answer, Proxy, on_path, proxy
+from tests.proxy import Answer, Proxy, on_path
 
 HERE = ".".join(map(str, RELEASE))
-
-
-@pytest.fixture
-def between(served: Registry, forgetful: None) -> Iterator[Proxy]:
-    """A real proxy between this client and the server, which can tell another version."""
-    with proxy(served.uri) as found:
-        yield found
 
 
 def telling(between: Proxy, version: str | None) -> str:

@@ -6,7 +6,6 @@ import socket
 import sqlite3
 import time
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,14 +14,7 @@ import prodpointer
 from prodpointer import AccessDenied, RegistryUnavailable, RegistryUnsupported, SchemaMismatch
 from prodpointer.connecting import registered_model_names
 from tests.conformance.conftest import RELEASE, Registry
-from tests.proxy import Answer, Proxy, on_path, proxy
-
-
-@pytest.fixture
-def between(served: Registry, forgetful: None) -> Iterator[Proxy]:
-    """A real proxy between this client and the server."""
-    with proxy(served.uri) as found:
-        yield found
+from tests.proxy import Answer, Proxy, on_path
 
 
 def tree(directory: Path) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -13,17 +13,10 @@ import prodpointer
 from prodpointer import PromotionLost, RegisteredModel, RegistryUnavailable
 from prodpointer.connecting import registered_model_names
 from tests.conformance.conftest import HAS_ALIASES, IS_THREE, RELEASE, Registry
-from tests.proxy import Answer, Proxy, on_path, proxy
+from tests.proxy import Answer, Proxy, on_path
 
 # From 2.21 on MLflow's client asks before each write whether the model is a prompt (measured).
 WRITE = 2 if RELEASE >= (2, 21, 0) else 1
-
-
-@pytest.fixture
-def between(served: Registry, forgetful: None) -> Iterator[Proxy]:
-    """A real proxy between this client and the server, which counts."""
-    with proxy(served.uri) as found:
-        yield found
 
 
 @pytest.fixture

@@ -58,6 +58,11 @@ class Registry:
         return self._client
 
     @property
+    def _alias_rest(self) -> Rest | None:
+        """The way to a server's aliases for a client from before them; None where the client has its own."""
+        return None if self.client_has_aliases else self.rest
+
+    @property
     def connection_failed(self) -> bool:
         """Whether a connection to this registry failed in this process since it was last asked what it is."""
         return self.addresses.registry_uri in _failed
@@ -87,8 +92,8 @@ class Registry:
         with self.asking(
             f"read the registered model {name!r}", missing=lambda: self._no_model(name), invalid=InvalidName
         ):
-            if self.rest is not None and not self.client_has_aliases:
-                reply = entities.reply_from_json(self.rest.get_model(name))
+            if (rest := self._alias_rest) is not None:
+                reply = entities.reply_from_json(rest.get_model(name))
             else:
                 reply = entities.reply(self._client.get_registered_model(name))
         if reply.name != name:
@@ -174,8 +179,8 @@ class Registry:
         # As text: clients 2.3.0 to 2.20.4 fail with a TypeError on an int over REST (measured).
         doing = f"set the alias {alias!r} of {name!r} to version {version}"
         with self.asking(doing, missing=lambda: self._no_version(name, version), invalid=InvalidName):
-            if self.rest is not None and not self.client_has_aliases:
-                self.rest.set_alias(name, alias, str(version))
+            if (rest := self._alias_rest) is not None:
+                rest.set_alias(name, alias, str(version))
             else:
                 self._client.set_registered_model_alias(name, alias, str(version))
 
@@ -183,8 +188,8 @@ class Registry:
         """Delete an alias; one that is not set is no error."""
         doing = f"delete the alias {alias!r} of {name!r}"
         with self.asking(doing, missing=lambda: self._no_model(name), invalid=InvalidName):
-            if self.rest is not None and not self.client_has_aliases:
-                self.rest.delete_alias(name, alias)
+            if (rest := self._alias_rest) is not None:
+                rest.delete_alias(name, alias)
             else:
                 self._client.delete_registered_model_alias(name, alias)
 
@@ -220,25 +225,27 @@ class Registry:
         )
 
     def _no_source(self, name: str, source: str) -> ProdpointerError:
-        """Return the error for a version that could not be made: MLflow has one code for a missing model and source."""
-        try:
-            self.model(name)
-        except ModelNotFound as error:
-            return error
-        return ArtifactNotFound(
+        """Return the error for a version that could not be made."""
+        no_source = ArtifactNotFound(
             f"The registry cannot find {source!r}.",
             where=self.addresses.shown,
             next_step="Check that the registry and the runs belong to the same server, or log the files with the run.",
         )
+        return self._unless_no_model(name, no_source)
 
     def _no_version(self, name: str, version: int) -> ProdpointerError:
-        """Return the error for a missing version; MLflow has one code for that and for a missing model, so ask."""
-        try:
-            self.model(name)
-        except ModelNotFound as error:
-            return error
-        return VersionNotFound(
+        """Return the error for a missing version."""
+        no_version = VersionNotFound(
             f"Version {version} of {name!r} does not exist or was deleted.",
             where=self.addresses.shown,
             next_step="`prodpointer status` shows what is live.",
         )
+        return self._unless_no_model(name, no_version)
+
+    def _unless_no_model(self, name: str, error: ProdpointerError) -> ProdpointerError:
+        """Return ``error``, or that the model itself is missing: MLflow has one code for both, so ask."""
+        try:
+            self.model(name)
+        except ModelNotFound as no_model:
+            return no_model
+        return error
