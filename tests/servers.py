@@ -19,6 +19,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+import zipfile
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,15 +79,17 @@ def serve(
     extra_args: Sequence[str] = (),
     env: Mapping[str, str] | None = None,
     credentials: tuple[str, str] | None = None,
+    port: int | None = None,
 ) -> Iterator[Server]:
     """Run the MLflow server of ``python`` in ``directory`` until the block ends.
 
     ``backend`` is ``"sqlite"`` (a database in ``directory``) or a database URI. ``credentials`` are for the
-    questions asked at the start, where the server wants a login. The database is left for a later server.
+    questions asked at the start, where the server wants a login. ``port`` is for a server that clients know already;
+    without it a free one is taken. The database is left for a later server.
     """
     directory.mkdir(parents=True, exist_ok=True)
     options = [*_store_options(directory, backend, artifacts), "--workers", str(workers), *extra_args]
-    process, uri = _start(Path(python), directory, options, env or {}, credentials)
+    process, uri = _start(Path(python), directory, options, env or {}, credentials, port=port)
     try:
         server = Server(uri, version, Path(python), process.pid, directory)
         _check_version(server, credentials)
@@ -110,12 +113,14 @@ def _start(
     options: list[str],
     env: Mapping[str, str],
     credentials: tuple[str, str] | None,
+    *,
+    port: int | None,
 ) -> tuple[subprocess.Popen[bytes], str]:
-    """Start the server on a free port; start again when another process took that port in between."""
+    """Start the server; start again when another process took its port in between, or has not let go of it yet."""
     for attempt in range(1, STARTS + 1):
-        port = free_port()
-        uri = f"http://127.0.0.1:{port}"
-        process = _launch(python, directory, ["--host", "127.0.0.1", "--port", str(port), *options], env)
+        chosen = free_port() if port is None else port
+        uri = f"http://127.0.0.1:{chosen}"
+        process = _launch(python, directory, ["--host", "127.0.0.1", "--port", str(chosen), *options], env)
         try:
             _wait_for_health(process, uri, directory / "server.log", credentials)
         except BaseException as error:
@@ -284,6 +289,14 @@ def wheel(project: Path, into: Path) -> Path:
     _uv("build", "--quiet", "--wheel", "--out-dir", str(into), str(project))
     (built,) = into.glob("*.whl")
     return built
+
+
+def unpacked(project: Path, into: Path) -> Path:
+    """Build the wheel of ``project`` and return a directory for ``PYTHONPATH`` that holds what it would install."""
+    package = into / "package"
+    with zipfile.ZipFile(wheel(project, into / "built")) as built:
+        built.extractall(package)
+    return package
 
 
 def _uv(*arguments: str) -> None:

@@ -6,15 +6,17 @@ Importing this package does not import MLflow.
 from importlib.metadata import version as _version
 
 from prodpointer.connecting import connect
-from prodpointer.drop_in import load_production, promote, register
+from prodpointer.drop_in import load_production, promote, register, rollback
 from prodpointer.errors import (
     AccessDenied,
     ArtifactNotFound,
     ExpectationFailed,
+    GateFailed,
     IntegrityError,
     InvalidName,
     LoadFailed,
     ModelNotFound,
+    NothingToRollBack,
     PointerDriftWarning,
     PointerUnsupported,
     ProdpointerError,
@@ -29,6 +31,7 @@ from prodpointer.errors import (
     UnverifiedWarning,
     VersionNotFound,
 )
+from prodpointer.gates import Gate, Verdict
 from prodpointer.pointers.alias import AliasPointer
 from prodpointer.pointers.memory import MemoryPointer
 from prodpointer.pointers.mirrored import MirroredPointer
@@ -44,6 +47,8 @@ __all__ = [
     "AliasPointer",
     "ArtifactNotFound",
     "ExpectationFailed",
+    "Gate",
+    "GateFailed",
     "IntegrityError",
     "InvalidName",
     "LoadFailed",
@@ -51,6 +56,7 @@ __all__ = [
     "MirroredPointer",
     "ModelNotFound",
     "ModelVersion",
+    "NothingToRollBack",
     "PointerDriftWarning",
     "PointerStatus",
     "PointerUnsupported",
@@ -70,9 +76,11 @@ __all__ = [
     "StagePointer",
     "UnsafeModel",
     "UnverifiedWarning",
+    "Verdict",
     "VersionNotFound",
     "connect",
     "load_production",
     "promote",
     "register",
+    "rollback",
 ]

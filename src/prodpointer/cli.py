@@ -6,24 +6,27 @@ standard error. MLflow is imported by the commands that need it, never by ``--he
 
 from __future__ import annotations
 
-import json
 import logging
-import sys
+import signal
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from prodpointer.conformance import try_registry
 from prodpointer.connecting import connect, registered_model_names
 from prodpointer.demo import MODEL, demonstrate, registry_uri
 from prodpointer.errors import ProdpointerError, without_credentials
-from prodpointer.records import POINTERS, PointerStatus, Promotion
-from prodpointer.registered_model import NOT_GIVEN, RegisteredModel
+from prodpointer.printing import print_conformance, print_history, print_json, print_move, print_statuses
+from prodpointer.promotion import NOT_GIVEN
+from prodpointer.records import POINTERS, Promotion
+from prodpointer.registered_model import RegisteredModel
 
 DISAGREE = 4
 """The exit code that says: pointers disagree."""
@@ -125,7 +128,7 @@ def demo(ctx: click.Context, /, directory: Path | None, **options: Any) -> None:
             click.echo(f"{len(steps)}. {step}")
     uri = registry_uri(directory.absolute())
     if settings.as_json:
-        _print_json({"directory": str(directory), "tracking_uri": uri, "steps": [step.as_json() for step in steps]})
+        print_json({"directory": str(directory), "tracking_uri": uri, "steps": [step.as_json() for step in steps]})
     else:
         click.echo(f"Look at it again: prodpointer --tracking-uri {uri} status {MODEL}")
 
@@ -140,6 +143,12 @@ def demo(ctx: click.Context, /, directory: Path | None, **options: Any) -> None:
     "--local-path", type=click.Path(exists=True, path_type=Path), help="A local copy to take the digest from."
 )
 @click.option("--no-digest", is_flag=True, help="Record no digest; loading will warn.")
+@click.option(
+    "--if-exists",
+    type=click.Choice(("new", "reuse")),
+    default="new",
+    help="What to do where the artifact is a version already: make a new one, or take that one (default: new).",
+)
 @_shared_options
 @click.pass_context
 def register(  # noqa: PLR0917  # click passes them by name
@@ -152,17 +161,24 @@ def register(  # noqa: PLR0917  # click passes them by name
     sha256: str | None,
     local_path: Path | None,
     no_digest: bool,
+    if_exists: Any,
     **options: Any,
 ) -> None:
     """Register ARTIFACT of the run RUN_ID as a new version of NAME; nothing goes live."""
     settings = _settings(ctx, options)
     model = settings.model(name, create_database=None)
     number = model.register(
-        run_id, artifact, tags=_tags(tags), sha256=sha256, local_path=local_path, digest=not no_digest
+        run_id,
+        artifact,
+        tags=_tags(tags),
+        sha256=sha256,
+        local_path=local_path,
+        digest=not no_digest,
+        if_exists=if_exists,
     )
     version = model.version(number)
     if settings.as_json:
-        _print_json({"name": name, "version": number, "sha256": version.sha256})
+        print_json({"name": name, "version": number, "sha256": version.sha256})
     else:
         click.echo(f"{name}: registered version {number}, SHA-256 {version.sha256 or 'not recorded'}")
 
@@ -171,15 +187,31 @@ def register(  # noqa: PLR0917  # click passes them by name
 @click.argument("name")
 @click.argument("version")
 @click.option("--expected", help="Refuse unless this version is live now; 'none' for nothing.")
+@click.option(
+    "--gate", "gates", multiple=True, help="Refuse unless this holds: 'auc >= production + 0.002'; may be repeated."
+)
+@click.option("--across-datasets", is_flag=True, help="Compare metrics also where the runs logged other datasets.")
 @click.option("--reason", default="", help="Why, for the record.")
 @_shared_options
 @click.pass_context
-def promote(ctx: click.Context, /, name: str, version: str, expected: str | None, reason: str, **options: Any) -> None:
+def promote(  # noqa: PLR0917  # click passes them by name
+    ctx: click.Context,
+    /,
+    name: str,
+    version: str,
+    expected: str | None,
+    gates: tuple[str, ...],
+    across_datasets: bool,
+    reason: str,
+    **options: Any,
+) -> None:
     """Make VERSION of NAME live; an older one too."""
     settings = _settings(ctx, options)
     model = settings.model(name)
-    wanted: Any = NOT_GIVEN if expected is None else None if expected.lower() == "none" else expected
-    _print_move(settings, model.promote(version, expected=wanted, reason=reason))
+    move = model.promote(
+        version, expected=_expected(expected), gates=gates, across_datasets=across_datasets, reason=reason
+    )
+    _show_move(settings, move)
 
 
 @main.command()
@@ -190,7 +222,59 @@ def promote(ctx: click.Context, /, name: str, version: str, expected: str | None
 def withdraw(ctx: click.Context, /, name: str, reason: str, **options: Any) -> None:
     """Make nothing of NAME live any more; its versions stay."""
     settings = _settings(ctx, options)
-    _print_move(settings, settings.model(name).withdraw(reason=reason))
+    _show_move(settings, settings.model(name).withdraw(reason=reason))
+
+
+@main.command()
+@click.argument("name")
+@click.option("--to", help="The version to go back to; by default the one that was live before.")
+@click.option("--expected", help="Refuse unless this version is live now; 'none' for nothing.")
+@click.option("--reason", default="", help="Why, for the record.")
+@_shared_options
+@click.pass_context
+def rollback(
+    ctx: click.Context, /, name: str, to: str | None, expected: str | None, reason: str, **options: Any
+) -> None:
+    """Make the version of NAME live that was really live before; twice goes two back."""
+    settings = _settings(ctx, options)
+    model = settings.model(name)
+    _show_move(settings, model.rollback(to=to, expected=_expected(expected), reason=reason))
+
+
+@main.command()
+@click.argument("name")
+@_shared_options
+@click.pass_context
+def repair(ctx: click.Context, /, name: str, **options: Any) -> None:
+    """Make the rest of NAME's pointers follow what is live, after a promotion that was stopped half way."""
+    settings = _settings(ctx, options)
+    found = settings.model(name).repair()
+    if settings.as_json:
+        print_json({"models": [found.as_json()]})
+    else:
+        for text in found.mended or ("there was nothing to mend",):
+            click.echo(f"{name}: {text}")
+    if not found.agreed:
+        ctx.exit(DISAGREE)
+
+
+@main.command()
+@click.argument("name")
+@click.option("--at", "when", help="What was live at this time, such as 2026-11-23T12:00 (UTC).")
+@_shared_options
+@click.pass_context
+def history(ctx: click.Context, /, name: str, when: str | None, **options: Any) -> None:
+    """Show each move of NAME's pointer, oldest first, moves that nobody recorded among them."""
+    settings = _settings(ctx, options)
+    model = settings.model(name)
+    if when is not None:
+        _print_live_at(settings, model, when)
+        return
+    found = model.history()
+    if settings.as_json:
+        print_json({"name": name, "events": [event.as_json() for event in found]})
+    else:
+        print_history(found)
 
 
 @main.command()
@@ -202,9 +286,9 @@ def status(ctx: click.Context, /, names: tuple[str, ...], **options: Any) -> Non
     settings = _settings(ctx, options)
     found = [settings.model(name).status() for name in names or settings.names()]
     if settings.as_json:
-        _print_json({"models": [each.as_json() for each in found]})
+        print_json({"models": [each.as_json() for each in found]})
     else:
-        _print_statuses(found)
+        print_statuses(found)
     if not all(each.agreed for each in found):
         ctx.exit(DISAGREE)
 
@@ -221,35 +305,69 @@ def pull(ctx: click.Context, /, name: str, destination: Path, **options: Any) ->
     if pulled is None:
         raise ProdpointerError(f"Nothing of {name!r} is live.", next_step="Promote a version first.")
     if settings.as_json:
-        _print_json(pulled.as_json())
+        print_json(pulled.as_json())
     else:
         click.echo(f"{name}: version {pulled.version} is at {pulled.path}")
 
 
 @main.command()
+@click.option("--try", "trying", is_flag=True, help="Try every move on a scratch model, and remove it again.")
+@click.option("--model", help="Ask what you may do with this registered model; nothing of it is changed.")
 @_shared_options
 @click.pass_context
-def doctor(ctx: click.Context, /, **options: Any) -> None:
-    """Tell what there is, what was chosen and why, and what will not work."""
-    from prodpointer.diagnosis import diagnose
+def doctor(ctx: click.Context, /, trying: bool, model: str | None, **options: Any) -> None:
+    """Tell what there is, what was chosen and why, what will not work, and what to do next."""
+    from prodpointer.diagnosis import diagnose, screen
 
     settings = _settings(ctx, options)
-    found = diagnose(
+    with _interrupted_when_terminated():
+        found = diagnose(
+            tracking_uri=settings.tracking_uri,
+            registry_uri=settings.registry_uri,
+            pointer=settings.pointer or "auto",
+            alias=settings.alias or "production",
+            model=model,
+            trying=trying,
+        )
+    if settings.as_json:
+        print_json(found.as_json())
+    else:
+        for line in screen(found):
+            click.echo(line)
+    ctx.exit(found.exit_code)
+
+
+@contextmanager
+def _interrupted_when_terminated() -> Iterator[None]:
+    """Let SIGTERM interrupt like Ctrl-C, so that what was made for a moment is removed."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+@main.command()
+@click.option("--prefix", default="", help="What the models' names start with, such as catalog.schema. where needed.")
+@_shared_options
+@click.pass_context
+def conformance(ctx: click.Context, /, prefix: str, **options: Any) -> None:
+    """Try the laws on this registry: fresh models and runs are made, tried, and deleted again.
+
+    Tried are all four pointers, or the one that --pointer names. Exit code 1 where a law is broken.
+    """
+    settings = _settings(ctx, options)
+    found = try_registry(
         tracking_uri=settings.tracking_uri,
         registry_uri=settings.registry_uri,
-        pointer=settings.pointer or "auto",
-        alias=settings.alias or "production",
+        pointers=(settings.pointer,) if settings.pointer else POINTERS,
+        prefix=prefix,
     )
     if settings.as_json:
-        _print_json(found.as_json())
+        print_json(found.as_json())
     else:
-        click.echo(f"registry          {found.registry}")
-        click.echo(f"client version    {found.client_version}")
-        click.echo(f"registry version  {found.registry_version or 'not told'}")
-        click.echo(f"pointer           {found.pointer or 'none'}: {found.reason}")
-        for problem in found.problems or ("none found",):
-            click.echo(f"problem           {problem}")
-    ctx.exit(found.exit_code)
+        print_conformance(found)
+    ctx.exit(1 if found.failed or found.left else 0)
 
 
 def _tags(pairs: tuple[str, ...]) -> dict[str, str]:
@@ -260,40 +378,32 @@ def _tags(pairs: tuple[str, ...]) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in pairs)
 
 
-def _print_json(document: dict[str, Any]) -> None:
-    """Print one JSON document."""
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+def _expected(text: str | None) -> Any:
+    """Return what ``--expected`` says: a version, None for nothing, or that it was not given."""
+    return NOT_GIVEN if text is None else None if text.lower() == "none" else text
 
 
-def _print_move(settings: Settings, move: Promotion) -> None:
-    """Print one move of a pointer."""
+def _show_move(settings: Settings, move: Promotion) -> None:
+    """Print one move of a pointer, as the settings say."""
     if settings.as_json:
-        _print_json(move.as_json())
-        return
-    now = "nothing is live" if move.to_version is None else f"version {move.to_version} is live"
-    before = "nothing" if move.from_version is None else f"version {move.from_version}"
-    moved = f"was {before}; moved {' and '.join(move.pointers)}" if move.pointers else "nothing had to move"
-    click.echo(f"{move.name}: {now} ({moved})")
+        print_json(move.as_json())
+    else:
+        print_move(move)
 
 
-def _print_statuses(found: list[PointerStatus]) -> None:
-    """Print one line a model."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("model", "live", "alias", "stage", "agreed", "pointer")
-    for each in found:
-        alias = f"{each.alias} (deleted)" if each.dangling else _cell(each.alias)
-        stage = ", ".join(map(str, each.in_stage)) if len(each.in_stage) > 1 else _cell(each.stage)
-        table.add_row(each.name, _cell(each.live), alias, stage, "yes" if each.agreed else "no", each.pointer)
-    width = None if sys.stdout.isatty() else 1000  # a pipe has no width to fit
-    console = Console(markup=False, emoji=False, highlight=False, width=width)
-    console.print(table if found else "There are no registered models.")
-
-
-def _cell(version: int | None) -> str:
-    """Return a version as a table shows it."""
-    return "-" if version is None else str(version)
+def _print_live_at(settings: Settings, model: RegisteredModel, when: str) -> None:
+    """Print what was live at a time."""
+    try:
+        at = datetime.fromisoformat(f"{when[:-1]}+00:00" if when.endswith("Z") else when)
+    except ValueError:
+        raise click.BadParameter(f"{when!r} is no time such as 2026-11-23T12:00", param_hint="--at") from None
+    at = at if at.tzinfo else at.replace(tzinfo=timezone.utc)
+    version = model.live_at(at)
+    if settings.as_json:
+        print_json({"name": model.name, "at": at.isoformat(), "version": version.version if version else None})
+    else:
+        text = f"version {version.version} was live" if version else "nothing was live"
+        click.echo(f"{model.name}: {text} at {at.isoformat()}")
 
 
 @contextmanager

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from prodpointer.detection import capabilities, client_version, lists_nothing
-from prodpointer.errors import RegistryUnsupported
+from prodpointer.detection import capabilities, lists_nothing
+from prodpointer.errors import InvalidName
 from prodpointer.mlflow_border.addresses import Place
 from prodpointer.mlflow_border.opening import open_registry
+from prodpointer.mlflow_border.registry import Registry
 from prodpointer.names import alias_name, model_name, stage_for
 from prodpointer.records import Pointer
 from prodpointer.registered_model import RegisteredModel
@@ -67,6 +68,7 @@ def connect(
         create_database=create_database,
         upgrade_database=upgrade_database,
     )
+    _check_levels(checked, registry)
     capabilities(registry)
     return RegisteredModel(checked, registry, rule)
 
@@ -83,20 +85,22 @@ def registered_model_names(
 
     Raises
     ------
-    RegistryUnsupported
-        Also for a pair of versions in which the search answers nothing whatever there is.
+    RegistryUnavailable, AccessDenied, RegistryUnsupported, SchemaMismatch
+        As for :func:`connect`.
     """
     registry = open_registry(tracking_uri, registry_uri, timeout=timeout, create_database=False, upgrade_database=False)
     can = capabilities(registry)
-    found = registry.names()
-    if not found and registry.place is Place.SERVER and lists_nothing(can):
-        raise RegistryUnsupported(
-            f"MLflow {client_version()} may not list the models of this registry: {can.how}, and up to 2.20.4 the "
-            "answer is always empty.",
+    return registry.names(unfiltered=lists_nothing(can))
+
+
+def _check_levels(name: str, registry: Registry) -> None:
+    """Raise ``InvalidName`` for a name in Unity Catalog that is not of three levels: MLflow would complete it."""
+    if registry.place is Place.UNITY_CATALOG and len([part for part in name.split(".") if part.strip()]) != 3:
+        raise InvalidName(
+            f"{name!r} is no name of a model in Unity Catalog.",
             where=registry.addresses.shown,
-            next_step="Name the models, or use a client of MLflow 2.20 or older.",
+            next_step="Give all three levels: catalog.schema.model.",
         )
-    return found
 
 
 def rule_for(alias: str, stages: Mapping[str, str] | None, pointer: str) -> Rule:

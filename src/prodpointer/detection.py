@@ -5,25 +5,30 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from packaging.version import InvalidVersion, Version
 
-from prodpointer.errors import AccessDenied, RegistryError, RegistryUnavailable, RegistryUnsupported
-from prodpointer.mlflow_border.addresses import Place
+from prodpointer.errors import AccessDenied, ProdpointerError, RegistryError, RegistryUnavailable, RegistryUnsupported
+from prodpointer.mlflow_border.addresses import Place, root_of
 from prodpointer.mlflow_border.registry import Registry
 from prodpointer.mlflow_border.rest import (
     CONTROL_ALIAS_ENDPOINT,
     CONTROL_LOGGED_MODEL_ENDPOINT,
     CONTROL_MODEL_ENDPOINT,
+    NO_ENDPOINT,
     Rest,
 )
-from prodpointer.mlflow_border.translation import NO_SUCH_CALL_STEP
+from prodpointer.mlflow_border.translation import denied_step
 
 ASK_AGAIN_AFTER = 300.0
-"""Seconds after which the registry is asked for its version again before a write: servers get upgraded."""
+"""Seconds after which the registry is asked for its version again: servers get upgraded under running services."""
 
 _FIRST_WITH_ALIASES = Version("2.3.0")
+# Measured: the client of 2.3.0 drops the aliases of Unity Catalog's replies, that of 2.9.2 keeps them.
+_FIRST_FOR_UNITY_CATALOG = Version("2.9")
+_LOGIN_STEP = "Check the URL. If a login page answers, set MLFLOW_TRACKING_TOKEN or use the address behind the login."
 
 _locks: dict[str, threading.Lock] = {}
 _answers: dict[str, tuple[float, Capabilities]] = {}
@@ -99,66 +104,128 @@ def forget() -> None:
 
 def _ask(registry: Registry) -> Capabilities:
     """Find out what a registry is, by the kind of place it is."""
-    ours = client_version()
     if registry.rest is not None:
         return _ask_server(registry, registry.rest)
-    if registry.place is Place.UNITY_CATALOG:
-        return Capabilities(None, True, registry.client_has_aliases, False, "Unity Catalog has aliases and no stages")
+    if registry.place in (Place.WORKSPACE, Place.UNITY_CATALOG, Place.OPEN_UNITY_CATALOG):
+        return _ask_catalog(registry)
+    ours, has_aliases, has_stages = client_version(), registry.client_has_aliases, True
+    how = f"the database is opened directly, so the client's version {ours} decides"
+    if registry.place is Place.PLUGIN:
+        has_aliases = has_aliases and registry.store_has("set_registered_model_alias")
+        has_stages = registry.store_has("transition_model_version_stage")
+        how = f"the registry is a plugin's, so what it defines and the client's version {ours} decide"
+    return Capabilities(ours, ours.major >= 3, has_aliases, has_stages, how)
+
+
+def _ask_catalog(registry: Registry) -> Capabilities:
+    """Return what MLflow's client can do with the registries that it has a client of their own for.
+
+    None is asked, not even for credentials: Databricks' library may try for minutes to reach a host (3.17.2).
+    """
+    ours = client_version()
+    if registry.place is Place.OPEN_UNITY_CATALOG:
+        raise RegistryUnsupported(
+            "MLflow's client for the open-source Unity Catalog has neither aliases nor stages nor tags (up to 3.17.2).",
+            where=registry.addresses.shown,
+            next_step="Use an MLflow server, or Unity Catalog on Databricks (databricks-uc).",
+        )
     if registry.place is Place.WORKSPACE:
         return Capabilities(None, False, False, True, "the Databricks workspace registry has stages and no aliases")
-    if registry.place is Place.PLUGIN:
-        how = f"the registry is a plugin's, so the client's version {ours} decides"
-    else:
-        how = f"the database is opened directly, so the client's version {ours} decides"
-    return Capabilities(ours, ours.major >= 3, registry.client_has_aliases, True, how)
+    if ours < _FIRST_FOR_UNITY_CATALOG:
+        raise RegistryUnsupported(
+            f"MLflow {ours} cannot read the aliases of Unity Catalog, which has no other pointer.",
+            where=registry.addresses.shown,
+            next_step="Use a client of MLflow 2.9 or later.",
+        )
+    return Capabilities(None, True, True, False, "Unity Catalog has aliases and no stages")
 
 
 def _ask_server(registry: Registry, rest: Rest) -> Capabilities:
-    """Ask a server for its version; where it has no such answer, make sure it is a registry before calling it old."""
-    status, text = _get(registry, rest, "/version")
-    if status in (401, 403):
-        raise AccessDenied(
-            f"The registry refuses to tell its version: HTTP {status}.",
-            where=registry.addresses.shown,
-            next_step="Check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or the token.",
-        )
+    """Ask a server for its version; where it does not tell, make sure it is a registry before calling it old."""
+    status, text = _get(registry, rest.answer, "/version")
     version = _version(text) if status == 200 else None
     if version is None:
-        return _probe(registry, rest)
+        refusal = (
+            f"refuses to tell its version (HTTP {status})" if status in (401, 403) else "does not tell its version"
+        )
+        return _probe(registry, rest, f"the server {refusal}")
     how = f"the server says it is MLflow {version}"
     return Capabilities(version, version.major >= 3, version >= _FIRST_WITH_ALIASES, True, how)
 
 
-def _probe(registry: Registry, rest: Rest) -> Capabilities:
-    """Learn what a registry without a version endpoint can do: 2.0.x, a managed one, or one behind a proxy."""
-    status, text = _get(registry, rest, CONTROL_MODEL_ENDPOINT)
+def _probe(registry: Registry, rest: Rest, silence: str) -> Capabilities:
+    """Learn what a registry without a version endpoint can do: 2.0.x, a managed one, or one behind a proxy.
+
+    Each answer is compared with what such a server says to a call that no registry has, so that a server with one
+    answer for everything is neither old nor new.
+    """
+    status, text = _allowed(registry, rest, CONTROL_MODEL_ENDPOINT)
+    if _code(text) != "RESOURCE_DOES_NOT_EXIST":
+        raise _no_registry(registry, rest, status, text)
+    nonsense = _code(_get(registry, rest.answer, NO_ENDPOINT)[1])
+    if nonsense == "RESOURCE_DOES_NOT_EXIST":
+        raise _no_registry(registry, rest, status, text)
+    # An unknown alias is INVALID_PARAMETER_VALUE up to 3.9 and RESOURCE_DOES_NOT_EXIST from 3.10 on; no aliases: HTML.
+    status, text = _allowed(registry, rest, CONTROL_ALIAS_ENDPOINT)
+    aliases = _code(text) in ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")
+    if not aliases and status < 400:  # a registry without that call says so
+        raise _no_registry(registry, rest, status, text)
+    logged = _code(_allowed(registry, rest, CONTROL_LOGGED_MODEL_ENDPOINT)[1]) if aliases else ""
+    is_three = logged not in ("", "ENDPOINT_NOT_FOUND", nonsense)
+    how = f"{silence}; it {'has' if aliases else 'lacks'} aliases and answers like MLflow {3 if is_three else 2}"
+    return Capabilities(None, is_three, aliases, True, how)
+
+
+def _allowed(registry: Registry, rest: Rest, endpoint: str) -> tuple[int, str]:
+    """Ask one question, and raise ``AccessDenied`` where it is refused: a refusal says nothing about what there is."""
+    status, text = _get(registry, rest.answer, endpoint)
     if status in (401, 403):
         raise AccessDenied(
             f"The registry refuses access: HTTP {status}.",
             where=registry.addresses.shown,
-            next_step="Check the rights.",
+            next_step=denied_step(text),
         )
-    if _code(text) != "RESOURCE_DOES_NOT_EXIST":
-        raise RegistryUnsupported(
-            f"What answers is not a model registry: HTTP {status} to a question that every registry knows.",
-            where=registry.addresses.shown,
-            next_step=NO_SUCH_CALL_STEP,
-        )
-    # An unknown alias is INVALID_PARAMETER_VALUE up to 3.9 and RESOURCE_DOES_NOT_EXIST from 3.10 on; no aliases: HTML.
-    has = _code(_get(registry, rest, CONTROL_ALIAS_ENDPOINT)[1])
-    aliases = has in ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")
-    logged = _code(_get(registry, rest, CONTROL_LOGGED_MODEL_ENDPOINT)[1]) if aliases else ""
-    is_three = logged not in ("", "ENDPOINT_NOT_FOUND")
-    world = f"{'has' if aliases else 'lacks'} aliases and answers like MLflow {3 if is_three else 2}"
-    how = f"the server does not tell its version; it {world}"
-    return Capabilities(None, is_three, aliases, True, how)
+    return status, text
 
 
-def _get(registry: Registry, rest: Rest, endpoint: str) -> tuple[int, str]:
+def _no_registry(registry: Registry, rest: Rest, status: int, text: str) -> RegistryUnsupported:
+    """Return the error for what answers and is no model registry, with the address to try where one can be told."""
+    page = status < 400 and _code(text) == ""
+    return RegistryUnsupported(
+        f"What answers is not a model registry: HTTP {status} to a question that every registry knows.",
+        where=registry.addresses.shown,
+        next_step=_LOGIN_STEP if page else _other_address(registry, rest),
+    )
+
+
+def _other_address(registry: Registry, rest: Rest) -> str:
+    """Return where else the API may be: MLflow 3.7 moved it under ``--static-prefix``, before that it was at the root.
+
+    Measured: 2.22.5 with a prefix answers at the root alone, 3.17.2 below the prefix alone, and neither names the
+    prefix to who asks at the root. So only the way up can be tried.
+    """
+    root = root_of(registry.addresses.registry_uri) if registry.place is Place.SERVER else None
+    moved = "MLflow 3.7 moved the API of a server with --static-prefix under that prefix"
+    if root is None:
+        return f"Check the URL. {moved}: after an upgrade try {registry.addresses.registry_uri.rstrip('/')}/PREFIX."
+    if _answers_at_root(registry, rest):
+        return f"There is a registry at {root}: use that address. Before MLflow 3.7 a --static-prefix has no API."
+    return f"Check the URL: there is none at {root} either. {moved}."
+
+
+def _answers_at_root(registry: Registry, rest: Rest) -> bool:
+    """Tell whether a registry answers at the same address without its path; only for a hint, so no failure counts."""
+    try:
+        return _code(_get(registry, rest.answer_at_root, CONTROL_MODEL_ENDPOINT)[1]) == "RESOURCE_DOES_NOT_EXIST"
+    except ProdpointerError:
+        return False
+
+
+def _get(registry: Registry, answer: Callable[[str], tuple[int, str]], endpoint: str) -> tuple[int, str]:
     """Ask one question of a server."""
     doing = "ask the registry what it is"
     with registry.asking(doing):
-        status, text = rest.answer(endpoint)
+        status, text = answer(endpoint)
         if status in (429, 502, 503, 504):
             raise RegistryUnavailable(
                 f"Could not {doing}: HTTP {status}, nobody is behind that gateway or it is too busy.",

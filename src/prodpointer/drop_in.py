@@ -25,6 +25,14 @@ def promote(version: int | str, name: str, alias: str = "production") -> Promoti
     return connect(name, alias=alias).promote(version)
 
 
+def rollback(name: str, alias: str = "production") -> Promotion:
+    """Make the version of ``name`` live under ``alias`` that was live before.
+
+    See :meth:`RegisteredModel.rollback` for the errors.
+    """
+    return connect(name, alias=alias).rollback()
+
+
 def load_production(name: str, alias: str = "production") -> Any:
     """Return the live object of ``name``, or None when nothing is live, also for a model never registered.
 

@@ -14,11 +14,13 @@
     ├── InvalidName              also a ValueError: model, alias, version, tag
     ├── PointerUnsupported       this client or registry cannot hold that pointer
     ├── PromotionRefused         the version may not go live
-    │   └── ExpectationFailed    the pointer moved since the caller looked
+    │   ├── ExpectationFailed    the pointer moved since the caller looked
+    │   └── GateFailed           a metric is missing, or not good enough
     ├── PromotionLost            read back after the write: another promotion won
     ├── IntegrityError           the bytes differ from what was registered
     ├── UnsafeModel              no loader that the caller trusts fits the artifact
-    └── LoadFailed               the bytes are right and still do not become an object
+    ├── LoadFailed               the bytes are right and still do not become an object
+    └── NothingToRollBack        no version is known that was live before, or it cannot go live again
 
 Beside them stand three warnings: ``StageOnlyWarning``, ``PointerDriftWarning`` and, for versions without a
 recorded digest, ``UnverifiedWarning``.
@@ -27,6 +29,7 @@ recorded digest, ``UnverifiedWarning``.
 from __future__ import annotations
 
 import re
+from typing import Any
 
 # Bounded, so that a long word is not searched from each of its letters on: MLflow's errors may hold whole pages.
 _URI = re.compile(r"\b(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]{0,40})://(?P<rest>\S+)")
@@ -146,7 +149,7 @@ class ArtifactNotFound(ProdpointerError):
 
 
 class InvalidName(ProdpointerError, ValueError):
-    """A model, alias, stage, version or pointer name that no registry can hold."""
+    """A model, alias, stage, version, pointer or tag that no registry can hold, or a gate that says nothing."""
 
     exit_code = 2
 
@@ -171,11 +174,18 @@ class ExpectationFailed(PromotionRefused):
     live: int | None = None
 
 
+class GateFailed(PromotionRefused):
+    """At least one gate did not pass; nothing was moved. ``verdicts`` holds what became of each."""
+
+    verdicts: tuple[Any, ...] = ()
+
+
 class PromotionLost(ProdpointerError):
-    """The read-back after the write shows another version; ``winner`` is its number or None."""
+    """The read-back after the write shows another version: ``winner``, by the recorded ``event``; None if unknown."""
 
     exit_code = 3
     winner: int | None = None
+    event: str | None = None
 
 
 class IntegrityError(ProdpointerError):
@@ -188,6 +198,10 @@ class UnsafeModel(ProdpointerError):
 
 class LoadFailed(ProdpointerError):
     """The bytes are the registered bytes and still do not become an object here."""
+
+
+class NothingToRollBack(ProdpointerError):
+    """No version is known that was live before, or it cannot go live again; the text names a candidate."""
 
 
 class StageOnlyWarning(UserWarning):

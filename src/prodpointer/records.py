@@ -5,9 +5,8 @@ Versions are ``int``, times are aware UTC datetimes, and a stage that is not set
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -70,12 +69,19 @@ class Run:
     datasets: tuple[str, ...]
 
 
+Kind = Literal["promote", "rollback", "withdraw", "unrecorded"]
+State = Literal["intended", "done", "lost"]
+
+
 @dataclass(frozen=True)
 class Promotion:
     """One move of the pointer: promote, roll back or withdraw (``to_version`` is None).
 
     ``pointers`` names what was moved, empty where nothing had to move. ``event`` is the id of its record in the
-    registry, None where none was written. ``alias`` is the name of the pointer that was moved.
+    registry, None where there is none. ``alias`` is the name of the pointer that was moved, ``sha256`` the digest of
+    the version that went live. ``kind`` ``"unrecorded"`` is a move that other tools made: what is known of it is the
+    time by which it had happened. ``state`` is ``"intended"`` from before the pointer moves, then ``"done"``, or
+    ``"lost"`` where another promotion won.
     """
 
     name: str
@@ -88,38 +94,16 @@ class Promotion:
     gates: tuple[Mapping[str, Any], ...] = ()
     event: str | None = None
     alias: str = "production"
+    kind: Kind = "promote"
+    state: State = "done"
+    sha256: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the keys that ``promote --json`` prints."""
         keys = ("name", "from_version", "to_version", "pointers", "event", "at", "by", "reason", "gates")
-        values = {**asdict(self), "at": self.at.isoformat()}
-        return {key: list(values[key]) if isinstance(values[key], tuple) else values[key] for key in keys}
-
-    def as_text(self) -> str:
-        """Return the compact text that an event tag holds; the tag's own key holds the event's id."""
-        document = {**self.as_json(), "alias": self.alias}
-        del document["name"], document["event"]
-        return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
-
-    @classmethod
-    def from_text(cls, name: str, event: str, text: str) -> Promotion:
-        """Read back what :meth:`as_text` wrote; raise ValueError for anything else."""
-        try:
-            values = json.loads(text)
-            return cls(
-                name=name,
-                from_version=values["from_version"],
-                to_version=values["to_version"],
-                pointers=tuple(values["pointers"]),
-                at=datetime.fromisoformat(values["at"]),
-                by=values["by"],
-                reason=values["reason"],
-                gates=tuple(values["gates"]),
-                event=event,
-                alias=values["alias"],
-            )
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"not the text of an event: {text[:80]!r}") from error
+        values = {**vars(self), "at": self.at.isoformat()}
+        values |= {"pointers": list(self.pointers), "gates": [dict(gate) for gate in self.gates]}
+        return {key: values[key] for key in keys}
 
 
 @dataclass(frozen=True)
@@ -128,7 +112,7 @@ class PointerStatus:
 
     ``alias`` and ``stage`` are as the registry names them; ``live`` is the version that loads, None when nothing does.
     ``dangling`` says that the alias names a version that was deleted, so it does not count. ``in_stage`` lists
-    every version in the stage: more than one means that ``agreed`` is false.
+    every version in the stage: more than one means that ``agreed`` is false. ``mended`` says what a repair put right.
     """
 
     name: str
@@ -140,6 +124,7 @@ class PointerStatus:
     last_event: Promotion | None
     dangling: bool = False
     in_stage: tuple[int, ...] = ()
+    mended: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return the keys that ``status --json`` prints for one model."""
@@ -187,7 +172,8 @@ class Selection:
 class Diagnosis:
     """What ``doctor`` found: the two versions, the pointer a new model gets and why, and what will not work.
 
-    ``exit_code`` is 0 where a registry can be used, whatever its limits.
+    ``rights`` are sentences on what the caller may do, ``next_step`` is what to do now. ``exit_code`` is 0 where a
+    registry can be used, whatever its limits.
     """
 
     registry: str
@@ -197,9 +183,11 @@ class Diagnosis:
     reason: str
     problems: tuple[str, ...]
     exit_code: int = 0
+    rights: tuple[str, ...] = ()
+    next_step: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """Return the keys that ``doctor --json`` prints."""
+        """Return the keys that ``doctor --json`` prints; what matters of the rights is among the problems."""
         return {
             "client_version": self.client_version,
             "registry_version": self.registry_version,

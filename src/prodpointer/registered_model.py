@@ -3,45 +3,26 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
-from enum import Enum
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Literal
 
 from prodpointer import journal, registration
 from prodpointer.artifacts import check_digest, downloaded
 from prodpointer.detection import ASK_AGAIN_AFTER, capabilities, client_version
-from prodpointer.errors import (
-    ExpectationFailed,
-    InvalidName,
-    ModelNotFound,
-    ProdpointerError,
-    PromotionLost,
-    PromotionRefused,
-)
+from prodpointer.errors import InvalidName, ModelNotFound, ProdpointerError
+from prodpointer.gate_text import gates_of
+from prodpointer.gates import Gate
 from prodpointer.loaders import Loader, load
 from prodpointer.mlflow_border.artifact_store import ArtifactStore
 from prodpointer.mlflow_border.registry import Registry
 from prodpointer.names import new_model_name, version_number
 from prodpointer.notices import warn_about, warn_unverified
+from prodpointer.promotion import NOT_GIVEN, Expected, Look, NotGiven, Promoter
 from prodpointer.records import ModelReply, ModelVersion, PointerStatus, Promotion, Pulled, Selection
-from prodpointer.selection import Rule, View, pointer_for, pointer_name, view
-
-
-class _NotGiven(Enum):
-    """The absence of an expectation, since None means "nothing is live"."""
-
-    NOT_GIVEN = "not given"
-
-
-NOT_GIVEN: Final = _NotGiven.NOT_GIVEN
-
-
-def _called(version: int | None) -> str:
-    """Return what a message calls a version or the lack of one."""
-    return "Nothing" if version is None else f"Version {version}"
+from prodpointer.selection import Rule, View, pointer_name
 
 
 class RegisteredModel:
@@ -63,6 +44,7 @@ class RegisteredModel:
         self._registry = registry
         self._rule = rule
         self._artifacts = ArtifactStore(registry)
+        self._promoter = Promoter(name, registry, rule)
 
     def __repr__(self) -> str:
         """Return name and registry, without credentials."""
@@ -70,21 +52,18 @@ class RegisteredModel:
 
     @property
     def selection(self) -> Selection:
-        """Which pointer a promotion would move now, and why; one request, two where no pointer is set."""
-        versions: list[ModelVersion] = []
+        """Which pointer a promotion would move now, and why; at most two requests."""
         try:
-            seen = self._view(self._registry.model(self.name))
-            if seen.unset:
-                versions = self._registry.versions(self.name)
+            look = self._promoter.looked(self._promoter.view(self._registry.model(self.name)))
         except ModelNotFound:
-            seen = self._view(ModelReply(self.name, {}, {}, {}))
-        pointers, reason = self._moved(seen, versions)
+            look = Look(self._promoter.view(ModelReply(self.name, {}, {}, {})), (), ())
+        pointers, reason = look.pointers
         return Selection(
             pointer=pointer_name(pointers),
-            requested=seen.requested,
+            requested=look.seen.requested,
             reason=reason,
             client_version=str(client_version()),
-            registry_version=seen.capabilities.shown_version,
+            registry_version=look.seen.capabilities.shown_version,
         )
 
     def register(
@@ -97,6 +76,7 @@ class RegisteredModel:
         local_path: str | Path | None = None,
         digest: bool = True,
         by: str | None = None,
+        if_exists: Literal["new", "reuse"] = "new",
     ) -> int:
         """Register a run's artifact as a new version and return its number; nothing goes live.
 
@@ -119,6 +99,9 @@ class RegisteredModel:
             False records no digest, and loading will warn.
         by
             The owner; by default ``MLFLOW_TRACKING_USERNAME``, else the operating system's user.
+        if_exists
+            ``"reuse"`` returns the version that this run's artifact has already, so that a job that is tried again
+            makes no second one.
 
         Raises
         ------
@@ -131,6 +114,8 @@ class RegisteredModel:
         own = registration.callers_tags(tags)
         capabilities(self._registry, max_age=ASK_AGAIN_AFTER)
         source = registration.find_source(self._artifacts, run_id, artifact_file)
+        if if_exists == "reuse" and (made := self._registered(run_id, source.source)) is not None:
+            return made
         own |= registration.default_tags(source.run, by)
         if digest:
             own |= registration.digest_tags(self._artifacts, source, sha256, local_path)
@@ -140,24 +125,23 @@ class RegisteredModel:
         )
 
     def live_version(self) -> int | None:
-        """Return the number of the live version as the pointers name it, or None; one request.
+        """Return the number of the live version as the pointers name it, or None; one request, two before None.
 
         An alias whose version was deleted is not noticed here; ``production``, ``status`` and loading notice it.
         """
-        seen = self._look()
+        _, seen = self._live()
         warn_about(seen, self._registry.addresses.registry_uri, self.name)
         return seen.live
 
     def production(self) -> ModelVersion | None:
-        """Return the live version with its tags, or None when nothing is live; at most two requests.
+        """Return the live version with its tags, or None when nothing is live; two requests.
 
         Raises
         ------
         ModelNotFound
             The registered model does not exist.
         """
-        reply = self._registry.model(self.name)
-        seen = self._readable(reply)
+        reply, seen = self._live()
         version = self._registry.existing_version(self.name, seen.live) if seen.live is not None else None
         if version is None and seen.live is not None and seen.live == seen.alias:
             seen = replace(seen, dangling=True)
@@ -174,29 +158,45 @@ class RegisteredModel:
 
     def status(self) -> PointerStatus:
         """Return what both pointers say, whether they agree, and the last recorded event; two requests."""
-        seen = self._look()
-        versions = self._registry.versions(self.name)
-        seen = self._counted(seen, versions)
-        in_stage = self._in_stage(versions)
-        incomplete = seen.requested == "both" and (seen.alias is None) != (seen.stage is None)
-        pointers, _ = self._moved(seen, versions)
-        return PointerStatus(
-            name=self.name,
-            live=seen.live,
-            alias=seen.alias,
-            stage=seen.stage,
-            agreed=not (seen.dangling or seen.drifted or incomplete or len(in_stage) > 1),
-            pointer=pointer_name(pointers),
-            last_event=journal.last_event(versions, self._rule.alias),
-            dangling=seen.dangling,
-            in_stage=in_stage,
-        )
+        return self._status(self._promoter.look())
+
+    def history(self) -> list[Promotion]:
+        """Return every recorded event, oldest first, with moves that nobody recorded where they show; two requests.
+
+        Promotions that were intended and never finished, or lost to another one, are among them: see their ``state``.
+        A move by another tool is ``"unrecorded"``: of it is known what it moved, and the time by which it had happened.
+        So is the gap where the version that held an event was deleted.
+        """
+        look = self._promoter.look()
+        settled = {move.event for move in look.moves}
+        others = [event for event in look.recorded if event.event not in settled]
+        return journal.in_order(look.moves, others)
+
+    def live_at(self, when: datetime) -> ModelVersion | None:
+        """Return the version that was live at a time, as the record tells, or None where nothing was; two requests.
+
+        Parameters
+        ----------
+        when
+            A time with its zone; a naive one is taken as UTC.
+
+        Raises
+        ------
+        VersionNotFound
+            The version that was live then was deleted.
+        """
+        look = self._promoter.look()
+        aware = when if when.tzinfo else when.replace(tzinfo=timezone.utc)
+        number = journal.live_at(look.moves, aware) if look.moves else look.seen.live
+        return None if number is None else look.version(number) or self.version(number)
 
     def promote(
         self,
         version: int | str,
         *,
-        expected: int | _NotGiven | None = NOT_GIVEN,
+        expected: int | NotGiven | None = NOT_GIVEN,
+        gates: Iterable[Gate | str] = (),
+        across_datasets: bool = False,
         reason: str = "",
         by: str | None = None,
     ) -> Promotion:
@@ -210,8 +210,14 @@ class RegisteredModel:
             The number of an existing version.
         expected
             The version that should be live now, None for "nothing is live"; not given means no expectation.
+        gates
+            What the version's metrics have to be, as :class:`prodpointer.Gate` or as text
+            (``"auc >= production + 0.002"``). All are judged, and the verdicts are in the event. With nothing in
+            production the absolute conditions alone count.
+        across_datasets
+            Whether metrics of runs that logged other datasets may be compared.
         reason, by
-            Who and why, for the returned move; ``by`` is ``MLFLOW_TRACKING_USERNAME`` or the system's user by default.
+            Who and why, for the record; ``by`` is ``MLFLOW_TRACKING_USERNAME`` or the system's user by default.
 
         Raises
         ------
@@ -223,25 +229,52 @@ class RegisteredModel:
             Another version is live than ``expected``; nothing was moved.
         PointerUnsupported
             This client or registry cannot hold the pointer, or another set pointer would be left behind.
+        GateFailed
+            A metric is missing, not a number, not comparable or not good enough; nothing was moved.
         PromotionLost
             The read-back shows another version: somebody else promoted at the same moment.
         """
-        number = version_number(version)
-        seen = self._look(writing=True)
-        versions = self._registry.versions(self.name)
-        seen = self._counted(seen, versions)
-        self._check_expected(seen, expected)
-        candidate = next((each for each in versions if each.version == number), None) or self._registry.version(
-            self.name, number
+        return self._promoter.promote(
+            version_number(version),
+            expected=_checked(expected),
+            gates=gates_of(gates),
+            across_datasets=across_datasets,
+            reason=reason,
+            by=by,
         )
-        pointers, _ = self._moved(seen, versions)
-        self._check_promotable(candidate, pointers, seen)
-        move = self._move(seen.live, number, pointers, reason, by)
-        if self._names_already(seen, number, pointers, versions):
-            return replace(move, pointers=())
-        pointer_for(pointers, seen, self._registry, self.name).set(number)
-        self._read_back(number, pointers)
-        return move
+
+    def rollback(
+        self,
+        *,
+        to: int | str | None = None,
+        expected: int | NotGiven | None = NOT_GIVEN,
+        reason: str = "",
+        by: str | None = None,
+    ) -> Promotion:
+        """Make the version live that was really live before, and return the move.
+
+        History is a stack: going back twice goes two back, going back after a withdrawal restores what was withdrawn.
+
+        Parameters
+        ----------
+        to
+            A version to go back to; by default the one that was live before.
+        expected
+            The version that should be live now; by default the one read at the start, so that two who go back at the
+            same moment go back once.
+        reason, by
+            As for :meth:`promote`.
+
+        Raises
+        ------
+        NothingToRollBack
+            Nothing is recorded of what was live before, or that version is deleted, not READY or without its artifact.
+            The text names a candidate. Nothing was moved.
+        ExpectationFailed, PromotionRefused, PointerUnsupported, PromotionLost
+            As for :meth:`promote`.
+        """
+        target = None if to is None else version_number(to)
+        return self._promoter.roll_back(to=target, expected=_checked(expected), reason=reason, by=by)
 
     def withdraw(self, *, reason: str = "", by: str | None = None) -> Promotion:
         """Make nothing live any more and return the move; versions stay, in a stage they become Archived.
@@ -253,24 +286,16 @@ class RegisteredModel:
         ModelNotFound, PointerUnsupported, PromotionLost
             As for :meth:`promote`.
         """
-        seen = self._look(writing=True)
-        versions = self._registry.versions(self.name)
-        seen = self._counted(seen, versions)
-        pointers = tuple(name for name, at in (("alias", seen.alias), ("stage", seen.stage)) if at is not None)
-        if seen.requested != "auto":
-            wanted, _ = seen.moved()
-            pointers = tuple(pointer for pointer in pointers if pointer in wanted)
-        seen.check_nothing_left_behind(pointers, None, self._where())
-        move = self._move(seen.live, None, pointers, reason, by)
-        if not pointers:
-            return move
-        if seen.live is not None:
-            move = replace(move, event=journal.next_id(journal.last_event(versions)))
-            key = f"{journal.EVENT_TAG}{move.event}"
-            self._registry.tag_version(self.name, seen.live, key, journal.event_text(move))
-        pointer_for(pointers, seen, self._registry, self.name).clear()
-        self._read_back(None, pointers)
-        return move
+        return self._promoter.withdraw(reason=reason, by=by)
+
+    def repair(self) -> PointerStatus:
+        """Make the rest follow what is live, which is never moved; return the status then, with what was ``mended``.
+
+        What a promoter that was stopped half way leaves behind is put right: the stage of a moved alias, a second
+        version in the stage, an alias of a deleted version, an intent that nobody closed.
+        """
+        look, mended = self._promoter.repair()
+        return replace(self._status(look), mended=mended)
 
     def load_production(self, loader: Loader | None = None, *, flavor: str | None = None) -> Any:
         """Return the live object, or None when nothing is live; its bytes are checked before they are deserialised.
@@ -295,7 +320,7 @@ class RegisteredModel:
         version = self.production()
         if version is None:
             return None
-        with downloaded(self._artifacts, self._location(version), lasting=True) as path:
+        with downloaded(self._artifacts, self._artifacts.location_of(version), lasting=True) as path:
             self._verify(version, path)
             return load(path, loader=loader, flavor=flavor, tags=version.tags)
 
@@ -315,7 +340,7 @@ class RegisteredModel:
         version = self.production()
         if version is None:
             return None
-        with downloaded(self._artifacts, self._location(version)) as path:
+        with downloaded(self._artifacts, self._artifacts.location_of(version)) as path:
             self._verify(version, path)
             target = Path(destination) / path.name
             if target.exists():
@@ -328,6 +353,11 @@ class RegisteredModel:
             shutil.move(str(path), target)
         return Pulled(self.name, version.version, target, version.sha256)
 
+    def _registered(self, run_id: str, source: str) -> int | None:
+        """Return the newest version with this run and source, or None."""
+        found = [each for each in self._registry.versions(self.name) if (each.run_id, each.source) == (run_id, source)]
+        return found[-1].version if found else None
+
     def _check_name(self) -> None:
         """Raise ``InvalidName`` where registering would make a model that newer MLflow cannot read."""
         try:
@@ -338,110 +368,36 @@ class RegisteredModel:
             except ModelNotFound:
                 raise refusal from None
 
-    def _moved(self, seen: View, versions: list[ModelVersion]) -> tuple[tuple[str, ...], str]:
-        """Return the pointers that a promotion moves and why.
-
-        Where none is set, those of the last recorded event are restored. Where one is, the event may be older than what
-        other tools did since: promotions are not recorded yet.
-        """
-        last = journal.last_event(versions, self._rule.alias) if seen.unset else None
-        return seen.moved(last.pointers if last else ())
-
-    def _view(self, reply: ModelReply) -> View:
-        """Read a reply by this model's rule."""
-        return view(self._rule, reply, capabilities(self._registry), self._where())
+    def _status(self, look: Look) -> PointerStatus:
+        """Return what a look tells."""
+        seen = look.seen
+        incomplete = seen.requested == "both" and (seen.alias is None) != (seen.stage is None)
+        return PointerStatus(
+            name=self.name,
+            live=seen.live,
+            alias=seen.alias,
+            stage=seen.stage,
+            agreed=not (seen.dangling or seen.drifted or incomplete or len(look.in_stage) > 1),
+            pointer=pointer_name(look.pointers[0]),
+            last_event=look.recorded[-1] if look.recorded else None,
+            dangling=seen.dangling,
+            in_stage=look.in_stage,
+        )
 
     def _readable(self, reply: ModelReply) -> View:
         """Read a reply, and refuse where None would be no answer."""
-        seen = self._view(reply)
+        seen = self._promoter.view(reply)
         seen.check_readable(self._where())
         return seen
 
-    def _look(self, *, writing: bool = False) -> View:
-        """Ask for one reply and read it; before a write make sure that the registry is still what it was."""
-        if writing:
-            capabilities(self._registry, max_age=ASK_AGAIN_AFTER)
-        return self._readable(self._registry.model(self.name))
-
-    def _counted(self, seen: View, versions: list[ModelVersion]) -> View:
-        """Return the view without an alias that names a deleted version; the alias itself is still moved."""
-        if seen.alias is None or any(version.version == seen.alias for version in versions):
-            return seen
-        return replace(seen, dangling=True)
-
-    def _in_stage(self, versions: list[ModelVersion]) -> tuple[int, ...]:
-        """Return every version in the stage that the alias stands for."""
-        return tuple(each.version for each in versions if self._rule.stage and each.stage == self._rule.stage)
-
-    def _check_expected(self, seen: View, expected: int | _NotGiven | None) -> None:
-        """Raise ``ExpectationFailed`` unless the live version is the one expected."""
-        if expected is NOT_GIVEN:
-            return
-        wanted = None if expected is None else version_number(expected)
-        if seen.live != wanted:
-            error = ExpectationFailed(
-                f"{_called(seen.live)} of {self.name!r} is live, and {_called(wanted).lower()} was expected.",
-                where=self._where(),
-                next_step="Look again at what is live, and promote with that expectation.",
-            )
-            error.expected, error.live = wanted, seen.live
-            raise error
-
-    def _check_promotable(self, candidate: ModelVersion, pointers: tuple[str, ...], seen: View) -> None:
-        """Raise where the candidate may not go live with these pointers."""
-        seen.check_supported(pointers, self._where())
-        seen.check_nothing_left_behind(pointers, candidate.version, self._where())
-        if candidate.status != "READY":
-            raise PromotionRefused(
-                f"Version {candidate.version} of {self.name!r} is {candidate.status}, not READY.", where=self._where()
-            )
-        if "stage" in pointers and self._rule.stage == "Staging" and candidate.stage == "Production":
-            raise PromotionRefused(
-                f"Version {candidate.version} of {self.name!r} is in Production; a version has one stage, so moving it "
-                "to Staging would take it out of production.",
-                where=self._where(),
-                next_step="Promote another version to production first.",
-            )
-
-    def _names_already(self, seen: View, number: int, pointers: tuple[str, ...], versions: list[ModelVersion]) -> bool:
-        """Tell whether every pointer to be moved names the version already, and the stage no other one beside it."""
-        if "alias" in pointers and seen.alias != number:
-            return False
-        return "stage" not in pointers or self._in_stage(versions) == (number,)
-
-    def _move(
-        self, live: int | None, version: int | None, pointers: tuple[str, ...], reason: str, by: str | None
-    ) -> Promotion:
-        """Return the value that describes a move made now."""
-        return Promotion(
-            name=self.name,
-            from_version=live,
-            to_version=version,
-            pointers=pointers,
-            at=datetime.now(timezone.utc),
-            by=by or registration.acting_user(),
-            reason=reason,
-            alias=self._rule.alias,
-        )
-
-    def _read_back(self, version: int | None, pointers: tuple[str, ...]) -> None:
-        """Raise ``PromotionLost`` unless each pointer that was moved names ``version`` now."""
-        seen = self._look()
-        named = {"alias": seen.alias, "stage": seen.stage}
-        for pointer in pointers:
-            if named[pointer] != version:
-                error = PromotionLost(
-                    f"The {pointer} of {self.name!r} was set to {_called(version).lower()}, and names "
-                    f"{_called(named[pointer]).lower()} now: another promotion came at the same moment.",
-                    where=self._where(),
-                    next_step="Look at what is live, and promote again if that is still wanted.",
-                )
-                error.winner = named[pointer]
-                raise error
-
-    def _location(self, version: ModelVersion) -> str:
-        """Return where the bytes of a version are, by its number and never by its ``source``."""
-        return self._artifacts.located(self._registry.download_uri(self.name, version.version))
+    def _live(self) -> tuple[ModelReply, View]:
+        """Ask for a reply and read it; look a second time before saying that nothing is live."""
+        reply = self._registry.model(self.name)
+        seen = self._readable(reply)
+        if seen.live is None:
+            reply = self._registry.model(self.name)
+            seen = self._readable(reply)
+        return reply, seen
 
     def _verify(self, version: ModelVersion, path: Path) -> None:
         """Check a download against the recorded digest; warn where there is none."""
@@ -453,3 +409,8 @@ class RegisteredModel:
     def _where(self) -> str:
         """Return the registry, fit to be shown."""
         return self._registry.addresses.shown
+
+
+def _checked(expected: int | str | NotGiven | None) -> Expected:
+    """Return an expectation with its version as a number, or raise ``InvalidName``."""
+    return expected if expected is None or isinstance(expected, NotGiven) else version_number(expected)

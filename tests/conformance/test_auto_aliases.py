@@ -222,12 +222,11 @@ def test_an_override_may_leave_a_dangling_alias(fresh: Connect, registry: Regist
     assert news.live_version() is None
 
 
-def test_a_stage_taken_away_after_a_withdrawal_stays_away(fresh: Connect, registry: Registry) -> None:
-    """A withdrawal that is over does not bring back a stage that somebody has taken away since."""
+def test_a_promotion_moves_what_the_last_one_moved(fresh: Connect, registry: Registry) -> None:
+    """A pointer that the last event moved is moved again, also where a tool has cleared it since."""
     news = fresh(2)
     registry.promoted_by_jobs(news, alias=1, stage=1)
-    news.withdraw()
-    news.promote(1)
-    registry.move_stage(news.name, 1, "Archived")
-    assert news.promote(2).pointers == ("alias",)
-    assert registry.stages(news.name) == {1: "Archived", 2: "None"}
+    news.promote(2)
+    registry.move_stage(news.name, 2, "Archived")
+    assert news.promote(1).pointers == ("alias", "stage")
+    assert registry.stages(news.name) == {1: "Production", 2: "Archived"}

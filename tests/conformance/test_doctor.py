@@ -1,12 +1,43 @@
-"""What ``doctor`` tells of a server: what there is, what was chosen and why, and what will not work in this pair."""
+"""What ``doctor`` tells of a server: what there is, what was chosen and why, what will not work, and rights."""
 
 from __future__ import annotations
 
-from prodpointer.diagnosis import diagnose
-from tests.conformance.conftest import HAS_ALIASES, IS_THREE, RELEASE, Registry
-from tests.proxy import Answer, Proxy, on_path
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from prodpointer.diagnosis import diagnose, screen
+from prodpointer.mlflow_border.addresses import Addresses
+from prodpointer.mlflow_border.login import wants_login
+from tests.conformance.conftest import HAS_ALIASES, IS_THREE, RELEASE, Connect, Registry
+from tests.proxy import Answer, Drop, Hang, Proxy, on_path
 
 HERE = ".".join(map(str, RELEASE))
+TELLS = RELEASE >= (2, 1, 0)
+SCRATCH = "prodpointer-doctor-"
+OF_ALIASES = ["set an alias", "delete an alias"] if HAS_ALIASES else []
+MOVES = ["tag a version", *OF_ALIASES, "move a stage"]
+
+
+def scratch_models(served: Registry) -> set[str]:
+    """Return the scratch models that are there."""
+    return {name for name in served.names() if name.startswith(SCRATCH)}
+
+
+def wait_for(between: Proxy, part: str) -> None:
+    """Return once a request of that path has come."""
+    deadline = time.monotonic() + 60
+    while not any(part in path for _, path in between.requests):
+        assert time.monotonic() < deadline, between.requests
+        time.sleep(0.05)
 
 
 def telling(between: Proxy, version: str | None) -> str:
@@ -17,12 +48,22 @@ def telling(between: Proxy, version: str | None) -> str:
 
 
 def test_a_server_of_the_clients_version_is_told_as_it_is(served: Registry, forgetful: None) -> None:
-    """Both versions, the pointer of a new model and the reason; before aliases it says so."""
+    """Both versions, the pointer of a new model and the reason; 2.0.1 has no call that tells its version."""
     found = diagnose(tracking_uri=served.uri, registry_uri=None)
-    assert (found.client_version, found.registry_version, found.exit_code) == (HERE, HERE, 0)
+    told = HERE if TELLS else None
+    assert (found.client_version, found.registry_version, found.exit_code) == (HERE, told, 0)
     assert found.pointer == ("alias" if IS_THREE else "stage")
-    assert HERE in found.reason
-    assert len(found.problems) == (0 if HAS_ALIASES else 1)
+    assert (HERE if TELLS else "does not tell") in found.reason
+
+
+def test_the_limits_of_one_version_are_told(served: Registry, forgetful: None) -> None:
+    """Before 2.3 there are no aliases, before 2.1 there is no version to go by, and single files are a limit always."""
+    limits = diagnose(tracking_uri=served.uri, registry_uri=None).problems
+    expected = [(not HAS_ALIASES, "has no aliases"), (not TELLS, "does not tell"), (True, "a single file")]
+    assert len(limits) == sum(there for there, _ in expected)
+    assert [words for there, words in expected if any(words in limit for limit in limits)] == [
+        words for there, words in expected if there
+    ]
 
 
 def test_a_server_before_aliases_is_said_to_have_none(between: Proxy) -> None:
@@ -34,9 +75,10 @@ def test_a_server_before_aliases_is_said_to_have_none(between: Proxy) -> None:
 
 
 def test_what_an_older_server_cannot_do_for_this_client_is_told(between: Proxy) -> None:
-    """log_model of MLflow 3 on MLflow 2, the empty list of clients from 2.21 on, and aliases over REST before 2.3."""
+    """MLflow 3 on 2: log_model and runs:/; the empty list of clients from 2.21 on; aliases by REST before 2.3."""
     problems = " ".join(diagnose(tracking_uri=telling(between, "2.9.2"), registry_uri=None).problems)
     assert ("log_model" in problems) == IS_THREE
+    assert ("cannot download runs:/" in problems) == ((3, 0, 0) <= RELEASE < (3, 1, 3))
     assert ("search_registered_models" in problems) == (RELEASE >= (2, 21, 0))
     assert ("uses REST" in problems) == (not HAS_ALIASES)
 
@@ -53,7 +95,7 @@ def test_a_server_that_refuses_all_but_its_version_is_found_out(between: Proxy) 
     between.when(on_path("/api/"), Answer(403, b"Invalid Host header", "text/plain"))
     found = diagnose(tracking_uri=between.uri, registry_uri=None)
     assert (found.pointer, found.exit_code) == (None, 1)
-    assert any("access denied" in problem for problem in found.problems)
+    assert any("denied" in problem or "refuses access" in problem for problem in found.problems)
 
 
 def test_a_registry_out_of_reach_is_a_finding(between: Proxy) -> None:
@@ -62,3 +104,193 @@ def test_a_registry_out_of_reach_is_a_finding(between: Proxy) -> None:
     between.refuse()
     found = diagnose(tracking_uri=uri, registry_uri=None)
     assert (found.pointer, found.exit_code) == (None, 5)
+
+
+def test_what_an_older_client_cannot_do_on_mlflow_three_is_told(between: Proxy) -> None:
+    """What MLflow 3 logged and registered as runs:/ is not where a client of MLflow 2 looks."""
+    problems = " ".join(diagnose(tracking_uri=telling(between, "3.17.2"), registry_uri=None).problems)
+    assert ("registered as runs:/" in problems) == (not IS_THREE)
+
+
+def test_the_end_of_a_single_file_is_told(served: Registry, forgetful: None) -> None:
+    """An empty directory from 3.9.0 on, an error before: the last problem says which."""
+    told = diagnose(tracking_uri=served.uri, registry_uri=None).problems[-1]
+    assert ("is an empty directory" in told, " fails" in told) == (RELEASE >= (3, 9, 0), RELEASE < (3, 9, 0))
+
+
+def test_looking_writes_nothing(between: Proxy) -> None:
+    """Without ``--try`` every request is a question."""
+    diagnose(tracking_uri=between.uri, registry_uri=None)
+    assert {method for method, _ in between.requests} == {"GET"}
+
+
+def test_a_server_without_logins_is_told(served: Registry, forgetful: None) -> None:
+    """A server that answers who gives no name is said to."""
+    assert diagnose(tracking_uri=served.uri, registry_uri=None).rights[0].startswith("no login is wanted; ")
+
+
+@pytest.mark.parametrize(("status", "wanted"), [(302, True), (401, True), (403, True), (200, None), (500, None)])
+def test_a_login_that_a_gateway_wants_is_noticed(between: Proxy, status: int, wanted: bool | None) -> None:
+    """Who gives no credentials is refused or sent to a login page; any other answer says nothing of logins."""
+    between.when(on_path("/registered-models/get"), Answer(status, b"a page", "text/html"))
+    assert wants_login(Addresses(between.uri, between.uri, True), timeout=5) is wanted
+
+
+def test_the_question_about_logins_carries_none(served: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither what the environment holds nor what stands in the address is sent."""
+    seen: list[str | None] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            seen.append(self.headers.get("Authorization"))
+            self.send_error(401)
+
+        def log_message(self, *_: object) -> None:
+            """Stay silent."""
+
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "me")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "s3cr3t")
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        uri = f"http://me:s3cr3t@127.0.0.1:{server.server_port}"
+        assert wants_login(Addresses(uri, uri, True), timeout=5) is True
+        server.shutdown()
+    assert seen == [None]
+
+
+def test_a_list_that_is_refused_is_told(between: Proxy) -> None:
+    """A registry that answers and does not list its models can be used, by names."""
+    between.when(on_path("/registered-models/search"), Answer(403, b"not for you", "text/plain"))
+    found = diagnose(tracking_uri=between.uri, registry_uri=None)
+    assert (found.exit_code, "models cannot be listed" in found.rights[0]) == (0, True)
+    assert any("cannot be listed (HTTP 403: not for you)" in problem for problem in found.problems)
+
+
+def test_trying_leaves_nothing_behind(served: Registry, forgetful: None) -> None:
+    """Every move is tried on a scratch model, and afterwards there is none."""
+    found = diagnose(tracking_uri=served.uri, registry_uri=None, trying=True)
+    done = ", ".join(["create a model", "create a version", *MOVES, "delete a model"])
+    assert f"on a scratch model, yes: {done}" in found.rights
+    assert (found.exit_code, scratch_models(served)) == (0, set())
+
+
+def test_what_there_is_not_is_not_tried(between: Proxy) -> None:
+    """On a server without aliases none is set, and doctor says so."""
+    found = diagnose(tracking_uri=telling(between, "2.2.2"), registry_uri=None, trying=True)
+    assert "on a scratch model, not tried (there are none): set an alias, delete an alias" in found.rights
+    assert not any(path.endswith("/registered-models/alias") for _, path in between.requests)
+
+
+def test_a_right_that_is_missing_is_a_problem(served: Registry, between: Proxy) -> None:
+    """A refusal is told with the server's words and with what fails without that right."""
+    between.when(on_path("/model-versions/set-tag"), Answer(403, b"not for you", "text/plain"))
+    found = diagnose(tracking_uri=between.uri, registry_uri=None, trying=True)
+    assert "on a scratch model, no (HTTP 403: not for you): tag a version" in found.rights
+    assert "You may not tag a version (on a scratch model): promote, rollback and withdraw fail" in found.problems[0]
+    assert (found.exit_code, scratch_models(served)) == (0, set())
+
+
+def test_where_no_model_may_be_made_nothing_else_is_tried(served: Registry, between: Proxy) -> None:
+    """A refused scratch model ends the trial, and nothing has to be removed."""
+    between.when(on_path("/registered-models/create"), Answer(403, b"not for you", "text/plain"))
+    found = diagnose(tracking_uri=between.uri, registry_uri=None, trying=True)
+    assert "on a scratch model, no (HTTP 403: not for you): create a model" in found.rights
+    assert any("not tried (no scratch model)" in right for right in found.rights)
+    assert not any("delete" in path for _, path in between.requests)
+
+
+@pytest.mark.parametrize("at", ["/registered-models/create", "/model-versions/create", "/transition-stage"])
+def test_a_trial_that_fails_half_way_leaves_nothing_behind(served: Registry, between: Proxy, at: str) -> None:
+    """A connection lost on the way, the request done or not, ends the trial with 5 and without a scratch model."""
+    between.when(on_path(at), Drop(delivered=True))
+    found = diagnose(tracking_uri=between.uri, registry_uri=None, trying=True)
+    assert (found.exit_code, scratch_models(served)) == (5, set())
+    assert any("no connection" in problem for problem in found.problems)
+
+
+def test_a_scratch_model_that_cannot_be_removed_is_named(served: Registry, between: Proxy) -> None:
+    """What is left is named, with the command that removes it, and the exit code is 1."""
+    between.when(on_path("/registered-models/delete"), Answer(403, b"not for you", "text/plain"))
+    found = diagnose(tracking_uri=between.uri, registry_uri=None, trying=True)
+    (left,) = scratch_models(served)
+    assert found.exit_code == 1
+    assert f"scratch model {left} could not be removed (HTTP 403: not for you)" in found.problems[0]
+    command = found.next_step.partition(": ")[2]
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": served.uri, "PATH": str(Path(sys.executable).parent)}
+    subprocess.run(["/bin/sh", "-c", command], check=True, env=environment, capture_output=True)
+    assert scratch_models(served) == set()
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Let what a test starts be interrupted: what a shell runs in the background ignores that, and passes it on."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_trial_leaves_nothing_behind(served: Registry, between: Proxy, by: signal.Signals) -> None:
+    """Ctrl-C, or the end that a scheduler makes of a job, removes the scratch model on the way out."""
+    between.when(on_path("/model-versions/set-tag"), Hang(60))
+    command = [sys.executable, "-m", "prodpointer", "--tracking-uri", between.uri, "doctor", "--try"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        wait_for(between, "/model-versions/set-tag")
+        assert len(scratch_models(served)) == 1
+        process.send_signal(by)
+        assert process.wait(30) == 1
+    assert scratch_models(served) == set()
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_an_interrupted_trial_that_cannot_clean_up_says_so(served: Registry, between: Proxy) -> None:
+    """What an interruption leaves is named on standard error."""
+    between.when(on_path("/model-versions/set-tag"), Hang(60))
+    between.when(on_path("/registered-models/delete"), Answer(403, b"not for you", "text/plain"))
+    command = [sys.executable, "-m", "prodpointer", "--tracking-uri", between.uri, "doctor", "--try"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        wait_for(between, "/model-versions/set-tag")
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+    (left,) = scratch_models(served)
+    served.plain.delete_registered_model(left)
+    assert process.returncode == 1
+    assert f"scratch model {left} could not be removed" in said
+
+
+def test_asking_about_a_model_changes_nothing(fresh: Connect, registry: Registry) -> None:
+    """Every move is asked of a model that is live, and it is as it was; the registry has every right to tell of."""
+    model = fresh(2)
+    model.promote(2)
+    before = registry.picture(model.name)
+    found = diagnose(tracking_uri=registry.uri, registry_uri=None, model=model.name)
+    assert f"on '{model.name}', yes: {', '.join(['read', *MOVES])}" in found.rights
+    assert registry.picture(model.name) == before
+
+
+def test_a_model_that_does_not_exist_is_not_asked_about(between: Proxy) -> None:
+    """A name that is not there is told as such, and no move is asked of it."""
+    found = diagnose(tracking_uri=between.uri, registry_uri=None, model="nowhere-to-be-found")
+    assert any("The registered model 'nowhere-to-be-found' does not exist." in right for right in found.rights)
+    assert any("not tried (it cannot be read): tag a version" in right for right in found.rights)
+    assert {method for method, _ in between.requests} == {"GET"}
+
+
+@pytest.mark.parametrize("trying", [False, True])
+def test_everything_fits_on_one_screen(served: Registry, between: Proxy, trying: bool) -> None:
+    """24 lines of 100 columns hold the worst pair with every right refused; what does not fit is counted."""
+    for path in (
+        "/registered-models/alias",
+        "/model-versions/",
+        "/registered-models/search",
+        "/registered-models/delete",
+    ):
+        between.when(on_path(path), Answer(403, b"not for you, whoever you may be", "text/plain"))
+    found = diagnose(tracking_uri=telling(between, "2.9.2"), registry_uri=None, trying=trying, model="a" * 90)
+    for left in scratch_models(served):
+        served.plain.delete_registered_model(left)
+    lines = screen(found)
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 100
+    assert lines[-1].startswith((" ", "next"))

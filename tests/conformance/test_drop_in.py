@@ -27,6 +27,14 @@ def test_the_page_that_projects_wrote_works(registry: Registry, name: str) -> No
     assert prodpointer.load_production(name) == {"recommender": "r1", "ranker": 1}
 
 
+def test_rolling_back_goes_to_the_one_before(registry: Registry, name: str) -> None:
+    """What the page did by promoting the previous version."""
+    for run_id in registry.runs[:2]:
+        prodpointer.promote(prodpointer.register(run_id, "newsreco.pkl", name), name)
+    assert prodpointer.rollback(name).to_version == 1
+    assert prodpointer.load_production(name) == {"recommender": "r1", "ranker": 1}
+
+
 def test_nothing_live_is_none(registry: Registry, name: str) -> None:
     """None for a model with nothing live, and for one never registered."""
     assert prodpointer.load_production(name) is None

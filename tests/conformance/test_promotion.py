@@ -17,7 +17,7 @@ from prodpointer import (
     RegisteredModel,
     VersionNotFound,
 )
-from tests.conformance.conftest import Connect, Registry
+from tests.conformance.conftest import RELEASE, Connect, Registry
 
 
 def again(news: RegisteredModel, registry: Registry, pointer: str) -> RegisteredModel:
@@ -185,7 +185,8 @@ def test_the_selection_has_a_reason(news: RegisteredModel) -> None:
     moved = news.promote(1).pointers
     assert selection.pointer == ("both" if len(moved) == 2 else moved[0])
     assert selection.reason
-    assert selection.client_version == selection.registry_version
+    tells = RELEASE >= (2, 1, 0) or "sqlite" in repr(news)  # the server of 2.0.1 has no /version
+    assert selection.registry_version == (selection.client_version if tells else None)
 
 
 def test_a_model_that_does_not_exist_is_no_empty_answer(fresh: Connect, registry: Registry, pointer: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 import prodpointer
 from prodpointer import AccessDenied, RegistryUnavailable, RegistryUnsupported, SchemaMismatch
 from prodpointer.connecting import registered_model_names
-from tests.conformance.conftest import RELEASE, Registry
+from tests.conformance.conftest import Registry
 from tests.proxy import Answer, Proxy, on_path
 
 
@@ -172,9 +172,9 @@ def test_a_registry_that_hides_its_version_is_found_out_by_what_it_can_do(betwee
 
 
 @pytest.mark.parametrize("status", [401, 403])
-@pytest.mark.parametrize("path", ["/version", "/api/"])
+@pytest.mark.parametrize("path", ["/", "/api/"])
 def test_a_server_that_refuses_access_is_said_to(between: Proxy, status: int, path: str) -> None:
-    """401 and 403, of the version or (as for a refused Host header) of everything else: AccessDenied."""
+    """401 and 403, of everything or (as for a refused Host header) of all but the version: AccessDenied."""
     between.when(
         on_path(path), Answer(status, b"Invalid Host header - possible DNS rebinding attack detected", "text/plain")
     )
@@ -207,10 +207,11 @@ def test_no_credential_is_shown(between: Proxy, served: Registry, password: str)
 
 def test_another_answer_keeps_its_code(between: Proxy) -> None:
     """An answer that has no error of its own is a RegistryError with MLflow's code."""
+    model = prodpointer.connect("news", tracking_uri=between.uri)
     body = b'{"error_code": "INVALID_STATE", "message": "half way"}'
     between.when(on_path("registered-models/get"), Answer(400, body))
     with pytest.raises(prodpointer.RegistryError, match="half way") as caught:
-        prodpointer.connect("news", tracking_uri=between.uri).production()
+        model.production()
     assert caught.value.code == "INVALID_STATE"
 
 
@@ -253,13 +254,11 @@ def test_an_empty_registry_holds_no_such_model(tmp_path: Path) -> None:
         prodpointer.connect("news", tracking_uri=f"sqlite:///{tmp_path / 'empty.db'}").production()
 
 
-def test_an_empty_list_from_a_registry_of_unknown_age_is_not_believed(between: Proxy) -> None:
-    """Clients from 2.21 on get an empty list from servers up to 2.20.4: refused by name, and never "no models"."""
+def test_a_list_from_a_registry_of_unknown_age_is_asked_for_without_a_filter(between: Proxy) -> None:
+    """Clients from 2.21 on add a filter that servers up to 2.20.4 answer with nothing: not where that may be so."""
     between.when(on_path("/version"), Answer(404, b"", "text/html"))
     between.when(on_path("/alias"), Answer(404, b"", "text/html"))
-    between.when(on_path("registered-models/search"), Answer(200, b"{}"))
-    if RELEASE < (2, 21, 0):
-        assert registered_model_names(tracking_uri=between.uri) == []
-        return
-    with pytest.raises(RegistryUnsupported, match="always empty"):
-        registered_model_names(tracking_uri=between.uri)
+    registered_model_names(tracking_uri=between.uri)
+    searches = [path for _, path in between.requests if "registered-models/search" in path]
+    assert len(searches) == 1
+    assert "filter" not in searches[0]

@@ -346,3 +346,12 @@ def test_a_model_of_another_run_is_refused(fresh: Connect, registry: Registry, m
     ):
         model.register(registry.runs[0], uri if IS_THREE else "model")
     assert model.name not in registry.names()
+
+
+def test_a_registration_tried_again_makes_no_second_version(fresh: Connect, registry: Registry) -> None:
+    """With ``if_exists="reuse"`` the same artifact of the same run is the version that it is already."""
+    model = fresh()
+    first = [model.register(registry.runs[0], path, if_exists="reuse") for path in ("bundle", "newsreco.pkl")]
+    assert [model.register(registry.runs[0], path, if_exists="reuse") for path in ("bundle", "newsreco.pkl")] == first
+    assert model.register(registry.runs[1], "bundle", if_exists="reuse") == 3
+    assert model.register(registry.runs[0], "bundle") == 4

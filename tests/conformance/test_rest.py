@@ -49,6 +49,19 @@ def test_an_alias_set_and_deleted_over_rest_is_mlflows_own(served: Registry, res
     assert served.aliases(name) == {}
 
 
+def test_the_list_over_rest_is_the_clients_own(
+    served: Registry, forgetful: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However small the pages, a list without the client's filter has the same models in the same order."""
+    for number in range(5):
+        served.plain.create_registered_model(f"rest-list-{number}")
+    border = Border(Addresses(served.uri, served.uri, chosen=True), timeout=10)
+    told = border.names()
+    assert {f"rest-list-{number}" for number in range(5)} <= set(told)
+    monkeypatch.setattr("prodpointer.mlflow_border.rest.MODELS_PAGE", 2)
+    assert border.names(unfiltered=True) == told
+
+
 def test_a_border_without_alias_methods_uses_rest(served: Registry, forgetful: None) -> None:
     """The border of an old client finds a missing model by REST as by the client."""
     border = Border(Addresses(served.uri, served.uri, chosen=True), timeout=10)

@@ -3,22 +3,43 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.pool import NullPool
 
 from tests import mlflow_table
+from tests.majors.processes import listening
+from tests.postgres import Postgres, postgres
 from tests.servers import Server, environment, serve, wheel
 
 Job = Callable[..., Any]
+STORES = ["sqlite", "postgresql"]
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """An empty database: its URI, and everything in it as text or bytes, to compare."""
+
+    uri: str
+    contents: Callable[[], object]
+
+    def revision(self) -> str:
+        """Return the revision of MLflow's schema."""
+        engine = create_engine(self.uri, poolclass=NullPool)
+        with engine.connect() as connection:
+            return str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one())
+
+
+NewDatabase = Callable[[str], Database]
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +56,7 @@ def python_of(package: Path) -> Callable[[str], Path]:
         row = mlflow_table.row(version)
         if row.release >= (2, 22):  # older rows have libraries without builds for newer Pythons
             row = replace(row, python=f"{sys.version_info.major}.{sys.version_info.minor}")
-        return environment(row, install=[package])
+        return environment(row, install=[package, "psycopg2-binary"])
 
     return python
 
@@ -43,44 +64,33 @@ def python_of(package: Path) -> Callable[[str], Path]:
 @pytest.fixture(scope="session")
 def job(python_of: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Job]:
     """Give a task to the job of one MLflow version; an error of this library comes back as its name."""
-    directory = tmp_path_factory.mktemp("jobs")
-    jobs: dict[str, subprocess.Popen[str]] = {}
+    with asking(python_of, tmp_path_factory.mktemp("jobs")) as ask:
+        yield ask
+
+
+@contextmanager
+def asking(python_of: Callable[[str], Path], directory: Path) -> Iterator[Job]:
+    """Yield a function that gives a task to a process of one MLflow version; each lives until the block ends."""
+    running: dict[str, subprocess.Popen[str]] = {}
     with ExitStack() as stack:
 
         def ask(version: str, uri: str, name: str, verb: str, argument: object = None) -> Any:
-            if version not in jobs:
-                jobs[version] = stack.enter_context(started(python_of(version), directory / f"{version}.log"))
+            log = directory / f"{version}.log"
+            if version not in running:
+                running[version] = stack.enter_context(listening(python_of(version), "job.py", log))
             task = [uri, name, verb, None if argument is None else str(argument)]
-            given, taken = jobs[version].stdin, jobs[version].stdout
+            given, taken = running[version].stdin, running[version].stdout
             assert given is not None
             assert taken is not None
             given.write(json.dumps(task) + "\n")
             given.flush()
             line = taken.readline()
-            assert line, (directory / f"{version}.log").read_text()[-3000:]
+            assert line, log.read_text()[-3000:]
             answer = json.loads(line)
             assert answer["mlflow"] == version
             return answer.get("error") or answer["given"]
 
         yield ask
-
-
-@contextmanager
-def started(python: Path, log: Path) -> Iterator[subprocess.Popen[str]]:
-    """Run a job's process until the block ends; it stops when there is nothing more to read."""
-    settings = {"MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONPATH": ""}
-    with (
-        log.open("w") as errors,
-        subprocess.Popen(
-            [str(python), str(Path(__file__).with_name("job.py"))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            env={**os.environ, **settings},
-        ) as process,
-    ):
-        yield process
 
 
 @pytest.fixture(scope="session", params=[2, 3], ids=["server-of-MLflow-2", "server-of-MLflow-3"])
@@ -91,6 +101,32 @@ def server(
     version = mlflow_table.newest_of_major(request.param).version
     with serve(python_of(version), tmp_path_factory.mktemp(f"mlflow{request.param}"), version=version) as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """A real PostgreSQL."""
+    with postgres(tmp_path_factory.mktemp("postgresql")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def new_database(postgresql: Postgres, tmp_path_factory: pytest.TempPathFactory) -> NewDatabase:
+    """Make an empty database, in a file or in PostgreSQL."""
+
+    def make(store: str) -> Database:
+        if store == "sqlite":
+            directory = tmp_path_factory.mktemp("database")
+            return Database(f"sqlite:///{directory / 'mlflow.db'}", lambda: bytes_in(directory))
+        name = f"mlflow_{uuid.uuid4().hex[:12]}"
+        return Database(postgresql.create(name), lambda: postgresql.dump(name))
+
+    return make
+
+
+def bytes_in(directory: Path) -> dict[str, bytes]:
+    """Return every file of a directory with its bytes, a journal's too."""
+    return {path.name: path.read_bytes() for path in directory.iterdir()}
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from typing import Any
 
 import prodpointer
 from prodpointer import (
+    Gate,
     MemoryPointer,
     ModelVersion,
     PointerStatus,
@@ -21,7 +22,13 @@ news: RegisteredModel = prodpointer.connect("news", pointer="both", stages={"cha
 number: int = news.register("run", "bundle", tags={"dataset": "clicks"}, local_path=Path("bundle"))
 move: Promotion = news.promote(number, expected=None, reason="weekly retrain")
 from_version: int | None = move.from_version
+gated: Promotion = news.promote(number, gates=[Gate("auc", at_least=0.8), "auc >= production"], across_datasets=True)
 undone: Promotion = news.withdraw()
+back: Promotion = news.rollback(to=1, expected=2, reason="worse")
+past: list[Promotion] = news.history()
+then: ModelVersion | None = news.live_at(move.at)
+mended: tuple[str, ...] = news.repair().mended
+reused: int = news.register("run", "bundle", if_exists="reuse")
 live: ModelVersion | None = news.production()
 known: int | None = news.live_version()
 loaded: Any = news.load_production(lambda path: path.read_bytes())
@@ -33,6 +40,7 @@ named: int | None = pointer.get()
 
 version: int = prodpointer.register("run", "newsreco.pkl", "news")
 again: Promotion = prodpointer.promote(version, "news")
+undo: Promotion = prodpointer.rollback("news")
 bundle: Any = prodpointer.load_production("news", alias="staging")
 
 news.promote("2", expected=1)

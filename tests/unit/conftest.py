@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import logging
 import pickle
 import socket
 import sqlite3
@@ -132,7 +133,10 @@ def cli() -> Command:
             warnings.resetwarnings()
             for category in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
                 warnings.simplefilter("ignore", category)
+            handlers = list(logging.root.handlers)
             result = runner.invoke(command_line.main, [str(each) for each in arguments], prog_name="prodpointer")
+            # MLflow's migrations set handlers that write to the standard error of the moment, which the runner closes.
+            logging.root.handlers[:] = handlers
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return Answer(result.exit_code, result.stdout, result.stderr)

@@ -13,7 +13,15 @@ import pytest
 from packaging.version import Version
 
 from prodpointer.errors import ProdpointerError, RegistryUnsupported
-from prodpointer.mlflow_border.addresses import Addresses, Place, addresses, place_of, sqlite_file
+from prodpointer.mlflow_border.addresses import (
+    Addresses,
+    Place,
+    addresses,
+    opening_step,
+    place_of,
+    root_of,
+    sqlite_file,
+)
 from prodpointer.mlflow_border.opening import open_registry
 from tests.unit.conftest import MLFLOW, quiet
 
@@ -52,7 +60,7 @@ def _setters() -> Iterator[None]:
         ("databricks://profile", Place.WORKSPACE),
         ("databricks-uc", Place.UNITY_CATALOG),
         ("databricks-uc://profile", Place.UNITY_CATALOG),
-        ("uc:http://host", Place.UNITY_CATALOG),
+        ("uc:http://host", Place.OPEN_UNITY_CATALOG),
         ("file:///x/mlruns", Place.FILES),
         ("file:mlruns", Place.FILES),
         ("./mlruns", Place.FILES),
@@ -66,6 +74,49 @@ def _setters() -> Iterator[None]:
 def test_the_place_a_uri_names(uri: str, place: Place) -> None:
     """A URI's scheme tells a server from a database, files, Databricks and a plugin."""
     assert place_of(uri) is place
+
+
+@pytest.mark.parametrize(
+    ("uri", "package"),
+    [
+        ("azureml://eastus.api.azureml.ms/mlflow/v1.0/subscriptions/x", "Install azureml-mlflow"),
+        ("arn:aws:sagemaker:us-east-1:123456789012:mlflow-tracking-server/x", "Install sagemaker-mlflow"),
+        ("htp://host", "install the plugin that makes MLflow know 'htp' addresses"),
+    ],
+)
+@pytest.mark.parametrize("beside", [None, "http://host"])
+def test_a_missing_plugin_is_named(uri: str, package: str, beside: str | None) -> None:
+    """An address that MLflow does not know is no registry, and the error names the package that teaches it."""
+    for tracking, registry in ((uri, beside), (beside or uri, uri)):
+        with quiet(), pytest.raises(RegistryUnsupported, match=package):
+            open_registry(tracking, registry, timeout=1, create_database=None, upgrade_database=False)
+
+
+def test_nothing_is_to_be_installed_for_what_mlflow_knows() -> None:
+    """A server's address needs no plugin."""
+    assert opening_step("http://host", "sqlite:///registry.db") == ""
+
+
+@pytest.mark.parametrize(
+    ("uri", "root"),
+    [
+        ("http://host:5000/ml", "http://host:5000"),
+        ("https://me:secret@host/a/b/?x=1", "https://me:secret@host"),
+        ("http://host:5000", None),
+        ("http://host:5000/", None),
+    ],
+)
+def test_the_root_of_an_address(uri: str, root: str | None) -> None:
+    """A server's address without its path, where it has one."""
+    assert root_of(uri) == root
+
+
+@pytest.mark.usefixtures("_setters")
+@pytest.mark.parametrize("tracking", ["databricks", "databricks://profile"])
+def test_the_registry_beside_databricks_is_mlflow_s_own_choice(tracking: str) -> None:
+    """Runs on Databricks mean the workspace registry up to MLflow 2, Unity Catalog from MLflow 3 on, profile kept."""
+    expected = tracking.replace("databricks", "databricks-uc", 1) if MLFLOW.major >= 3 else tracking
+    assert addresses(tracking, None).registry_uri == expected
 
 
 def test_a_uri_that_cannot_be_read_is_no_registry() -> None:

@@ -174,6 +174,92 @@ def test_withdraw_prints_json(at: Command, lab: Lab, name: str) -> None:
     assert (document["from_version"], document["to_version"], document["reason"]) == (1, None, "broken")
 
 
+def test_rollback_goes_to_what_was_live_before(at: Command, lab: Lab, name: str) -> None:
+    """A rollback is printed as the move it is, and names what was live."""
+    model = lab.model(name, 3)
+    for version in (1, 3):
+        model.promote(version)
+    answer = at("rollback", name, "--reason", "worse")
+    assert (answer.exit_code, model.live_version()) == (0, 1)
+    assert answer.out == f"{name}: version 1 is live (was version 3; moved {NEW_POINTER})\n"
+    document = at("rollback", name, "--to", "2", "--json").document
+    assert set(document) == MOVE_KEYS
+    assert (document["from_version"], document["to_version"]) == (1, 2)
+
+
+def test_rollback_without_a_record_fails(at: Command, lab: Lab, name: str) -> None:
+    """Where nobody knows what was live before, one line names the versions there are."""
+    lab.model(name, 2).promote(1)
+    answer = at("rollback", name)
+    assert (answer.exit_code, "other versions: 2" in one_line(answer)) == (1, True)
+
+
+def test_rollback_with_the_wrong_expectation_ends_with_three(at: Command, lab: Lab, name: str) -> None:
+    """A refused rollback ends with 3 and moves nothing."""
+    model = lab.model(name, 2)
+    model.promote(1)
+    model.promote(2)
+    assert at("rollback", name, "--expected", "1").exit_code == 3
+    assert model.live_version() == 2
+
+
+def test_history_prints_json(at: Command, lab: Lab, name: str) -> None:
+    """With ``--json`` each event has exactly the keys of a move, oldest first."""
+    model = lab.model(name, 2)
+    model.promote(1, reason="first")
+    model.promote(2)
+    document = at("history", name, "--json").document
+    assert (list(document), document["name"]) == (["name", "events"], name)
+    assert [set(event) for event in document["events"]] == [MOVE_KEYS, MOVE_KEYS]
+    assert [event["to_version"] for event in document["events"]] == [1, 2]
+
+
+def test_history_prints_a_table(at: Command, lab: Lab, name: str) -> None:
+    """For people it is a line a move, with who and why; moves of other tools are among them."""
+    model = lab.model(name, 2)
+    assert at("history", name).out == "No move was recorded.\n"
+    model.promote(1, reason="weekly retrain", by="ada")
+    apart_by_others(lab, name)
+    lines = at("history", name).out.splitlines()
+    assert any("promote" in line and "ada" in line and "weekly retrain" in line for line in lines)
+    assert any("unrecorded" in line for line in lines)
+
+
+def apart_by_others(lab: Lab, name: str) -> None:
+    """Make version 2 live as plain MLflow does."""
+    if NEW_POINTER == "alias":
+        lab.client.set_registered_model_alias(name, "production", "2")
+    else:
+        lab.to_stage(name, 1, "Archived")
+        lab.to_stage(name, 2, "Production")
+
+
+def test_history_tells_what_was_live_at_a_time(at: Command, lab: Lab, name: str) -> None:
+    """``--at`` names the version of that time; before the first move nothing was live."""
+    move = lab.model(name).promote(1)
+    assert at("history", name, "--at", "2020-01-01").out.startswith(f"{name}: nothing was live at 2020-01-01T00:00")
+    later = move.at.replace(year=move.at.year + 1).isoformat()
+    assert at("history", name, "--at", later, "--json").document["version"] == 1
+    assert at("history", name, "--at", later.replace("+00:00", "Z")).out.startswith(f"{name}: version 1 was live")
+
+
+def test_history_at_no_time_is_wrong_usage(at: Command, lab: Lab, name: str) -> None:
+    """What is no time ends with 2."""
+    lab.model(name)
+    assert at("history", name, "--at", "yesterday").exit_code == 2
+
+
+def test_repair_says_what_it_mended(at: Command, lab: Lab, name: str) -> None:
+    """What did not follow what is live is put right and named; the second time there is nothing to mend."""
+    lab.model(name, 2)
+    apart(lab, name)
+    answer = at("repair", name)
+    assert (answer.exit_code, "holds version" in answer.out) == (0, True)
+    assert at("repair", name).out == f"{name}: there was nothing to mend\n"
+    [found] = at("repair", name, "--json").document["models"]
+    assert (set(found), found["agreed"]) == (STATUS_KEYS, True)
+
+
 def test_status_prints_json(at: Command, lab: Lab, name: str) -> None:
     """With ``--json`` each model has exactly the keys of the contract."""
     lab.model(name).promote(1)

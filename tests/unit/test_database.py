@@ -10,10 +10,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from sqlalchemy.engine.url import make_url
 
 import prodpointer
 from prodpointer.errors import ProdpointerError, RegistryUnavailable, RegistryUnsupported, SchemaMismatch
-from prodpointer.mlflow_border.database import prepare_database
+from prodpointer.mlflow_border.database import connect_arguments, prepare_database
 from tests.unit.conftest import Lab, quiet, revision_of
 
 NEWER = "ffffffffffff"
@@ -262,6 +263,42 @@ def test_a_database_out_of_reach_shows_no_password(closed_port: int) -> None:
     with pytest.raises(ProdpointerError) as caught:
         prepare_database(f"postgresql+psycopg2://me:{SECRET}@127.0.0.1:{closed_port}/db", create=False, upgrade=False)
     assert SECRET not in "".join(traceback.format_exception(caught.type, caught.value, caught.tb))
+
+
+def test_a_locked_file_is_busy_and_no_other_database(lab: Lab, tmp_path: Path) -> None:
+    """While another process holds the file, as an upgrade does, it is RegistryUnavailable within the timeout."""
+    file = tmp_path / "locked.db"
+    shutil.copy(lab.file, file)
+    with closing(sqlite3.connect(file, isolation_level=None)) as holder:
+        holder.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(RegistryUnavailable, match="busy"):
+            prepare_database(f"sqlite:///{file}", create=False, upgrade=False, timeout=1)
+
+
+@pytest.mark.parametrize(
+    ("uri", "told"),
+    [
+        ("postgresql+psycopg2://host/db", {"connect_timeout": 3}),
+        ("mysql+pymysql://host/db", {"connect_timeout": 3, "read_timeout": 3}),
+        ("mysql+mysqlconnector://host/db", {"connection_timeout": 3}),
+        ("mssql+pyodbc://host/db", {"timeout": 3}),
+        ("sqlite:///registry.db", {"timeout": 3}),
+        ("oracle+cx_oracle://host/db", {}),
+    ],
+)
+def test_each_driver_is_told_when_to_give_up(uri: str, told: dict[str, int]) -> None:
+    """The seconds go to the driver under its own name for them, rounded up to whole ones."""
+    assert connect_arguments(make_url(uri), 2.5) == told
+
+
+def test_a_driver_never_waits_without_end() -> None:
+    """Less than a second is one second: for libpq a 0 means to wait for ever."""
+    assert connect_arguments(make_url("postgresql+psycopg2://host/db"), 0) == {"connect_timeout": 1}
+
+
+def test_what_the_uri_says_of_waiting_comes_first() -> None:
+    """A URI that says itself how long to wait is left alone."""
+    assert connect_arguments(make_url("postgresql+psycopg2://host/db?connect_timeout=60"), 2.5) == {}
 
 
 def test_connecting_makes_an_sqlite_file_that_somebody_named(tmp_path: Path) -> None:

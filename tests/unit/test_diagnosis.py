@@ -1,17 +1,24 @@
-"""What ``doctor`` tells: what there is, what was chosen and why, and an unusable registry as a finding."""
+"""What ``doctor`` tells: what there is, what was chosen and why, an unusable registry as a finding, and one screen."""
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
 
 import mlflow
 import pytest
+from packaging.version import Version
 
-from prodpointer.diagnosis import diagnose
+from prodpointer.detection import capabilities
+from prodpointer.diagnosis import diagnose, screen
 from prodpointer.errors import InvalidName
-from tests.unit.conftest import HAS_ALIASES, NEW_POINTER, Lab
+from prodpointer.limits import limits
+from prodpointer.mlflow_border.opening import open_registry
+from prodpointer.records import Diagnosis
+from tests.unit.conftest import HAS_ALIASES, MLFLOW, NEW_POINTER, Lab
 
 SECRET = "s3cr3t"
 
@@ -126,3 +133,81 @@ def test_a_web_server_that_is_no_registry_is_a_finding(status: int, body: bytes,
         server.shutdown()
     assert (found.exit_code, found.pointer) == (1, None)
     assert any(word in found.problems[0] for word in words.split("|"))
+
+
+def test_a_database_knows_no_rights(lab: Lab) -> None:
+    """Where the client opens the database itself, whoever can open it may do everything, and doctor says so."""
+    assert "knows no rights" in diagnose(tracking_uri=lab.uri, registry_uri=None).rights[0]
+
+
+def test_trying_on_a_database_leaves_it_as_it_was(lab: Lab) -> None:
+    """Every move that the installed MLflow has is tried, and the scratch model is gone."""
+    before = names(lab)
+    found = diagnose(tracking_uri=lab.uri, registry_uri=None, trying=True)
+    aliases = "set an alias, delete an alias, " if HAS_ALIASES else ""
+    tried = f"create a model, create a version, tag a version, {aliases}move a stage, delete a model"
+    assert (found.rights[1], found.problems) == (f"on a scratch model, yes: {tried}", ())
+    assert names(lab) == before
+
+
+def names(lab: Lab) -> set[str]:
+    """Return the names of all registered models."""
+    return {model.name for model in lab.client.search_registered_models(max_results=1000)}
+
+
+def test_a_model_that_is_no_name_is_refused(lab: Lab) -> None:
+    """A blank name is wrong usage, not a finding."""
+    with pytest.raises(InvalidName):
+        diagnose(tracking_uri=lab.uri, registry_uri=None, model=" ")
+
+
+def test_a_database_of_another_mlflow_is_told_with_the_next_step(tmp_path: Path) -> None:
+    """A schema that the installed MLflow does not know is named, with what to use instead; the file is not touched."""
+    file = tmp_path / "other.db"
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("CREATE TABLE alembic_version (version_num TEXT)")
+        connection.execute("INSERT INTO alembic_version VALUES ('from_tomorrow')")
+        connection.commit()
+    before = file.read_bytes()
+    found = diagnose(tracking_uri=f"sqlite:///{file.as_posix()}", registry_uri=None)
+    assert (found.exit_code, "from_tomorrow" in found.problems[0], "its server's address" in found.next_step) == (
+        1,
+        True,
+        True,
+    )
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("refused", ["team/news", "news:2", "   "])
+def test_names_that_newer_mlflow_refuses_are_told(lab: Lab, refused: str) -> None:
+    """A model that MLflow 3.11.1 and later do not read by its name is a problem by that name."""
+    registry = open_registry(lab.uri, None, timeout=5, create_database=False, upgrade_database=False)
+    (told,) = limits(registry, capabilities(registry), ["news", refused])
+    assert repr(refused) in told
+    assert told.startswith("This MLflow cannot" if Version("3.11.1") <= MLFLOW else "MLflow 3.11.1 and later cannot")
+
+
+def test_names_that_every_mlflow_reads_are_no_problem(lab: Lab) -> None:
+    """Dots, spaces inside and other alphabets are no limit."""
+    registry = open_registry(lab.uri, None, timeout=5, create_database=False, upgrade_database=False)
+    assert limits(registry, capabilities(registry), ["news.de", "my news", "n\u00fcws"]) == ()
+
+
+def test_the_screen_says_the_next_step_once(closed_port: int) -> None:
+    """The step of a failure stands in the line of its own, and not in the problem as well."""
+    found = diagnose(tracking_uri=f"http://127.0.0.1:{closed_port}", registry_uri=None)
+    text = " ".join(" ".join(screen(found)).split())
+    assert (text.count(found.next_step), " ".join(found.problems).count(found.next_step)) == (1, 1)
+
+
+def test_every_line_of_the_screen_is_told_what_it_is(lab: Lab) -> None:
+    """Each entry has its label, and text that goes on is set in below it."""
+    labels = [line[:18].strip() for line in screen(diagnose(tracking_uri=lab.uri, registry_uri=None))]
+    told = [label for label in labels if label]
+    assert told == ["registry", "client version", "registry version", "pointer", "right", "problem", "next"]
+
+
+def test_a_long_word_is_cut_to_the_screen() -> None:
+    """An address without a blank in it goes on in the next line."""
+    found = Diagnosis("x" * 250, "3.0", None, None, "none", ("y" * 250,), next_step="z" * 250)
+    assert max(map(len, screen(found))) == 100

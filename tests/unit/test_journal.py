@@ -1,22 +1,40 @@
-"""Events as tags: order, ids, and texts that fit."""
+"""Events as tags: order, ids, texts that fit, packs that lose nothing, and the story they tell."""
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
 from prodpointer import journal
-from prodpointer.journal import EVENT_TAG, event_text, events, last_event, next_id
-from prodpointer.records import ModelVersion, Promotion
+from prodpointer.journal import (
+    EVENT_TAG,
+    LARGEST_RECORD,
+    PACK_TAG,
+    deciding,
+    event_from,
+    event_text,
+    events,
+    in_order,
+    live_at,
+    next_id,
+    packing,
+    settled,
+    stack,
+    told,
+)
+from prodpointer.records import Kind, ModelVersion, Promotion, State
+
+NOON = datetime(2026, 11, 3, 12, tzinfo=timezone.utc)
 
 MOVE = Promotion(
     name="news",
     from_version=1,
     to_version=None,
     pointers=("alias",),
-    at=datetime(2026, 11, 3, tzinfo=timezone.utc),
+    at=NOON,
     by="ada",
     reason="bad predictions",
 )
@@ -24,13 +42,13 @@ MOVE = Promotion(
 
 def version(number: int, *identifiers: str, **tags: str) -> ModelVersion:
     """Return a version that carries events of these ids, and other tags."""
-    own = {f"{EVENT_TAG}{each}": MOVE.as_text() for each in identifiers}
+    own = {f"{EVENT_TAG}{each}": event_text(MOVE) for each in identifiers}
     return ModelVersion("news", number, None, "READY", "", None, None, None, {**tags, **own})
 
 
 def test_no_versions_have_no_events() -> None:
-    """A model without versions has no events and no last one."""
-    assert (events([]), last_event([])) == ([], None)
+    """A model without versions has no events."""
+    assert events([]) == []
 
 
 def test_events_come_oldest_first() -> None:
@@ -41,7 +59,7 @@ def test_events_come_oldest_first() -> None:
 
 def test_the_last_event_is_the_newest() -> None:
     """Of events on several versions the one with the highest id is the last."""
-    last = last_event([version(1, "000000000009-a"), version(2, "000000000010-a")])
+    last = events([version(1, "000000000009-a"), version(2, "000000000010-a")])[-1]
     assert last is not None
     assert last.event == "000000000010-a"
 
@@ -58,10 +76,12 @@ def test_an_event_is_the_move_that_was_written() -> None:
         (f"{EVENT_TAG}1", "{}"),
         (f"{EVENT_TAG}1", ""),
         ("prodpointer.sha256", "ab"),
-        ("event.1", MOVE.as_text()),
-        ("prodpointer.events", MOVE.as_text()),
+        ("event.1", event_text(MOVE)),
+        ("prodpointer.events", event_text(MOVE)),
+        (f"{PACK_TAG}1-2-abc", event_text(MOVE)),
+        (f"{PACK_TAG}1-2-abc", ""),
     ],
-    ids=["text", "other json", "empty", "other tag", "other prefix", "longer key"],
+    ids=["text", "other json", "empty", "other tag", "other prefix", "longer key", "no pack", "empty pack"],
 )
 def test_tags_that_are_no_events_are_passed_over(key: str, value: str) -> None:
     """A tag of somebody else's hides no event and breaks nothing."""
@@ -71,7 +91,7 @@ def test_tags_that_are_no_events_are_passed_over(key: str, value: str) -> None:
 
 def test_the_first_id_counts_from_one() -> None:
     """The first event of a model has the count one."""
-    assert next_id(None).startswith("000000000001-")
+    assert next_id([]).startswith("000000000001-")
 
 
 @pytest.mark.parametrize("count", [1, 9, 10, 99, 999_999, 10**11])
@@ -79,28 +99,23 @@ def test_an_id_sorts_after_the_last(count: int) -> None:
     """As text an id comes after the one before it, also where the number of digits changes."""
     last = replace(MOVE, event=f"{count:012d}-ffffffff")
     assert last.event is not None
-    assert next_id(last) > last.event
+    assert next_id([last]) > last.event
 
 
 @pytest.mark.parametrize("event", [None, "", "soon", "-1"])
 def test_an_id_after_an_unreadable_one_starts_again(event: str | None) -> None:
     """An id that has no count is no reason to fail."""
-    assert next_id(replace(MOVE, event=event)).startswith("000000000001-")
+    assert next_id([replace(MOVE, event=event)]).startswith("000000000001-")
 
 
 def test_two_ids_made_at_once_differ() -> None:
     """Two processes that saw the same last event write two events."""
-    assert len({next_id(None) for _ in range(50)}) == 50
+    assert len({next_id([]) for _ in range(50)}) == 50
 
 
 def test_an_id_can_be_part_of_a_tag() -> None:
     """The id holds only characters that every MLflow takes in a tag's key."""
-    assert next_id(None).replace("-", "").isalnum()
-
-
-def test_a_short_event_is_written_whole() -> None:
-    """An event that fits is not changed."""
-    assert event_text(MOVE) == MOVE.as_text()
+    assert next_id([]).replace("-", "").isalnum()
 
 
 @pytest.mark.parametrize(
@@ -112,18 +127,18 @@ def test_a_long_reason_is_cut_so_that_the_event_fits(reason: str) -> None:
     """Whatever the reason holds, an event has at most 1,000 characters and can be read back."""
     text = event_text(replace(MOVE, reason=reason))
     assert len(text) <= 1000
-    assert Promotion.from_text("news", "1", text).reason.endswith("...")
+    assert event_from("news", "1", text).reason.endswith("...")
 
 
 def test_a_cut_reason_keeps_its_beginning() -> None:
     """What is left of a reason is its first words."""
-    kept = Promotion.from_text("news", "1", event_text(replace(MOVE, reason="first words " + "x" * 2000))).reason
+    kept = event_from("news", "1", event_text(replace(MOVE, reason="first words " + "x" * 2000))).reason
     assert kept.startswith("first words xxx")
 
 
 def test_only_the_reason_is_cut() -> None:
     """Everything else in an event survives a long reason."""
-    back = Promotion.from_text("news", "1", event_text(replace(MOVE, reason="x" * 2000)))
+    back = event_from("news", "1", event_text(replace(MOVE, reason="x" * 2000)))
     assert replace(back, reason="", event=None) == replace(MOVE, reason="")
 
 
@@ -135,3 +150,264 @@ def test_a_long_user_name_fits_too() -> None:
 def test_the_prefix_is_the_one_of_the_contract() -> None:
     """Other programs find the events under this prefix."""
     assert journal.EVENT_TAG == "prodpointer.event."
+
+
+def test_evidence_is_cut_only_where_the_reason_is_not_enough() -> None:
+    """Of many gates as many as fit are kept, and the event can be read back."""
+    gates = tuple(
+        {"gate": f"metric_{number} >= production + 0.002", "found": 0.5, "wanted": 0.4} for number in range(40)
+    )
+    text = event_text(replace(MOVE, gates=gates, reason="why"))
+    assert len(text) <= 1000
+    kept = event_from("news", "1", text).gates
+    assert 3 < len(kept) < 40
+    assert kept == gates[: len(kept)]
+
+
+@pytest.mark.parametrize("text", ["[]", "1", '{"kind": "promote"}', "soon", ""])
+def test_what_is_no_event_is_a_value_error(text: str) -> None:
+    """Reading back anything else raises ValueError."""
+    with pytest.raises(ValueError, match=r"event|Expecting"):
+        event_from("news", "1", text)
+
+
+def moved(
+    count: int,
+    to: int | None,
+    *,
+    frm: int | None = None,
+    kind: Kind = "promote",
+    state: State = "done",
+    alias: str = "production",
+) -> Promotion:
+    """Return the event number ``count``, an hour after the one before it."""
+    at = NOON + timedelta(hours=count)
+    event = f"{count:012d}-00000000"
+    return Promotion("news", frm, to, ("alias",), at, "ada", event=event, kind=kind, state=state, alias=alias)
+
+
+def carrying(number: int, *recorded: Promotion, stage: str | None = None) -> ModelVersion:
+    """Return a version that carries these events as tags."""
+    tags = {f"{EVENT_TAG}{each.event}": event_text(each) for each in recorded}
+    return ModelVersion("news", number, stage, "READY", "", None, None, None, tags)
+
+
+def test_events_of_another_pointer_are_apart() -> None:
+    """The events of one alias do not hold those of another."""
+    found = carrying(1, moved(1, 1), moved(2, 1, alias="staging"))
+    assert [each.alias for each in events([found], "staging")] == ["staging"]
+    assert len(events([found])) == 2
+
+
+def test_only_what_was_done_happened() -> None:
+    """Intents that name something else, and losses, are no moves."""
+    recorded = [moved(1, 1), moved(2, 2, state="lost"), moved(3, 3, state="intended")]
+    assert [each.to_version for each in settled(recorded, live=1)] == [1]
+
+
+def test_an_intent_that_names_what_is_live_happened() -> None:
+    """A promoter that was stopped after the pointer had moved has moved it."""
+    found = settled([moved(1, 1), moved(2, 2, state="intended")], live=2)
+    assert [(each.to_version, each.state) for each in found] == [(1, "done"), (2, "done")]
+
+
+def test_an_intent_before_what_was_done_did_not_happen() -> None:
+    """An old intent for a version that went live later by another event stays an intent."""
+    assert len(settled([moved(1, 2, state="intended"), moved(2, 2)], live=2)) == 1
+
+
+def test_who_lost_was_not_live_before_the_next_move() -> None:
+    """A move that found the version of a loser live for a moment replaced what the loser had replaced."""
+    recorded = [moved(1, 1), moved(2, 2, frm=1, state="lost"), moved(3, 3, frm=2)]
+    assert [(each.from_version, each.to_version) for each in settled(recorded, live=3)] == [(None, 1), (1, 3)]
+    assert stack(told(settled(recorded, live=3), 3, NOON)) == [None, 1, 3]
+
+
+def test_a_move_by_others_to_what_had_lost_is_still_one() -> None:
+    """A loss before the last move hides nothing that happened after it."""
+    recorded = [moved(1, 2, frm=1, state="lost"), moved(2, 1), moved(3, 3, frm=2)]
+    assert ("unrecorded", 1, 2) in [
+        (each.kind, each.from_version, each.to_version) for each in told(settled(recorded, live=3), 3, NOON)
+    ]
+
+
+def test_a_move_by_others_shows_between_two_events() -> None:
+    """Where an event starts from another version than the last one left, somebody moved the pointer between."""
+    found = told([moved(1, 1), moved(2, 3, frm=2)], 3, NOON)
+    assert [(each.kind, each.from_version, each.to_version) for each in found] == [
+        ("promote", None, 1),
+        ("unrecorded", 1, 2),
+        ("promote", 2, 3),
+    ]
+    assert found[1].at == found[2].at
+
+
+def test_a_move_by_others_shows_after_the_last_event() -> None:
+    """Where something else is live than the last event left, somebody moved the pointer since."""
+    now = NOON + timedelta(days=1)
+    found = told([moved(1, 1)], None, now)
+    assert [(each.kind, each.to_version, each.at) for each in found[1:]] == [("unrecorded", None, now)]
+    assert found[1].event is None
+
+
+def test_what_is_as_recorded_shows_no_other_move() -> None:
+    """Events that follow one from the other hide nothing."""
+    assert len(told([moved(1, 1), moved(2, 2, frm=1)], 2, NOON)) == 2
+
+
+@pytest.mark.parametrize(
+    ("moves", "expected"),
+    [
+        ([], []),
+        ([moved(1, 1)], [None, 1]),
+        ([moved(1, 1), moved(2, 2, frm=1), moved(3, 3, frm=2)], [None, 1, 2, 3]),
+        ([moved(1, 1), moved(2, 2, frm=1), moved(3, 1, frm=2, kind="rollback")], [None, 1]),
+        ([moved(1, 1), moved(2, 2, frm=1), moved(3, 1, frm=2)], [None, 1, 2, 1]),
+        ([moved(1, 1), moved(2, None, frm=1, kind="withdraw")], [None, 1, None]),
+        (
+            [moved(1, 1), moved(2, None, frm=1, kind="withdraw"), moved(3, 1, kind="rollback")],
+            [None, 1],
+        ),
+        (
+            [moved(1, 1), moved(2, 2, frm=1), moved(3, 1, frm=2, kind="rollback"), moved(4, 1, frm=2, kind="rollback")],
+            [None, 1],
+        ),
+        ([moved(1, 1), moved(2, 7, frm=1, kind="rollback")], [None, 1, 7]),
+        ([moved(1, 2, frm=1)], [1, 2]),
+    ],
+    ids=[
+        "nothing",
+        "one",
+        "three",
+        "back",
+        "promoted again",
+        "withdrawn",
+        "restored",
+        "back twice at once",
+        "back to what was never live",
+        "something was live before",
+    ],
+)
+def test_history_is_a_stack(moves: list[Promotion], expected: list[int | None]) -> None:
+    """Promoting and withdrawing push, going back pops."""
+    assert stack(moves) == expected
+
+
+def test_going_back_again_and_again_goes_further_back() -> None:
+    """Each way back starts from where the last one ended."""
+    moves = [moved(1, 1), moved(2, 2, frm=1), moved(3, 3, frm=2)]
+    for count, (frm, to) in enumerate([(3, 2), (2, 1)], start=4):
+        assert [each for each in stack(moves)[:-1] if each is not None][-1] == to
+        moves.append(moved(count, to, frm=frm, kind="rollback"))
+
+
+def test_what_was_live_at_a_time_is_told_by_the_events() -> None:
+    """The last event before the time says what was live; before the first one, what that one replaced."""
+    moves = [moved(1, 2, frm=1), moved(2, None, frm=2, kind="withdraw")]
+    hours = {0: 1, 1: 2, 2: None, 9: None}
+    assert {hour: live_at(moves, NOON + timedelta(hours=hour, minutes=30)) for hour in hours} == hours
+    assert live_at([], NOON) is None
+
+
+def test_other_events_stand_where_their_id_belongs() -> None:
+    """Intents and losses are shown among the moves, in the order of their ids."""
+    lost = moved(2, 5, state="lost")
+    found = in_order(told([moved(1, 1), moved(3, 3, frm=2)], 3, NOON), [lost])
+    assert [each.to_version for each in found] == [1, 2, 5, 3] or [each.to_version for each in found] == [1, 5, 2, 3]
+    assert in_order([], [lost]) == [lost]
+
+
+def test_the_highest_event_in_the_stage_decides() -> None:
+    """Of promoters who meet the one with the highest id wins, whoever looks."""
+    versions = [carrying(1, moved(1, 1), stage="Production"), carrying(2, moved(2, 2), stage="Production")]
+    for number, event in ((1, "000000000001-00000000"), (2, "000000000002-00000000")):
+        assert deciding(number, event, "production", versions, "Production") == 2
+
+
+def test_a_version_that_others_put_there_gives_way() -> None:
+    """A version in the stage without an event loses against one with an event."""
+    versions = [carrying(9, stage="Production"), carrying(2, moved(1, 2), stage="Production")]
+    assert deciding(2, "000000000001-00000000", "production", versions, "Production") == 2
+
+
+def test_a_version_that_was_pushed_out_has_lost() -> None:
+    """What is no longer in the stage does not come back while another one is there."""
+    versions = [carrying(1, moved(1, 1), stage="Archived"), carrying(2, moved(2, 2), stage="Production")]
+    assert deciding(1, "000000000001-00000000", "production", versions, "Production") == 2
+
+
+def test_an_empty_stage_gets_the_highest_event() -> None:
+    """Where two archived each other, the one with the highest id is put back."""
+    versions = [carrying(1, moved(1, 1), stage="Archived"), carrying(2, moved(2, 2), stage="Archived")]
+    assert deciding(1, "000000000001-00000000", "production", versions, "Production") == 2
+
+
+def test_a_later_withdrawal_empties_the_stage() -> None:
+    """A withdrawal decides like a version: the highest id wins."""
+    versions = [carrying(1, moved(1, 1), stage="Production")]
+    assert deciding(None, "000000000002-00000000", "production", versions, "Production") is None
+    later = [carrying(1, moved(3, 1), stage="Production")]
+    assert deciding(None, "000000000002-00000000", "production", later, "Production") == 1
+
+
+def busy(count: int, reason: str = "weekly retrain") -> tuple[ModelVersion, list[str]]:
+    """Return a version that went live ``count`` times, its record packed as promoters do it, and the ids written."""
+    version = carrying(1)
+    dice = random.Random(count)
+    ids = []
+    for number in range(1, count + 1):
+        event = f"{number:012d}-{dice.randbytes(4).hex()}"
+        ids.append(event)
+        at = NOON + timedelta(seconds=number * 3600 + dice.random())
+        made = Promotion(
+            "news", dice.randrange(500), 1, ("alias", "stage"), at, "ada", f"{reason} {number}", event=event
+        )
+        version = replace(version, tags={**version.tags, f"{EVENT_TAG}{event}": event_text(made)})
+        packed = packing(version)
+        if packed:
+            kept = {key: text for key, text in version.tags.items() if key not in packed.remove}
+            version = replace(version, tags={**kept, **packed.write})
+    return version, ids
+
+
+@pytest.mark.parametrize("reason", ["", "weekly retrain", "x" * 900], ids=["none", "short", "long"])
+def test_a_busy_version_stays_small_and_loses_nothing(reason: str) -> None:
+    """A version that goes live a thousand times adds at most 64 KB, and each event is still there."""
+    version, ids = busy(1000, reason)
+    assert sum(len(key) + len(text) for key, text in version.tags.items()) <= LARGEST_RECORD
+    assert [each.event for each in events([version])] == ids
+    assert all(len(text) <= 5000 for text in version.tags.values())
+
+
+def test_the_last_events_of_a_busy_version_keep_everything() -> None:
+    """What is packed may lose its reason in time; the newest events are whole."""
+    version, _ = busy(300)
+    newest = events([version])[-8:]
+    assert [each.reason for each in newest] == [f"weekly retrain {number}" for number in range(293, 301)]
+
+
+def test_a_version_that_went_live_a_few_times_is_not_packed() -> None:
+    """A few events stay tags that anybody can read."""
+    version, _ = busy(20)
+    assert packing(version) is None
+    assert not any(key.startswith(PACK_TAG) for key in version.tags)
+
+
+def test_two_who_pack_at_once_lose_nothing() -> None:
+    """Packs of the same events by two promoters, one of whom saw an event more, hold each event once when read."""
+    version, ids = busy(24)
+    one = {**version.tags, f"{EVENT_TAG}{'9' * 12}-00000000": event_text(moved(1, 1))}
+    first, second = packing(replace(version, tags=one)), packing(replace(version, tags={**one, f"{EVENT_TAG}x": "{}"}))
+    assert first is not None
+    assert second is not None
+    left = {key: text for key, text in one.items() if key not in {*first.remove, *second.remove}}
+    both = replace(version, tags={**left, **first.write, **second.write})
+    assert [each.event for each in events([both])] == [*ids, f"{'9' * 12}-00000000"]
+
+
+def test_an_intent_is_never_packed() -> None:
+    """What may still change stays a tag."""
+    version, _ = busy(24)
+    open_one = replace(moved(1, 1), event="000000000000-00000000", state="intended")
+    packed = packing(replace(version, tags={**version.tags, f"{EVENT_TAG}{open_one.event}": event_text(open_one)}))
+    assert packed is None or f"{EVENT_TAG}{open_one.event}" not in packed.remove

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from prodpointer.journal import event_from, event_text
 from prodpointer.records import (
     DIGEST_TAG,
     Diagnosis,
@@ -168,17 +169,17 @@ def test_printing_changes_no_gate() -> None:
 def test_a_move_is_the_same_after_a_round_trip_through_text(changes: dict[str, Any]) -> None:
     """What a tag holds, with the model's name and the event's id, is the whole move."""
     move = promotion(**changes)
-    assert Promotion.from_text(move.name, move.event or "", move.as_text()) == move
+    assert event_from(move.name, move.event or "", event_text(move)) == move
 
 
 def test_the_text_of_a_move_is_one_line() -> None:
     """A tag's value has no line breaks, whatever the reason has."""
-    assert "\n" not in promotion(reason="a\nb").as_text()
+    assert "\n" not in event_text(promotion(reason="a\nb"))
 
 
 def test_the_text_of_a_move_repeats_neither_name_nor_event() -> None:
     """Model and event are where the text is kept, and text is scarce."""
-    assert not {"name", "event"} & set(json.loads(promotion().as_text()))
+    assert not {"name", "event"} & set(json.loads(event_text(promotion())))
 
 
 @pytest.mark.parametrize(
@@ -192,14 +193,14 @@ def test_the_text_of_a_move_repeats_neither_name_nor_event() -> None:
         '"x"',
         "3",
         '{"from_version": 1}',
-        promotion().as_text()[:-1],
-        promotion().as_text().replace("2026", "soon"),
+        event_text(promotion())[:-1],
+        event_text(promotion()).replace("2026", "soon"),
     ],
 )
 def test_what_is_no_move_is_refused(text: str) -> None:
     """A tag that somebody else wrote is a ValueError, whatever it holds."""
     with pytest.raises(ValueError, match=r".*"):
-        Promotion.from_text("news", "1", text)
+        event_from("news", "1", text)
 
 
 def test_a_status_prints_the_keys_of_the_contract() -> None:

@@ -179,11 +179,38 @@ def test_a_gateway_without_a_server_is_unavailable(status: int, gateway: Gateway
 
 
 @pytest.mark.parametrize("status", [401, 403])
-@pytest.mark.parametrize("body", ["Invalid Host header", "<html>no</html>", ""], ids=["text", "page", "empty"])
+@pytest.mark.parametrize("body", ["no", "<html>no</html>", ""], ids=["text", "page", "empty"])
 def test_a_refusal_is_access_denied(status: int, body: str, gateway: Gateway) -> None:
     """401 and 403 in any form name the credentials, the permissions and the host name."""
     with pytest.raises(AccessDenied, match=r"MLFLOW_TRACKING_USERNAME.*--allowed-hosts"):
         ask(gateway(status, body))
+
+
+def test_a_refused_host_name_is_not_a_matter_of_rights(gateway: Gateway) -> None:
+    """Where the server says that it is the host name, that comes first, however long the answer is."""
+    body = " " * 500 + "Invalid Host header - possible DNS rebinding attack detected"
+    with pytest.raises(AccessDenied, match=r"start it with --allowed-hosts"):
+        ask(gateway(403, body))
+
+
+def test_what_a_store_does_not_implement_is_no_registry() -> None:
+    """What MLflow's client for the open-source Unity Catalog raises, and a plugin may, is an error of ours."""
+    with (
+        pytest.raises(RegistryUnsupported, match=r"has no such call.*Ask elsewhere"),
+        translated("set the alias", "there", step="Ask elsewhere."),
+    ):
+        raise NotImplementedError("Method not implemented")
+
+
+def test_the_next_step_of_the_caller_is_kept(lab: Lab, name: str) -> None:
+    """What the caller says to do next stands in the error for an invalid value and for any other answer."""
+    lab.model(name)
+    for expected in (InvalidName, RegistryError):
+        with (
+            pytest.raises(expected, match=r"Do this\.$"),
+            translated("move", "here", invalid=expected, step="Do this."),
+        ):
+            lab.to_stage(name, 1, "Nowhere")
 
 
 @pytest.mark.parametrize("code", ["PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED"])

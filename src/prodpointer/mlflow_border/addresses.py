@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from prodpointer.errors import RegistryUnsupported, without_credentials
 
@@ -19,6 +20,7 @@ class Place(Enum):
     FILES = "files"
     WORKSPACE = "Databricks workspace registry"
     UNITY_CATALOG = "Unity Catalog"
+    OPEN_UNITY_CATALOG = "open-source Unity Catalog"
     PLUGIN = "plugin"
 
 
@@ -31,10 +33,13 @@ _PLACES = {
     "mssql": Place.DATABASE,
     "databricks": Place.WORKSPACE,
     "databricks-uc": Place.UNITY_CATALOG,
-    "uc": Place.UNITY_CATALOG,
+    "uc": Place.OPEN_UNITY_CATALOG,
     "file": Place.FILES,
     "": Place.FILES,
 }
+
+# The package whose entry points make MLflow know a scheme.
+_PACKAGES = {"azureml": "azureml-mlflow", "arn": "sagemaker-mlflow"}
 
 
 @dataclass(frozen=True)
@@ -53,13 +58,35 @@ class Addresses:
 
 def place_of(uri: str) -> Place:
     """Return the kind of place a URI names, by its scheme alone."""
-    try:
-        scheme = uri if uri in ("databricks", "databricks-uc") else urlsplit(uri).scheme.split("+")[0].lower()
-    except ValueError as error:
-        raise RegistryUnsupported(f"That is no URI: {error}.", where=without_credentials(uri)) from None
+    scheme = _scheme(uri)
     if len(scheme) == 1:  # a drive letter, C:\mlruns
         return Place.FILES
     return _PLACES.get(scheme, Place.PLUGIN)
+
+
+def opening_step(*uris: str) -> str:
+    """Return what to do where MLflow cannot open one of these: the package to install for a plugin's scheme."""
+    schemes = [_scheme(uri) for uri in uris if place_of(uri) is Place.PLUGIN]
+    if not schemes:
+        return ""
+    package = _PACKAGES.get(schemes[0])
+    if package:
+        return f"Install {package} here if it is missing: it makes MLflow know {schemes[0]!r} addresses."
+    return f"Check the address, or install the plugin that makes MLflow know {schemes[0]!r} addresses."
+
+
+def root_of(uri: str) -> str | None:
+    """Return a server's address without its path, or None where it has none."""
+    parts = urlsplit(uri)
+    return urlunsplit((parts.scheme, parts.netloc, "", "", "")) if parts.path.strip("/") else None
+
+
+def _scheme(uri: str) -> str:
+    """Return the scheme of a URI, without a driver; a Databricks URI may be nothing else."""
+    try:
+        return uri if uri in ("databricks", "databricks-uc") else urlsplit(uri).scheme.split("+")[0].lower()
+    except ValueError as error:
+        raise RegistryUnsupported(f"That is no URI: {error}.", where=without_credentials(uri)) from None
 
 
 def addresses(tracking_uri: str | None, registry_uri: str | None) -> Addresses:
@@ -76,7 +103,7 @@ def addresses(tracking_uri: str | None, registry_uri: str | None) -> Addresses:
     tracking = tracking_uri or mlflow.get_tracking_uri()
     for uri in (tracking, registry_uri or tracking):
         place_of(uri)  # which refuses what is no URI, where MLflow would fail in some way of its own
-    registry = str(_resolve_registry_uri(registry_uri, tracking))
+    registry = str(_resolve_registry_uri(_named_registry(registry_uri), tracking))
     chosen = tracking_chosen or registry != tracking
     if chosen and not tracking_chosen and place_of(registry) in (Place.SERVER, Place.DATABASE):
         tracking = registry  # rather than MLflow's default, which may be made in the working directory
@@ -89,6 +116,13 @@ def addresses(tracking_uri: str | None, registry_uri: str | None) -> Addresses:
             "or give tracking_uri=.",
         )
     return found
+
+
+def _named_registry(registry_uri: str | None) -> str | None:
+    """Return the registry that somebody named: MLflow 2.0 does not read the variable that later versions do (2.0.1)."""
+    from mlflow.tracking._model_registry.utils import _get_registry_uri_from_context
+
+    return registry_uri or _get_registry_uri_from_context() or os.environ.get("MLFLOW_REGISTRY_URI")
 
 
 def sqlite_file(uri: str) -> Path | None:

@@ -15,7 +15,7 @@ from prodpointer.mlflow_border import entities
 from prodpointer.mlflow_border.addresses import Place
 from prodpointer.mlflow_border.registry import Registry
 from prodpointer.mlflow_border.translation import error_code, shown_cause, translated
-from prodpointer.records import Run
+from prodpointer.records import ModelVersion, Run
 
 
 @dataclass(frozen=True)
@@ -121,6 +121,10 @@ class ArtifactStore:
                 return str(MlflowArtifactsRepository.resolve_uri(uri, self._tracking_uri))
         return uri
 
+    def location_of(self, version: ModelVersion) -> str:
+        """Return where the bytes of a version are, by its number and never by its ``source``."""
+        return self.located(self._registry.download_uri(version.name, version.version))
+
     def _located_in_run(self, run_id: str, path: str = "") -> str:
         """Return where a run's artifact is: with the run, or beside it where MLflow 3 logged it as a model."""
         run = self.run(run_id)
@@ -159,6 +163,16 @@ class ArtifactStore:
         if not found.exists() or (found.is_dir() and not any(_files(found))):
             raise self._gone(uri)
         return found
+
+    def exists(self, uri: str) -> bool:
+        """Tell whether there is a file or directory at a located URI, without its bytes."""
+        root, _, leaf = uri.rstrip("/").rpartition("/")
+        return self.kind(root, leaf) is not None
+
+    def upload(self, directory: Path, uri: str) -> None:
+        """Copy the files of a directory to a located URI."""
+        with self._reading_storage(f"upload to {uri}"):
+            self._repository(uri).log_artifacts(str(directory))
 
     @contextmanager
     def _reading_storage(self, doing: str) -> Iterator[None]:

@@ -6,15 +6,31 @@ cannot start on it afterwards. So the revision is read first, with a connection 
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
-from prodpointer.errors import RegistryUnsupported, SchemaMismatch, without_credentials
+from prodpointer.errors import RegistryUnavailable, RegistryUnsupported, SchemaMismatch, without_credentials
 from prodpointer.mlflow_border.addresses import sqlite_file
-from prodpointer.mlflow_border.translation import translated
+from prodpointer.mlflow_border.translation import shown_cause, translated
+
+# What each driver calls the seconds after which it gives up; other drivers keep their own patience. Measured on a port
+# that takes connections and stays silent: PyMySQL waits for ever unless it is told about reading too. For SQLite it is
+# the wait for another process's lock.
+_PATIENCE = {
+    "pysqlite": ("timeout",),
+    "psycopg2": ("connect_timeout",),
+    "psycopg": ("connect_timeout",),
+    "pg8000": ("timeout",),
+    "pymysql": ("connect_timeout", "read_timeout"),
+    "mysqldb": ("connect_timeout",),
+    "mysqlconnector": ("connection_timeout",),
+    "pymssql": ("login_timeout",),
+    "pyodbc": ("timeout",),
+}
 
 
-def prepare_database(uri: str, *, create: bool, upgrade: bool) -> None:
+def prepare_database(uri: str, *, create: bool, upgrade: bool, timeout: float = 10.0) -> None:
     """Return when MLflow may open the database; raise before anything in it is touched.
 
     Parameters
@@ -25,6 +41,9 @@ def prepare_database(uri: str, *, create: bool, upgrade: bool) -> None:
         Whether an empty or missing database may get MLflow's schema.
     upgrade
         Whether an older schema may be upgraded; nothing makes a newer one older.
+    timeout
+        Seconds to wait for a connection, in whole seconds and for each address that the host name has; what the URI
+        itself says comes first.
 
     Raises
     ------
@@ -33,11 +52,11 @@ def prepare_database(uri: str, *, create: bool, upgrade: bool) -> None:
     RegistryUnsupported
         There is a database, and it is not MLflow's; or its driver or directory is missing.
     RegistryUnavailable
-        The database cannot be reached.
+        The database cannot be reached, or does not answer within ``timeout``.
     """
     where = without_credentials(uri)
     with translated("look at the database", where, other=RegistryUnsupported):
-        found, empty = _revision(uri)
+        found, empty = _revision(uri, timeout)
         expected, known = _known_revisions()
     if empty and not create:
         raise _mismatch(
@@ -74,7 +93,7 @@ def _mismatch(text: str, where: str, found: str | None, expected: str, step: str
     return error
 
 
-def _revision(uri: str) -> tuple[str | None, bool]:
+def _revision(uri: str, timeout: float) -> tuple[str | None, bool]:
     """Return the schema revision (None without one) and whether the database is empty or not there yet."""
     file = sqlite_file(uri)
     if file is not None and not file.exists():
@@ -87,7 +106,7 @@ def _revision(uri: str) -> tuple[str | None, bool]:
         return None, True
     from sqlalchemy import inspect, text
 
-    with _engine(uri).connect() as connection:
+    with _connection(uri, timeout) as connection:
         tables = inspect(connection).get_table_names()
         revision = None
         if "alembic_version" in tables:
@@ -95,20 +114,45 @@ def _revision(uri: str) -> tuple[str | None, bool]:
     return (str(revision) if revision else None), not tables
 
 
-def _engine(uri: str) -> Any:
-    """Return an engine that keeps no connection open."""
+def _connection(uri: str, timeout: float) -> Any:
+    """Return a connection, or raise ``RegistryUnavailable`` where none came about."""
+    from sqlalchemy.exc import DBAPIError
+
+    try:
+        return _engine(uri, timeout).connect()
+    except (OSError, DBAPIError) as error:  # pg8000 raises the socket's own, others wrap it in classes of their own
+        if getattr(error, "statement", None) is not None:
+            raise
+        why = str(getattr(error, "orig", error)).partition("\n")[0] or type(error).__name__
+        raise RegistryUnavailable(
+            f"Could not look at the database: no connection ({why}).",
+            where=without_credentials(uri),
+            next_step="Check the address and that the database is running, then try again.",
+        ) from shown_cause(error)
+
+
+def _engine(uri: str, timeout: float) -> Any:
+    """Return an engine that keeps no connection open and waits for none longer than ``timeout``."""
     from sqlalchemy import create_engine
+    from sqlalchemy.engine.url import make_url
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError
     from sqlalchemy.pool import NullPool
 
     try:
-        return create_engine(uri, poolclass=NullPool)
+        url = make_url(uri)
+        return create_engine(url, poolclass=NullPool, connect_args=connect_arguments(url, timeout))
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
         raise RegistryUnsupported(
             f"No database can be opened with this URI ({type(error).__name__}: {error}).",
             where=without_credentials(uri),
             next_step="Check the URI, and install the driver it names.",
         ) from None
+
+
+def connect_arguments(url: Any, timeout: float) -> dict[str, int]:
+    """Return what tells the URL's driver to give up on a silent host; what the URL says itself is left out."""
+    seconds = max(1, math.ceil(timeout))  # whole ones: libpq knows no others, and 0 is for ever
+    return {name: seconds for name in _PATIENCE.get(url.get_driver_name(), ()) if name not in url.query}
 
 
 def _known_revisions() -> tuple[str, frozenset[str]]:

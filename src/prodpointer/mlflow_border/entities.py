@@ -56,7 +56,13 @@ def reply_from_json(document: Mapping[str, Any]) -> ModelReply:
 
 def is_prompt(model: Any) -> bool:
     """Tell whether a registered model is one of MLflow's prompts, which share the table."""
-    return str((model.tags or {}).get(_PROMPT_TAG, "")).lower() == "true"
+    return _marks_a_prompt(model.tags or {})
+
+
+def names_from_json(document: Mapping[str, Any]) -> list[str]:
+    """Return the names in the JSON of one page of ``registered-models/search``, prompts left out."""
+    models = document.get("registered_models", [])
+    return [str(model["name"]) for model in models if not _marks_a_prompt(_tags(model))]
 
 
 def run(entity: Any) -> Run:
@@ -79,6 +85,11 @@ def _newest(versions: list[ModelVersion]) -> dict[str | None, ModelVersion]:
     for version in sorted(versions, key=lambda each: each.version):
         newest[version.stage] = version
     return newest
+
+
+def _marks_a_prompt(tags: Mapping[str, Any]) -> bool:
+    """Tell whether tags are those of a prompt."""
+    return str(tags.get(_PROMPT_TAG, "")).lower() == "true"
 
 
 def _version_from_json(version: Mapping[str, Any]) -> ModelVersion:

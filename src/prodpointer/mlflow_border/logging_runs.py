@@ -1,9 +1,15 @@
-"""Logging a run, for the demonstration alone: pipelines log with MLflow itself."""
+"""Logging runs of our own, to demonstrate and to try a registry: pipelines log with MLflow itself."""
 
 from __future__ import annotations
 
+import posixpath
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from prodpointer.mlflow_border.artifact_store import ArtifactStore
+from prodpointer.mlflow_border.registry import Registry
 from prodpointer.mlflow_border.translation import translated
 
 
@@ -31,3 +37,57 @@ def log_directory(uri: str, experiment: str, artifacts: Path, directory: Path, a
         client.log_artifacts(run_id, str(directory), artifact_path)
         client.set_terminated(run_id)
     return run_id
+
+
+class ScratchExperiment:
+    """An experiment that is made to try something, and deleted with its runs.
+
+    Parameters
+    ----------
+    registry
+        The registry beside which the runs are kept.
+    name
+        Name of an experiment that does not exist yet.
+    artifacts
+        Where its artifacts go; None leaves that to the server.
+    """
+
+    def __init__(self, registry: Registry, name: str, artifacts: Path | None) -> None:
+        """Make the experiment."""
+        self._registry = registry
+        self._client: Any = registry.client
+        self._store = ArtifactStore(registry)
+        self._runs: list[str] = []
+        location = artifacts.as_uri() if artifacts else None
+        with registry.asking(f"create the experiment {name!r}"):
+            self._id = str(self._client.create_experiment(name, artifact_location=location))
+
+    def log(self, files: Mapping[str, bytes]) -> str:
+        """Log files, by their paths, in a new run and return the run's id.
+
+        The bytes go to the run's own artifact URI: older clients find a server's artifacts by the tracking URI of the
+        process and not by the client's own.
+        """
+        with self._registry.asking("log a run"):
+            run = self._client.create_run(self._id)
+            self._runs.append(str(run.info.run_id))
+        with tempfile.TemporaryDirectory() as scratch:
+            for path, content in files.items():
+                local = Path(scratch, path)
+                local.parent.mkdir(parents=True, exist_ok=True)
+                local.write_bytes(content)
+            self._store.upload(Path(scratch), self._store.located(str(run.info.artifact_uri)))
+        with self._registry.asking("end a run"):
+            self._client.set_terminated(self._runs[-1])
+        return self._runs[-1]
+
+    def source(self, run_id: str, path: str) -> str:
+        """Return the source of a run's artifact as many projects wrote it by hand."""
+        return posixpath.join(f"runs:/{run_id}", path)
+
+    def delete(self) -> None:
+        """Delete the runs and the experiment; MLflow keeps what is deleted until ``mlflow gc``."""
+        with self._registry.asking("delete the experiment that was made to try the registry"):
+            for run_id in self._runs:
+                self._client.delete_run(run_id)
+            self._client.delete_experiment(self._id)

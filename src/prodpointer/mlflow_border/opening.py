@@ -40,7 +40,7 @@ def open_registry(
     for uri in dict.fromkeys((found.registry_uri, found.tracking_uri)):
         if place_of(uri) is Place.DATABASE:
             may_create = found.chosen and sqlite_file(uri) is not None if create_database is None else create_database
-            prepare_database(uri, create=may_create, upgrade=upgrade_database)
+            prepare_database(uri, create=may_create, upgrade=upgrade_database, timeout=timeout)
     return Registry(found, timeout=timeout)
 
 

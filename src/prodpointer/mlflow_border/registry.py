@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from prodpointer.errors import (
@@ -18,14 +18,18 @@ from prodpointer.errors import (
     VersionNotFound,
 )
 from prodpointer.mlflow_border import entities
-from prodpointer.mlflow_border.addresses import Addresses, Place, place_of
-from prodpointer.mlflow_border.rest import Rest
+from prodpointer.mlflow_border.addresses import Addresses, Place, opening_step, place_of
+from prodpointer.mlflow_border.rest import MODELS_PAGE, Rest
 from prodpointer.mlflow_border.translation import Missing, error_code, translated
 from prodpointer.records import ModelReply, ModelVersion
 
-# The largest pages that every MLflow from 2.2.0 on accepts.
-_MODELS_PAGE = 1000
+# The largest page that every MLflow from 2.2.0 on accepts.
 _VERSIONS_PAGE = 10_000
+
+_RENAME_STEP = (
+    "MLflow 3.11.1 and later cannot read a model with '/' or ':' in its name, though older ones create it: rename it "
+    "with rename_registered_model on MLflow 3.10.1 or older, before the upgrade, or on a copy of the database."
+)
 
 _failed: set[str] = set()
 
@@ -47,15 +51,40 @@ class Registry:
 
         self.addresses = addresses
         self.place = place_of(addresses.registry_uri)
-        with translated("open the registry", addresses.shown, other=RegistryUnsupported, invalid=RegistryUnsupported):
+        with self._opening("open the registry", opening_step(addresses.registry_uri, addresses.tracking_uri)):
             self._client = MlflowClient(addresses.tracking_uri, addresses.registry_uri)
+            speaks_rest = self.place is Place.SERVER or (self.place is Place.PLUGIN and self._is_rest_store())
         self.client_has_aliases = hasattr(self._client, "set_registered_model_alias")
-        self.rest = Rest(addresses, timeout=timeout) if self.place is Place.SERVER else None
+        self.rest = Rest(addresses, timeout=timeout) if speaks_rest else None
 
     @property
     def client(self) -> Any:
         """MLflow's client, for the other rooms of the border."""
         return self._client
+
+    def store_has(self, method: str) -> bool:
+        """Tell whether a plugin's own store defines a method, and not only MLflow's abstract one."""
+        with self._opening("open the registry", opening_step(self.addresses.registry_uri)):
+            classes = type(self._store()).__mro__
+        defining = next((each.__name__ for each in classes if method in vars(each)), "AbstractStore")
+        return defining != "AbstractStore"
+
+    def _opening(self, doing: str, step: str) -> AbstractContextManager[None]:
+        """Translate what fails before any registry is asked."""
+        unsupported = RegistryUnsupported
+        return translated(doing, self.addresses.shown, other=unsupported, invalid=unsupported, step=step)
+
+    def _store(self) -> Any:
+        """Return what MLflow's client talks through."""
+        from mlflow.tracking._model_registry.utils import _get_store
+
+        return _get_store(self.addresses.registry_uri)
+
+    def _is_rest_store(self) -> bool:
+        """Tell whether a plugin speaks MLflow's own REST API, as those of Azure ML and SageMaker do."""
+        from mlflow.store.model_registry.rest_store import RestStore
+
+        return isinstance(self._store(), RestStore)
 
     @property
     def _alias_rest(self) -> Rest | None:
@@ -73,11 +102,22 @@ class Registry:
 
     @contextmanager
     def asking(
-        self, doing: str, *, missing: Missing | None = None, invalid: type[ProdpointerError] = RegistryError
+        self,
+        doing: str,
+        *,
+        missing: Missing | None = None,
+        invalid: type[ProdpointerError] = RegistryError,
+        name: str = "",
     ) -> Iterator[None]:
-        """Translate what fails inside, and remember when the connection did."""
+        """Translate what fails inside, and remember when the connection did; ``name`` is the model's, where it is one.
+
+        MLflow 3.11.1 and later refuse to read the models with ``/`` or ``:`` in their names that older ones create.
+        """
+        step = ""
+        if "/" in name or ":" in name:
+            invalid, step = InvalidName, _RENAME_STEP
         try:
-            with translated(doing, self.addresses.shown, missing=missing, invalid=invalid):
+            with translated(doing, self.addresses.shown, missing=missing, invalid=invalid, step=step):
                 yield
         except RegistryUnavailable:
             _failed.add(self.addresses.registry_uri)
@@ -90,13 +130,16 @@ class Registry:
         read without the client's entity.
         """
         with self.asking(
-            f"read the registered model {name!r}", missing=lambda: self._no_model(name), invalid=InvalidName
+            f"read the registered model {name!r}",
+            missing=lambda: self._no_model(name),
+            invalid=InvalidName,
+            name=name,
         ):
             if (rest := self._alias_rest) is not None:
                 reply = entities.reply_from_json(rest.get_model(name))
             else:
                 reply = entities.reply(self._client.get_registered_model(name))
-        if reply.name != name:
+        if not self._is_same_name(reply.name, name):
             raise RegistryUnsupported(
                 f"What answers is not a model registry: asked for {name!r}, it spoke of {reply.name!r}.",
                 where=self.addresses.shown,
@@ -104,13 +147,26 @@ class Registry:
             )
         return reply
 
-    def names(self) -> list[str]:
-        """Return the names of all registered models, in order; prompts are not models."""
+    def _is_same_name(self, found: str, asked: str) -> bool:
+        """Tell whether a reply is about the model that was asked for; Unity Catalog folds names to lower case."""
+        return found.lower() == asked.lower() if self.place is Place.UNITY_CATALOG else found == asked
+
+    def names(self, *, unfiltered: bool = False) -> list[str]:
+        """Return the names of all registered models, in order; prompts are not models.
+
+        Parameters
+        ----------
+        unfiltered
+            Whether a server is asked without the filter that MLflow's client adds: see ``lists_nothing``.
+        """
+        if unfiltered and self.rest is not None:
+            with self.asking("list the registered models"):
+                return sorted(name for page in self.rest.model_pages() for name in entities.names_from_json(page))
         found: list[str] = []
         token: str | None = None
         with self.asking("list the registered models"):
             while True:
-                page = self._client.search_registered_models(max_results=_MODELS_PAGE, page_token=token)
+                page = self._client.search_registered_models(max_results=MODELS_PAGE, page_token=token)
                 found += [model.name for model in page if not entities.is_prompt(model)]
                 token = page.token
                 if not token:
@@ -119,14 +175,14 @@ class Registry:
     def version(self, name: str, version: int) -> ModelVersion:
         """Return one version, or raise ``VersionNotFound`` or ``ModelNotFound``."""
         doing = f"read version {version} of {name!r}"
-        with self.asking(doing, missing=lambda: self._no_version(name, version)):
+        with self.asking(doing, missing=lambda: self._no_version(name, version), name=name):
             return entities.model_version(self._client.get_model_version(name, str(version)))
 
     def existing_version(self, name: str, version: int) -> ModelVersion | None:
         """Return one version of a model known to exist, or None if it was deleted; one request either way."""
         gone = VersionNotFound("deleted")
         try:
-            with self.asking(f"read version {version} of {name!r}", missing=lambda: gone):
+            with self.asking(f"read version {version} of {name!r}", missing=lambda: gone, name=name):
                 return entities.model_version(self._client.get_model_version(name, str(version)))
         except VersionNotFound:
             return None
@@ -136,7 +192,7 @@ class Registry:
         quote = '"' if "'" in name else "'"
         found: list[ModelVersion] = []
         token: str | None = None
-        with self.asking(f"list the versions of {name!r}"):
+        with self.asking(f"list the versions of {name!r}", name=name):
             while True:
                 paging = self._paging(token)
                 page = self._client.search_model_versions(f"name={quote}{name}{quote}", **paging)
@@ -162,6 +218,11 @@ class Registry:
                 if error_code(error) not in ("RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS"):
                     raise
 
+    def delete_model(self, name: str) -> None:
+        """Delete the registered model with its versions; only for models that were made to be thrown away."""
+        with self.asking(f"delete the registered model {name!r}", missing=lambda: self._no_model(name)):
+            self._client.delete_registered_model(name)
+
     def create_version(
         self, name: str, source: str, *, run_id: str | None, model_id: str | None, tags: Mapping[str, str]
     ) -> int:
@@ -178,7 +239,7 @@ class Registry:
         """Move an alias to a version."""
         # As text: clients 2.3.0 to 2.20.4 fail with a TypeError on an int over REST (measured).
         doing = f"set the alias {alias!r} of {name!r} to version {version}"
-        with self.asking(doing, missing=lambda: self._no_version(name, version), invalid=InvalidName):
+        with self.asking(doing, missing=lambda: self._no_version(name, version), invalid=InvalidName, name=name):
             if (rest := self._alias_rest) is not None:
                 rest.set_alias(name, alias, str(version))
             else:
@@ -187,33 +248,39 @@ class Registry:
     def delete_alias(self, name: str, alias: str) -> None:
         """Delete an alias; one that is not set is no error."""
         doing = f"delete the alias {alias!r} of {name!r}"
-        with self.asking(doing, missing=lambda: self._no_model(name), invalid=InvalidName):
+        with self.asking(doing, missing=lambda: self._no_model(name), invalid=InvalidName, name=name):
             if (rest := self._alias_rest) is not None:
                 rest.delete_alias(name, alias)
             else:
                 self._client.delete_registered_model_alias(name, alias)
 
-    def move_to_stage(self, name: str, version: int, stage: str, *, archive_others: bool) -> None:
-        """Move a version to a stage.
+    def move_to_stage(self, name: str, version: int, stage: str) -> None:
+        """Move a version to a stage, and no other version.
 
         MLflow's method warns on every call from 2.9.0 on; what it wraps is called instead, since switching warnings
         off is a change to the whole process that other threads would see.
         """
         transition = inspect.unwrap(type(self._client).transition_model_version_stage)
         doing = f"move version {version} of {name!r} to the stage {stage}"
-        with self.asking(doing, missing=lambda: self._no_version(name, version)):
-            transition(self._client, name, str(version), stage, archive_existing_versions=archive_others)
+        with self.asking(doing, missing=lambda: self._no_version(name, version), name=name):
+            transition(self._client, name, str(version), stage)
 
     def tag_version(self, name: str, version: int, key: str, value: str) -> None:
         """Set one tag of a version."""
         doing = f"tag version {version} of {name!r}"
-        with self.asking(doing, missing=lambda: self._no_version(name, version)):
+        with self.asking(doing, missing=lambda: self._no_version(name, version), name=name):
             self._client.set_model_version_tag(name, str(version), key, value)
+
+    def untag_version(self, name: str, version: int, key: str) -> None:
+        """Delete one tag of a version; one that is not there is no error."""
+        doing = f"delete a tag of version {version} of {name!r}"
+        with self.asking(doing, missing=lambda: self._no_version(name, version), name=name):
+            self._client.delete_model_version_tag(name, str(version), key)
 
     def download_uri(self, name: str, version: int) -> str:
         """Return where the registry says that the artifact of a version is."""
         doing = f"find the artifact of version {version} of {name!r}"
-        with self.asking(doing, missing=lambda: self._no_version(name, version)):
+        with self.asking(doing, missing=lambda: self._no_version(name, version), name=name):
             return str(self._client.get_model_version_download_uri(name, str(version)))
 
     def _no_model(self, name: str) -> ProdpointerError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from prodpointer.errors import (
 
 _DENIED = {"PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED", "UNAUTHENTICATED"}
 _BUSY = {"TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED"}
+_LOCKED = re.compile(r"database (table )?is locked")  # SQLite, while another process upgrades it for example
 # What urllib3 says when it gave up on an answer rather than on a connection.
 _GAVE_UP_ON_STATUS = re.compile(r"too many (\d{3}) error responses")
 
@@ -29,7 +31,19 @@ _DENIED_STEP = (
     "Check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (or the token), the user's permissions on the model, "
     "and that the server accepts this host name (--allowed-hosts)."
 )
-NO_SUCH_CALL_STEP = "Check the URL, and the server's --static-prefix: MLflow 3.7 moved its API under it."
+# MLflow has no code of its own for them: a RuntimeError of databricks_cli up to 2.3, INTERNAL_ERROR since.
+_NO_DATABRICKS = re.compile(
+    r"haven't configured the CLI|malformed Databricks CLI|databricks credential configuration", re.IGNORECASE
+)
+_DATABRICKS_STEP = (
+    "Set DATABRICKS_HOST and DATABRICKS_TOKEN, or run `databricks configure`, and check the profile's name."
+)
+_REFUSED_HOST = "Invalid Host header"
+_REFUSED_HOST_STEP = (
+    "The server does not accept the host name it was asked by: start it with --allowed-hosts naming that host "
+    "(MLFLOW_SERVER_ALLOWED_HOSTS), or use an address that it accepts. MLFLOW_TRACKING_USERNAME has no part in it."
+)
+_NO_SUCH_CALL_STEP = "Check the URL and the server's --static-prefix: MLflow 3.7 moved its API under it, to URL/PREFIX."
 
 # One failing call, one error of ours: made only when needed, since making it may ask the registry a second question.
 Missing = Callable[[], ProdpointerError]
@@ -43,6 +57,7 @@ def translated(
     missing: Missing | None = None,
     invalid: type[ProdpointerError] = RegistryError,
     other: type[ProdpointerError] = RegistryError,
+    step: str = "",
 ) -> Iterator[None]:
     """Turn whatever MLflow, requests or SQLAlchemy raises inside into one error of ours.
 
@@ -58,11 +73,13 @@ def translated(
         The error for ``INVALID_PARAMETER_VALUE``, which MLflow uses for bad names and much else.
     other
         The error for whatever is not told apart here.
+    step
+        What to do next about an ``invalid`` or an ``other`` answer.
     """
     try:
         yield
     except _foreign() as error:
-        ours = _Attempt(doing, where, missing, invalid, other).error_for(error)
+        ours = _Attempt(doing, where, missing, invalid, other, step).error_for(error)
         raise ours from shown_cause(error)
     except ValueError as error:
         if not str(error).startswith(_UNKNOWN_CODE):
@@ -72,6 +89,15 @@ def translated(
         raise RegistryUnsupported(
             f"Could not {doing}: a library is missing ({error}).", where=where, next_step="Install it here."
         ) from error
+    except NotImplementedError as error:  # MLflow's client for the open-source Unity Catalog, and plugins
+        raise RegistryUnsupported(
+            f"Could not {doing}: MLflow's client for such a registry has no such call.", where=where, next_step=step
+        ) from error
+
+
+def denied_step(text: str) -> str:
+    """Return what to do about a refusal, by what it says: a refused Host header has nothing to do with rights."""
+    return _REFUSED_HOST_STEP if _REFUSED_HOST in text else _DENIED_STEP
 
 
 def error_code(error: BaseException) -> str:
@@ -86,6 +112,8 @@ def _foreign() -> tuple[type[BaseException], ...]:
     from mlflow.exceptions import MlflowException
 
     classes: list[type[BaseException]] = [MlflowException, requests.RequestException]
+    if databricks := sys.modules.get("databricks_cli.utils"):  # what MLflow up to 2.3 asks for credentials
+        classes.append(databricks.InvalidConfigurationError)
     try:
         from alembic.util import CommandError
         from sqlalchemy.exc import SQLAlchemyError
@@ -103,6 +131,7 @@ class _Attempt:
     missing: Missing | None
     invalid: type[ProdpointerError]
     other: type[ProdpointerError]
+    step: str
 
     def error_for(self, error: BaseException) -> ProdpointerError:
         """Return our error for one exception from below."""
@@ -110,7 +139,7 @@ class _Attempt:
         if code == "RESOURCE_DOES_NOT_EXIST" and self.missing is not None:
             return self.missing()
         if code == "INVALID_PARAMETER_VALUE" and self.invalid is not RegistryError:
-            return self.invalid(f"Could not {self.doing}: {_first_line(error)}", where=self.where)
+            return self.invalid(f"Could not {self.doing}: {_first_line(error)}", where=self.where, next_step=self.step)
         kind, why, step = self._kind(error, code)
         ours = kind(f"Could not {self.doing}: {why}.", where=self.where, next_step=step)
         if isinstance(ours, RegistryError):
@@ -123,12 +152,14 @@ class _Attempt:
             return RegistryUnavailable, f"no connection ({_root_text(error)})", _UNREACHABLE_STEP
         text = _first_line(error)
         if code in _DENIED or _http_status(error) in (401, 403):
-            return AccessDenied, f"access denied ({text})", _DENIED_STEP
-        if code in _BUSY:
+            return AccessDenied, f"access denied ({text})", denied_step(str(error))
+        if _NO_DATABRICKS.search(text):
+            return RegistryUnsupported, f"no credentials for Databricks ({text})", _DATABRICKS_STEP
+        if code in _BUSY or _LOCKED.search(text):
             return RegistryUnavailable, f"the registry is busy ({text})", "Try again later."
         if code in ("ENDPOINT_NOT_FOUND", "FEATURE_DISABLED") or _is_no_address(error):
-            return RegistryUnsupported, f"no such call there ({text})", NO_SUCH_CALL_STEP
-        return self.other, text, ""
+            return RegistryUnsupported, f"no such call there ({text})", _NO_SUCH_CALL_STEP
+        return self.other, text, self.step
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

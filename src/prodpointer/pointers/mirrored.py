@@ -32,11 +32,15 @@ class MirroredPointer(ProductionPointer):
         return self.named_in(self._alias.reply())
 
     def set(self, version: int) -> None:
-        """Move the alias first, so that a reader who sees only one move done sees the one that counts."""
+        """Move the alias, then make the stage follow what the alias says by then: of promoters who meet, one wins."""
         self._alias.set(version)
-        self._stage.set(version)
+        self._follow()
 
     def clear(self) -> None:
-        """Clear the stage first: while the alias stands it says what is live."""
-        self._stage.clear()
+        """Delete the alias, then make the stage follow."""
         self._alias.clear()
+        self._follow()
+
+    def _follow(self) -> None:
+        """Make the stage hold what the alias names, and nothing else."""
+        self._stage.settle(lambda _: self._alias.get())

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
+from prodpointer.errors import RegistryError
 from prodpointer.mlflow_border.registry import Registry
 from prodpointer.pointers.protocol import ProductionPointer
-from prodpointer.records import ModelReply
+from prodpointer.records import ModelReply, ModelVersion
+
+Deciding = Callable[[Sequence[ModelVersion]], int | None]
+"""What should be in the stage, given every version as it is now: its number, or None for nothing."""
+
+_ROUNDS = 100
 
 
 class StagePointer(ProductionPointer):
@@ -18,13 +26,16 @@ class StagePointer(ProductionPointer):
         Name of the registered model.
     stage
         ``"Production"`` or ``"Staging"``.
+    deciding
+        Which version it should be where promoters meet; by default the one that was set.
     """
 
-    def __init__(self, registry: Registry, model: str, stage: str) -> None:
+    def __init__(self, registry: Registry, model: str, stage: str, deciding: Deciding | None = None) -> None:
         """Bind the pointer; nothing is asked yet."""
         self._registry = registry
         self._model = model
         self._stage = stage
+        self._deciding = deciding
 
     def named_in(self, reply: ModelReply) -> int | None:
         """Return the version this pointer names in a reply already at hand."""
@@ -36,16 +47,34 @@ class StagePointer(ProductionPointer):
         return self.named_in(self._registry.model(self._model))
 
     def set(self, version: int) -> None:
-        """Put ``version`` into the stage and archive every other version in it.
+        """Put ``version`` into the stage, and archive every other version in it.
 
-        Without archiving, a lower number than the one in the stage would not become live: MLflow's readers take
-        the highest (measured for 2.0.1 to 3.17.2), so going back would be no move at all.
+        In that order, so that a reader always finds one. MLflow's own archiving is not used: two promotions that meet
+        would leave two versions in the stage (measured for 2.9.2 to 3.17.2). Without archiving, a lower number than the
+        one in the stage would not become live: MLflow's readers take the highest (measured for 2.0.1 to 3.17.2).
         """
-        self._registry.move_to_stage(self._model, version, self._stage, archive_others=True)
+        self._registry.move_to_stage(self._model, version, self._stage)
+        self.settle(self._deciding or (lambda _: version))
 
     def clear(self) -> None:
         """Archive every version in the stage."""
         self._registry.model(self._model)  # a search in a model that does not exist is an empty answer, not an error
-        for version in self._registry.versions(self._model):
-            if version.stage == self._stage:
-                self._registry.move_to_stage(self._model, version.version, "Archived", archive_others=False)
+        self.settle(self._deciding or (lambda _: None))
+
+    def settle(self, deciding: Deciding) -> None:
+        """Move versions until the stage holds what is decided and nothing else, by a read after the last own move."""
+        for _ in range(_ROUNDS):
+            versions = self._registry.versions(self._model)
+            wanted = deciding(versions)
+            in_stage = [each.version for each in versions if each.stage == self._stage]
+            if in_stage == ([] if wanted is None else [wanted]):
+                return
+            if wanted is not None and wanted not in in_stage:
+                self._registry.move_to_stage(self._model, wanted, self._stage)
+            for version in in_stage:
+                if version != wanted:
+                    self._registry.move_to_stage(self._model, version, "Archived")
+        raise RegistryError(
+            f"The stage {self._stage} of {self._model!r} did not settle: something keeps moving it.",
+            next_step="Find what promotes this model all the time, stop it, and run `prodpointer repair`.",
+        )

@@ -1,0 +1,76 @@
+"""What the command line prints: tables and sentences for people, one JSON document for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import click
+
+from prodpointer.conformance import Conformance
+from prodpointer.records import PointerStatus, Promotion
+
+
+def print_history(found: list[Promotion]) -> None:
+    """Print one line an event."""
+    from rich.table import Table
+
+    table = Table("at", "move", "from", "to", "pointers", "by", "reason")
+    for each in found:
+        kind = each.kind if each.state == "done" else f"{each.kind} ({each.state})"
+        at = f"by {each.at:%Y-%m-%d %H:%M:%S}" if each.kind == "unrecorded" else f"{each.at:%Y-%m-%d %H:%M:%S}"
+        pointers = " and ".join(each.pointers) if each.state == "done" else "-"
+        table.add_row(at, kind, _cell(each.from_version), _cell(each.to_version), pointers, each.by, each.reason)
+    _print_table(table if found else "No move was recorded.")
+
+
+def print_move(move: Promotion) -> None:
+    """Print one move of a pointer."""
+    now = "nothing is live" if move.to_version is None else f"version {move.to_version} is live"
+    before = "nothing" if move.from_version is None else f"version {move.from_version}"
+    moved = f"was {before}; moved {' and '.join(move.pointers)}" if move.pointers else "nothing had to move"
+    click.echo(f"{move.name}: {now} ({moved})")
+
+
+def print_statuses(found: list[PointerStatus]) -> None:
+    """Print one line a model."""
+    from rich.table import Table
+
+    table = Table("model", "live", "alias", "stage", "agreed", "pointer")
+    for each in found:
+        alias = f"{each.alias} (deleted)" if each.dangling else _cell(each.alias)
+        stage = ", ".join(map(str, each.in_stage)) if len(each.in_stage) > 1 else _cell(each.stage)
+        table.add_row(each.name, _cell(each.live), alias, stage, "yes" if each.agreed else "no", each.pointer)
+    _print_table(table if found else "There are no registered models.")
+
+
+def print_conformance(found: Conformance) -> None:
+    """Print one line a law that does not simply hold, and the row for a table of compatibility."""
+    held = sum(finding.outcome == "works" for finding in found.findings)
+    click.echo(f"registry  {found.registry}")
+    click.echo(f"laws      {held} of {len(found.findings)} hold")
+    for finding in found.findings:
+        if finding.outcome != "works":
+            click.echo(f"{finding.outcome:9} {finding.pointer}: {finding.law}: {finding.detail}")
+    for text in found.left:
+        click.echo(f"left      {text}")
+    click.echo(found.row)
+
+
+def _print_table(table: object) -> None:
+    """Print a table, or what there is instead of one."""
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else 1000  # a pipe has no width to fit
+    Console(markup=False, emoji=False, highlight=False, width=width).print(table)
+
+
+def _cell(version: int | None) -> str:
+    """Return a version as a table shows it."""
+    return "-" if version is None else str(version)
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """Print one JSON document."""
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False))

@@ -1,0 +1,443 @@
+"""Moving the pointer of one registered model: looked at, decided, recorded, moved, read back.
+
+MLflow has no compare-and-set on pointers, so promoters who meet are sorted out afterwards. Where an alias is moved it
+is the arbiter: it is set first, and the stage then follows what the alias says by then. Where a stage alone is moved,
+the highest event among the versions in it wins, and everybody archives the others. A promoter stops after it has read,
+later than its own last write, that one version is live; whoever finds another one there has lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from enum import Enum
+from functools import partial
+from typing import Any, Final
+
+from prodpointer import journal, registration
+from prodpointer.detection import ASK_AGAIN_AFTER, capabilities
+from prodpointer.errors import (
+    AccessDenied,
+    ExpectationFailed,
+    GateFailed,
+    NothingToRollBack,
+    PromotionLost,
+    PromotionRefused,
+)
+from prodpointer.gates import Gate, judge, recorded, refusals
+from prodpointer.mlflow_border.artifact_store import ArtifactStore
+from prodpointer.mlflow_border.metrics import evidence
+from prodpointer.mlflow_border.registry import Registry
+from prodpointer.mlflow_border.rest import CONTROL_MODEL as CONTROL_ALIAS
+from prodpointer.pointers.protocol import ProductionPointer
+from prodpointer.records import Kind, ModelReply, ModelVersion, Promotion
+from prodpointer.selection import Rule, View, pointer_for, view
+
+
+class NotGiven(Enum):
+    """The absence of an expectation, since None means "nothing is live"."""
+
+    NOT_GIVEN = "not given"
+
+
+NOT_GIVEN: Final = NotGiven.NOT_GIVEN
+Expected = int | NotGiven | None
+
+_RAISED_AT_MOST = 100  # looks of one promotion, where others begin all the time
+_LONGEST_EVIDENCE = 500  # characters of an event that the gates may take, so that the reason has room too
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a model was like at one moment: its pointers, all its versions, its events, and the moves they tell of.
+
+    ``events`` are those of every alias, among which an id has to be the highest; all else is about one alias.
+    """
+
+    seen: View
+    versions: Sequence[ModelVersion]
+    events: Sequence[Promotion]
+    moves: Sequence[Promotion] = ()
+
+    @property
+    def recorded(self) -> list[Promotion]:
+        """The events of this alias, oldest first."""
+        return [event for event in self.events if event.alias == self.seen.rule.alias]
+
+    @property
+    def in_stage(self) -> tuple[int, ...]:
+        """Every version in the stage that the alias stands for."""
+        stage = self.seen.rule.stage
+        return tuple(each.version for each in self.versions if stage and each.stage == stage)
+
+    @property
+    def last(self) -> Promotion | None:
+        """The last recorded move that happened."""
+        recorded = [move for move in self.moves if move.kind != "unrecorded"]
+        return recorded[-1] if recorded else None
+
+    @property
+    def pointers(self) -> tuple[tuple[str, ...], str]:
+        """The pointers that a promotion moves, and why: those that are set and those that the last move moved."""
+        return self.seen.moved(self.last.pointers if self.last else ())
+
+    def version(self, number: int) -> ModelVersion | None:
+        """Return one of the versions, None where there is none of that number."""
+        return next((each for each in self.versions if each.version == number), None)
+
+    def names_alone(self, number: int | None, pointers: tuple[str, ...]) -> bool:
+        """Tell whether every one of these pointers names a version already, and the stage no other one beside it."""
+        if "alias" in pointers and self.seen.alias != number:
+            return False
+        return "stage" not in pointers or self.in_stage == (() if number is None else (number,))
+
+
+class Promoter:
+    """Moves the pointer of one registered model and keeps the record of it.
+
+    Parameters
+    ----------
+    name, registry, rule
+        As for :class:`prodpointer.RegisteredModel`.
+    """
+
+    def __init__(self, name: str, registry: Registry, rule: Rule) -> None:
+        """Bind name, registry and rule; nothing is asked yet."""
+        self._name = name
+        self._registry = registry
+        self._rule = rule
+        self._artifacts = ArtifactStore(registry)
+        self._where = registry.addresses.shown
+
+    def view(self, reply: ModelReply) -> View:
+        """Read a reply by this model's rule, as what the registry is by now: it may have been upgraded since."""
+        found = capabilities(self._registry, max_age=ASK_AGAIN_AFTER)
+        if reply.aliases and not found.aliases:  # what sends aliases is no longer the registry that had none
+            found = capabilities(self._registry, max_age=0.0)
+        return view(self._rule, reply, found, self._where)
+
+    def look(self) -> Look:
+        """Ask for the model and all its versions; two requests."""
+        seen = self.view(self._registry.model(self._name))
+        seen.check_readable(self._where)
+        return self.looked(seen)
+
+    def looked(self, seen: View) -> Look:
+        """Return what the versions tell beside a reply at hand; one request."""
+        versions = self._registry.versions(self._name)
+        if seen.alias is not None and all(each.version != seen.alias for each in versions):
+            seen = replace(seen, dangling=True)  # it does not count for reading, and is still moved
+        look = Look(seen, versions, journal.events(versions))
+        moves = journal.told(journal.settled(look.recorded, seen.live), seen.live, _now())
+        return replace(look, moves=moves)
+
+    def promote(
+        self,
+        number: int,
+        *,
+        expected: Expected,
+        reason: str,
+        by: str | None,
+        gates: Sequence[Gate] = (),
+        across_datasets: bool = False,
+        kind: Kind = "promote",
+    ) -> Promotion:
+        """Make a version live; see :meth:`prodpointer.RegisteredModel.promote`."""
+        look = self.look()
+        self._check_expected(look.seen, expected)
+        candidate = look.version(number) or self._registry.version(self._name, number)
+        pointers, _ = look.pointers
+        self._check_promotable(candidate, pointers, look.seen)
+        move = self._move(look, number, pointers=pointers, kind=kind, reason=reason, by=by)
+        if look.names_alone(number, pointers):
+            return replace(move, pointers=(), event=None, state="done", sha256=candidate.sha256)
+        verdicts = self._judged(candidate, look, gates, across_datasets=across_datasets) if gates else ()
+        move = replace(move, sha256=candidate.sha256, gates=verdicts)
+        self._write(move)
+        self._pointer(move, look).set(number)
+        return self._done(move, look)
+
+    def withdraw(self, *, reason: str, by: str | None) -> Promotion:
+        """Make nothing live; see :meth:`prodpointer.RegisteredModel.withdraw`."""
+        look = self.look()
+        pointers = self._set_pointers(look.seen)
+        look.seen.check_nothing_left_behind(pointers, None, self._where)
+        move = self._move(look, None, pointers=pointers, kind="withdraw", reason=reason, by=by)
+        if not pointers:
+            return replace(move, event=None, state="done")
+        if "alias" in pointers:  # a right of its own in MLflow's basic-auth: refused before anything is written
+            self._registry.delete_alias(self._name, CONTROL_ALIAS)
+        if look.seen.live is None:  # an alias alone, whose version was deleted: nobody to record it with
+            self._pointer(move, look).clear()
+            return replace(move, event=None, state="done")
+        self._write(move)
+        self._pointer(move, look).clear()
+        return self._done(move, look)
+
+    def roll_back(self, *, to: int | None, expected: Expected, reason: str, by: str | None) -> Promotion:
+        """Make the version live that was live before; see :meth:`prodpointer.RegisteredModel.rollback`."""
+        look = self.look()
+        if expected is NOT_GIVEN:
+            expected = look.seen.live  # what was read: whoever went back meanwhile has done it for both
+        target = self._before(look) if to is None else to
+        self._check_usable(target, look)
+        return self.promote(target, expected=expected, reason=reason, by=by, kind="rollback")
+
+    def repair(self) -> tuple[Look, tuple[str, ...]]:
+        """Make the rest follow what is live and return the model as it is then, with what was mended."""
+        look = self.look()
+        mended = self._mend_alias(look) + self._mend_stage(look) + self._mend_events(look)
+        return (self.look() if mended else look), mended
+
+    def _mend_alias(self, look: Look) -> tuple[str, ...]:
+        """Make an alias that is in use name what is live: it names a deleted version, or a move of both stopped."""
+        seen = look.seen
+        uses = seen.dangling or self._uses(look, "alias")
+        if seen.live is None or not uses or (seen.alias == seen.live and not seen.dangling):
+            return ()
+        pointer_for(("alias",), seen, self._registry, self._name).set(seen.live)
+        return (f"the alias {seen.spelling!r} named {_called(seen.alias).lower()} and names version {seen.live}",)
+
+    def _mend_stage(self, look: Look) -> tuple[str, ...]:
+        """Make the stage hold what is live and nothing else, where it is in use."""
+        live = look.seen.live
+        if live is None or not (look.in_stage or self._uses(look, "stage")) or look.in_stage == (live,):
+            return ()
+        if self._rule.stage is None or look.seen.requested == "alias":
+            return ()
+        pointer_for(("stage",), look.seen, self._registry, self._name, lambda _: live).set(live)
+        was = " and ".join(map(str, look.in_stage)) or "nothing"
+        return (f"the stage {self._rule.stage} held {was} and holds version {live}",)
+
+    def _uses(self, look: Look, pointer: str) -> bool:
+        """Tell whether a pointer belongs to the model though it may not be set now."""
+        return look.seen.requested == "both" or (look.last is not None and pointer in look.last.pointers)
+
+    def _mend_events(self, look: Look) -> tuple[str, ...]:
+        """Close the intents that nobody finished."""
+        mended = []
+        done = {move.event for move in look.moves}
+        for event in look.recorded:
+            if event.state == "intended":
+                closed = replace(event, state="done" if event.event in done else "lost")
+                self._write(closed)
+                mended.append(f"the event {event.event} was left as an intent and is {closed.state}")
+        return tuple(mended)
+
+    def _before(self, look: Look) -> int:
+        """Return the version that was live before what is live, or raise ``NothingToRollBack``."""
+        before = [each for each in journal.stack(look.moves)[:-1] if each is not None and each != look.seen.live]
+        if before:
+            return before[-1]
+        archived = [each.version for each in look.versions if each.stage == "Archived"]
+        others = archived or [each.version for each in look.versions if each.version != look.seen.live]
+        kind = "archived versions" if archived else "other versions"
+        hint = f"{kind}: {', '.join(map(str, others))}" if others else "there is no other version"
+        why = "nothing is recorded of what was live before" if look.recorded else "no promotion was recorded"
+        raise NothingToRollBack(
+            f"Nothing to roll back {self._name!r} to: {why}; {hint}.",
+            where=self._where,
+            next_step="Name the version with to=." if others else "Register and promote another version.",
+        )
+
+    def _check_usable(self, target: int, look: Look) -> None:
+        """Raise where the version to go back to is deleted, not READY or without its artifact."""
+        version = look.version(target)
+        if version is None:
+            why = "was deleted"
+        elif version.status != "READY":
+            why = f"is {version.status}, not READY"
+        elif not self._artifacts.exists(self._artifacts.location_of(version)):
+            why = "has lost its artifact"
+        else:
+            return
+        older = [each for each in journal.stack(look.moves)[:-1] if each not in {target, look.seen.live}]
+        candidates = [each for each in older if look.version(each or 0) is not None]
+        hint = f"The next candidate is version {candidates[-1]}: name it" if candidates else "Name another version"
+        raise NothingToRollBack(
+            f"Version {target} of {self._name!r} {why}.", where=self._where, next_step=f"{hint} with to=."
+        )
+
+    def _set_pointers(self, seen: View) -> tuple[str, ...]:
+        """Return the pointers that are set and that this model's rule may clear."""
+        pointers = tuple(name for name, at in (("alias", seen.alias), ("stage", seen.stage)) if at is not None)
+        if seen.requested == "auto":
+            return pointers
+        wanted, _ = seen.moved()
+        return tuple(pointer for pointer in pointers if pointer in wanted)
+
+    def _judged(
+        self, candidate: ModelVersion, look: Look, gates: Sequence[Gate], *, across_datasets: bool
+    ) -> tuple[dict[str, Any], ...]:
+        """Return the evidence of gates that all passed; raise ``GateFailed`` where one did not."""
+        wanted = {gate.metric for gate in gates}
+        live = None if look.seen.live is None else look.version(look.seen.live)
+        production = None if live is None else evidence(self._registry, live, wanted)
+        measured = evidence(self._registry, candidate, wanted)
+        verdicts = judge(gates, measured, production, across_datasets=across_datasets)
+        if not all(verdict.passed for verdict in verdicts):
+            error = GateFailed(
+                f"Version {candidate.version} of {self._name!r} does not pass: {refusals(verdicts)}",
+                where=self._where,
+                next_step="Nothing was moved. Promote a better version, or change the gates.",
+            )
+            error.verdicts = verdicts
+            raise error
+        return recorded(verdicts, longest=_LONGEST_EVIDENCE)
+
+    def _check_expected(self, seen: View, expected: Expected) -> None:
+        """Raise ``ExpectationFailed`` unless the live version is the one expected."""
+        if expected is NOT_GIVEN or seen.live == expected:
+            return
+        error = ExpectationFailed(
+            f"{_called(seen.live)} of {self._name!r} is live, and {_called(expected).lower()} was expected.",
+            where=self._where,
+            next_step="Look again at what is live, and promote with that expectation.",
+        )
+        error.expected, error.live = expected, seen.live
+        raise error
+
+    def _check_promotable(self, candidate: ModelVersion, pointers: tuple[str, ...], seen: View) -> None:
+        """Raise where the candidate may not go live with these pointers."""
+        seen.check_supported(pointers, self._where)
+        seen.check_nothing_left_behind(pointers, candidate.version, self._where)
+        if candidate.status != "READY":
+            raise PromotionRefused(
+                f"Version {candidate.version} of {self._name!r} is {candidate.status}, not READY.", where=self._where
+            )
+        if "stage" in pointers and self._rule.stage == "Staging" and candidate.stage == "Production":
+            raise PromotionRefused(
+                f"Version {candidate.version} of {self._name!r} is in Production; a version has one stage, so moving "
+                "it to Staging would take it out of production.",
+                where=self._where,
+                next_step="Promote another version to production first.",
+            )
+
+    def _move(
+        self,
+        look: Look,
+        version: int | None,
+        *,
+        pointers: tuple[str, ...],
+        kind: Kind,
+        reason: str,
+        by: str | None,
+    ) -> Promotion:
+        """Return the move that is intended now, with an id after every event there is."""
+        return Promotion(
+            name=self._name,
+            from_version=look.seen.live,
+            to_version=version,
+            pointers=pointers,
+            at=_now(),
+            by=by or registration.acting_user(),
+            reason=reason,
+            event=journal.next_id(look.events),
+            alias=self._rule.alias,
+            kind=kind,
+            state="intended",
+        )
+
+    def _decided(self, move: Promotion, versions: Sequence[ModelVersion]) -> int | None:
+        """Return what the stage should hold, given every version; the same for every promoter."""
+        return journal.deciding(move.to_version, move.event or "", move.alias, versions, self._rule.stage or "")
+
+    def _pointer(self, move: Promotion, look: Look) -> ProductionPointer:
+        """Return the pointer that makes a move."""
+        return pointer_for(move.pointers, look.seen, self._registry, self._name, partial(self._decided, move))
+
+    def _write(self, event: Promotion) -> None:
+        """Write one event to the version it moves to; a withdrawal, to the version withdrawn."""
+        self._tag(event, journal.event_text(event))
+
+    def _tag(self, event: Promotion, text: str) -> None:
+        """Write the tag of one event."""
+        version = event.from_version if event.to_version is None else event.to_version
+        if version is not None:
+            self._registry.tag_version(self._name, version, f"{journal.EVENT_TAG}{event.event}", text)
+
+    def _done(self, move: Promotion, before: Look) -> Promotion:
+        """Read back what is live, close the event and return it; raise ``PromotionLost`` for another version."""
+        move, look = self._read_back(move)
+        named = self._named(move, look)
+        if named != move.to_version:
+            self._write(replace(move, state="lost"))
+            raise self._lost(move, named, look.recorded)
+        known = {each.event for each in before.recorded} | {move.event}
+        since = [each for each in look.recorded if each.state == "done" and each.event not in known]
+        if since and move.to_version is not None:  # somebody else's promotion was done between the look and the move
+            move = replace(move, from_version=since[-1].to_version)
+        move = replace(move, state="done")
+        self._write(move)
+        self._pack(look, move)
+        return move
+
+    def _named(self, move: Promotion, look: Look) -> int | None:
+        """Return what is live as far as a move is concerned: by the alias where it moved one, else by the stage."""
+        return look.seen.alias if "alias" in move.pointers else look.seen.stage
+
+    def _read_back(self, move: Promotion) -> tuple[Promotion, Look]:
+        """Look after a move, and give its event a new id as long as an alias that it moved overtook a higher one.
+
+        Ids are given before the alias is set, and of promoters who meet the first may be the last to set it. Its id is
+        raised before the look that decides: whoever was done before had its own id written by then, so that of all
+        that are done the one that is live has the highest.
+        """
+        for _ in range(_RAISED_AT_MOST):
+            look = self.look()
+            seen = [each.event or "" for each in look.recorded if each.state != "lost"]
+            if "alias" not in move.pointers or self._named(move, look) != move.to_version:
+                break
+            if max(seen, default="") <= (move.event or ""):
+                break
+            move = self._raised(move, look)
+        return move, look
+
+    def _raised(self, move: Promotion, look: Look) -> Promotion:
+        """Write an intent again with an id after every event there is, and return it.
+
+        The old tag is overwritten and not deleted: MLflow's basic-auth asks for a right of its own for that.
+        """
+        raised = replace(move, event=journal.next_id(look.events))
+        self._write(raised)
+        self._tag(move, f"raised to {raised.event}")
+        return raised
+
+    def _pack(self, look: Look, move: Promotion) -> None:
+        """Keep the record of the version that just went live small."""
+        version = look.version(move.to_version) if move.to_version is not None else None
+        packed = journal.packing(version) if version else None
+        if version is None or packed is None:
+            return
+        for key, text in packed.write.items():
+            self._registry.tag_version(self._name, version.version, key, text)
+        there = self._registry.version(self._name, version.version).tags
+        if all(there.get(key) == text for key, text in packed.write.items()):
+            with suppress(AccessDenied):  # deleting a tag is a right of its own in MLflow's basic-auth (2.22.5, 3.17.2)
+                for key in packed.remove:
+                    self._registry.untag_version(self._name, version.version, key)
+
+    def _lost(self, move: Promotion, named: int | None, recorded: Sequence[Promotion]) -> PromotionLost:
+        """Return the error that names the winner and its event."""
+        events = [each for each in recorded if each.to_version == named and each.event != move.event]
+        winning = events[-1].event if events else None
+        error = PromotionLost(
+            f"{_called(move.to_version)} of {self._name!r} was to go live, and {_called(named).lower()} is live now"
+            f"{f' by the event {winning}' if winning else ''}: another promotion came at the same moment.",
+            where=self._where,
+            next_step="Look at what is live, and promote again if that is still wanted.",
+        )
+        error.winner, error.event = named, winning
+        return error
+
+
+def _now() -> datetime:
+    """Return the time, in UTC."""
+    return datetime.now(timezone.utc)
+
+
+def _called(version: int | None) -> str:
+    """Return what a message calls a version or the lack of one."""
+    return "Nothing" if version is None else f"Version {version}"

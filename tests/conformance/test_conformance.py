@@ -1,0 +1,86 @@
+"""The laws as a command: they hold on a good registry, a broken one is found out, and nothing is left behind."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from prodpointer.cli import main
+from prodpointer.conformance import Conformance, try_registry
+from tests.conformance.conftest import HAS_ALIASES, RELEASE, Registry
+from tests.proxy import Answer, Proxy, on_path
+
+HERE = ".".join(map(str, RELEASE))
+
+
+@pytest.fixture(scope="module", params=["direct", "served"])
+def tried(request: pytest.FixtureRequest) -> tuple[Registry, set[str], Conformance]:
+    """A registry, the models it had before, and what the laws found."""
+    registry: Registry = request.getfixturevalue(request.param)
+    before = registry.names()
+    return registry, before, try_registry(tracking_uri=registry.uri)
+
+
+def test_every_law_holds(tried: tuple[Registry, set[str], Conformance]) -> None:
+    """On a registry of this MLflow every pointer works, or is refused by name where there are no aliases."""
+    _, _, found = tried
+    assert [finding for finding in found.findings if finding.outcome == "failed"] == []
+    refused = {pointer for pointer, outcome in found.outcomes.items() if outcome == "refused"}
+    assert refused == (set() if HAS_ALIASES else {"alias", "both"})
+    assert all("PointerUnsupported" in finding.detail for finding in found.findings if finding.outcome == "refused")
+
+
+def test_nothing_is_left_behind(tried: tuple[Registry, set[str], Conformance]) -> None:
+    """The models are gone, and the experiment is deleted with its runs."""
+    registry, before, found = tried
+    assert found.left == ()
+    assert registry.names() == before
+    assert [each.name for each in registry.plain.search_experiments() if "conformance" in each.name] == []
+
+
+def test_the_row_names_both_sides(tried: tuple[Registry, set[str], Conformance]) -> None:
+    """The row for the page has the versions of client and registry and a sign for each pointer."""
+    registry, _, found = tried
+    told = HERE if RELEASE >= (2, 1, 0) or registry.uri.startswith("sqlite") else "not told"
+    assert found.row.startswith(f"| {HERE} | {told} | auto ✅ | alias {'✅' if HAS_ALIASES else '⛔'} |")
+
+
+def test_a_registry_that_forgets_a_move_is_found_out(between: Proxy) -> None:
+    """A registry that answers every withdrawal with success and keeps the pointer breaks the law of withdrawing."""
+    between.when(on_path("transition-stage"), Answer(200, b'{"model_version": {}}'))
+    found = try_registry(tracking_uri=between.uri, pointers=("stage",))
+    assert found.failed
+    broken = {finding.law for finding in found.findings if finding.outcome == "failed"}
+    assert broken
+    assert found.left == ()
+
+
+def test_what_cannot_be_removed_is_named(between: Proxy, served: Registry) -> None:
+    """A registry that refuses to delete leaves models behind, and each is named."""
+    between.when(on_path("registered-models/delete"), Answer(403, b"no", "text/plain"))
+    before = served.names()
+    found = try_registry(tracking_uri=between.uri, pointers=("stage",))
+    left = served.names() - before
+    assert left
+    assert all(any(repr(name) in text for text in found.left) for name in left)
+    for name in left:
+        served.plain.delete_registered_model(name)
+
+
+def test_the_command_prints_the_row(direct: Registry) -> None:
+    """``conformance`` ends with the row for the page; with ``--json`` the findings are one document."""
+    arguments = ["--tracking-uri", direct.uri, "--pointer", "stage", "conformance"]
+    told = CliRunner().invoke(main, arguments)
+    assert (told.exit_code, told.output.splitlines()[-1]) == (0, f"| {HERE} | {HERE} | stage ✅ |")
+    document = json.loads(CliRunner().invoke(main, [*arguments, "--json"]).output)
+    assert (document["pointers"], document["left"]) == ({"stage": "works"}, [])
+
+
+def test_the_command_fails_where_a_law_is_broken(between: Proxy) -> None:
+    """A broken law is printed, and the exit code is 1."""
+    between.when(on_path("transition-stage"), Answer(200, b'{"model_version": {}}'))
+    told = CliRunner().invoke(main, ["--tracking-uri", between.uri, "--pointer", "stage", "conformance"])
+    assert told.exit_code == 1
+    assert "failed" in told.output
