@@ -6,12 +6,20 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, Phase, settings
 
 from prodpointer import detection, notices
 
 # Before anything imports MLflow: no telemetry, and failures that would be retried for minutes take seconds.
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "1"
+
+# What is drawn at random is the same in every row and run; `nox -s stories` draws more of it, and anew each time.
+SLOW = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+REAL = settings(deadline=None, database=None, suppress_health_check=SLOW, stateful_step_count=20)
+settings.register_profile("same", REAL, derandomize=True, max_examples=8, phases=[Phase.explicit, Phase.generate])
+settings.register_profile("many", REAL, max_examples=100)
+settings.load_profile("same")
 
 
 @pytest.fixture(autouse=True)

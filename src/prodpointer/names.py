@@ -13,17 +13,33 @@ STAGES_OF_ALIASES: Mapping[str, str] = {"production": "Production", "staging": "
 _STAGES = {"production": "Production", "staging": "Staging"}
 _ALIAS = re.compile(r"[\w-]{1,255}")
 _RESERVED_ALIAS = re.compile(r"latest|v\d+", re.IGNORECASE)
+_LONGEST_NAME = 2000  # in a question over REST: servers of 2.2.2 refuse request lines from 4,095 bytes on (measured)
+_LONGEST_NEW_NAME = 256  # in MLflow's tables, 2.0.1 to 3.17.2; SQLite does not mind
 _FIRST_TOO_LARGE = 10**18  # databases hold versions in 64 bits at most
 _VERSION = re.compile(r"[1-9][0-9]{0,17}")
 
 
 def model_name(name: object) -> str:
-    """Return the name of a registered model, or raise ``InvalidName`` for a blank one or one of several lines."""
+    """Return the name of a registered model, or raise ``InvalidName`` for what is blank, too long or not one line."""
     if not isinstance(name, str) or not name.strip():
         raise InvalidName(f"{name!r} is no name of a registered model.", next_step="Give a text that is not blank.")
+    if len(name) > _LONGEST_NAME:
+        raise InvalidName(
+            f"The name {name[:40]!r}... has {len(name)} characters.", next_step=f"Give one of {_LONGEST_NAME} at most."
+        )
+    readable_text(name, "The name")
     if any(ord(character) < 32 for character in name):
         raise InvalidName(f"The name {name!r} holds a control character.", next_step="Give a name of one line.")
     return name
+
+
+def readable_text(text: str, called: str) -> str:
+    """Return a text, or raise ``InvalidName`` where it holds a character that is none, which no registry can store."""
+    if any("\ud800" <= character <= "\udfff" for character in text):  # what is left of bytes that are not UTF-8
+        raise InvalidName(
+            f"{called} {text[:80]!r} is not Unicode.", next_step="Give a text that can be written as UTF-8."
+        )
+    return text
 
 
 def new_model_name(name: str) -> str:
@@ -31,6 +47,11 @@ def new_model_name(name: str) -> str:
 
     MLflow up to 3.10.1 creates models with ``/`` or ``:`` in their names, 3.11.1 and later cannot read them (measured).
     """
+    if len(name) > _LONGEST_NEW_NAME:
+        raise InvalidName(
+            f"The name {name[:40]!r}... has {len(name)} characters.",
+            next_step=f"MLflow's tables hold {_LONGEST_NEW_NAME}: choose a shorter one.",
+        )
     if "'" in name and '"' in name:
         raise InvalidName(
             f"The name {name!r} holds both kinds of quotes.",

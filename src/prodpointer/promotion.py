@@ -31,6 +31,7 @@ from prodpointer.mlflow_border.artifact_store import ArtifactStore
 from prodpointer.mlflow_border.metrics import evidence
 from prodpointer.mlflow_border.registry import Registry
 from prodpointer.mlflow_border.rest import CONTROL_MODEL as CONTROL_ALIAS
+from prodpointer.names import readable_text
 from prodpointer.pointers.protocol import ProductionPointer
 from prodpointer.records import Kind, ModelReply, ModelVersion, Promotion
 from prodpointer.selection import Rule, View, pointer_for, view
@@ -332,8 +333,8 @@ class Promoter:
             to_version=version,
             pointers=pointers,
             at=_now(),
-            by=by or registration.acting_user(),
-            reason=reason,
+            by=readable_text(by or registration.acting_user(), "The name of who promotes,"),
+            reason=readable_text(reason, "The reason"),
             event=journal.next_id(look.events),
             alias=self._rule.alias,
             kind=kind,

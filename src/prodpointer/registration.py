@@ -15,6 +15,7 @@ from prodpointer.artifacts import downloaded, sha256_of
 from prodpointer.errors import ArtifactNotFound, InvalidName
 from prodpointer.loaders import versions_here
 from prodpointer.mlflow_border.artifact_store import ArtifactStore
+from prodpointer.names import readable_text
 from prodpointer.records import DIGEST_TAG, Run
 
 OWNER_TAG = "prodpointer.owner"
@@ -75,7 +76,7 @@ def find_source(store: ArtifactStore, run_id: str, artifact: str) -> Source:
 def default_tags(run: Run, by: str | None) -> dict[str, str]:
     """Return the tags every version gets: owner, commit, datasets, Python, MLflow and main library versions."""
     commit = run.git_commit or _commit_here()
-    tags = {OWNER_TAG: by or acting_user(), **versions_here()}
+    tags = {OWNER_TAG: readable_text(by or acting_user(), "The owner"), **versions_here()}
     if commit:
         tags[COMMIT_TAG] = commit
     if run.datasets:
@@ -84,14 +85,22 @@ def default_tags(run: Run, by: str | None) -> dict[str, str]:
 
 
 def callers_tags(tags: Mapping[str, str] | None) -> dict[str, str]:
-    """Return the caller's tags as text, or raise ``InvalidName`` for keys this library keeps for itself."""
+    """Return the caller's tags as text, or raise ``InvalidName`` for those MLflow refuses and this library's own."""
     for key, value in (tags or {}).items():
-        if not _TAG_KEY.fullmatch(str(key)) or not str(key).strip() or str(key).startswith("prodpointer."):
+        if not _is_tag_key(str(key)) or str(key).startswith("prodpointer."):
             step = "Use letters, digits, '_', '-', '.', ' ' and '/', at most 250, and no name of prodpointer's own."
             raise InvalidName(f"{key!r} is no tag of the caller's.", next_step=step)
+        readable_text(str(value), f"The value of the tag {key!r},")
         if len(str(value)) > _LONGEST_TAG:
             raise InvalidName(f"The value of the tag {key!r} is longer than {_LONGEST_TAG} characters.")
     return {str(key): str(value) for key, value in (tags or {}).items()}
+
+
+def _is_tag_key(key: str) -> bool:
+    """Tell whether MLflow takes a key: one that would lead elsewhere as a path is refused (2.0.1 to 3.17.2)."""
+    as_path = posixpath.normpath(key)
+    leads_elsewhere = as_path != key or as_path == "." or as_path.split("/")[0] in {"", ".."}
+    return bool(_TAG_KEY.fullmatch(key)) and bool(key.strip()) and not leads_elsewhere
 
 
 def digest_tags(

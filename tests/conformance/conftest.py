@@ -157,10 +157,11 @@ Connect = Callable[..., RegisteredModel]
 
 @pytest.fixture
 def fresh(registry: Registry, forgetful: None) -> Connect:
-    """Connect to a registered model that nobody has used; ``versions`` of it are registered first."""
+    """Connect to a registered model, by default one that nobody has used; ``versions`` are registered first."""
 
-    def connect(versions: int = 0, **options: Any) -> RegisteredModel:
-        model = prodpointer.connect(f"news-{uuid.uuid4().hex[:12]}", tracking_uri=registry.uri, **options)
+    def connect(versions: int = 0, name: str | None = None, **options: Any) -> RegisteredModel:
+        name = f"news-{uuid.uuid4().hex[:12]}" if name is None else name
+        model = prodpointer.connect(name, tracking_uri=registry.uri, **options)
         for run_id, digest in zip(registry.runs[:versions], registry.digests, strict=False):
             model.register(run_id, "bundle", sha256=digest)
         return model

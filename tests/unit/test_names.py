@@ -146,3 +146,19 @@ def test_a_new_model_has_no_name_that_newer_mlflow_cannot_read(given: str) -> No
 def test_a_new_model_keeps_its_name() -> None:
     """Any other name is taken as it is."""
     assert new_model_name("news 2") == "news 2"
+
+
+def test_a_new_model_name_fits_into_mlflows_tables() -> None:
+    """PostgreSQL and MySQL hold 256 characters; a longer name that SQLite holds already can still be asked for."""
+    assert new_model_name("x" * 256) == "x" * 256
+    with pytest.raises(InvalidName, match="257 characters"):
+        new_model_name("x" * 257)
+    assert model_name("x" * 2000) == "x" * 2000
+    with pytest.raises(InvalidName, match="2001 characters"):
+        model_name("x" * 2001)
+
+
+def test_what_is_not_unicode_is_no_name() -> None:
+    """Bytes of a command line that are not UTF-8 arrive as characters that nothing can write."""
+    with pytest.raises(InvalidName, match="not Unicode"):
+        model_name("news-\udcff")
