@@ -127,8 +127,8 @@ MUTATIONS = (
     Mutation(
         "the move forgets why",
         "promotion.py",
-        "            reason=reason,\n            event",
-        "            event",
+        'reason=readable_text(reason, "The reason"),',
+        'reason="",',
         ("test_a_promotion_says_what_it_did", "test_withdrawing_leaves_nothing_live"),
     ),
     Mutation(
@@ -1275,6 +1275,7 @@ MUTATIONS = (
             "test_rolling_back_twice_goes_two_back",
             "test_rolling_back_a_withdrawal_restores",
             "test_a_deleted_predecessor_is_refused_with_the_next_candidate",
+            "test_every_pointer_tells_one_story",
         ),
     ),
     Mutation(
@@ -1449,6 +1450,47 @@ MUTATIONS = (
         "gates=gates_of(gates),",
         "gates=[replace(gate, across_datasets=across_datasets) for gate in gates_of(gates)],",
         ("test_the_option_of_the_call_is_for_gates_that_compare",),
+    ),
+    Mutation(
+        "what is left of bytes passes for text",
+        "names.py",
+        'if any("\\ud800" <= character <= "\\udfff" for character in text):',
+        "if False:",
+        (
+            "test_a_name_is_taken_or_refused",
+            "test_a_tag_is_taken_or_refused",
+            "test_a_reason_is_kept_or_refused",
+            "test_a_command_ends_with_an_exit_code",
+        ),
+    ),
+    Mutation(
+        "a tag's name may lead elsewhere",
+        "registration.py",
+        "leads_elsewhere = as_path != key",
+        "leads_elsewhere = False  # as_path != key",
+        ("test_a_tag_is_taken_or_refused",),
+    ),
+    Mutation(
+        "any text is an alias",
+        "names.py",
+        "if not isinstance(alias, str) or not _ALIAS.fullmatch(alias):",
+        "if not isinstance(alias, str):",
+        ("test_an_alias_is_taken_or_refused",),
+        only="3",  # before aliases there is none to take
+    ),
+    Mutation(
+        "True is a version",
+        "names.py",
+        "isinstance(version, int) and not isinstance(version, bool)",
+        "isinstance(version, int)",
+        ("test_a_version_is_taken_or_refused", "test_what_is_no_version_is_refused"),
+    ),
+    Mutation(
+        "a path is not looked for",
+        "registration.py",
+        "    if kind is not None:",
+        "    if True:",
+        ("test_a_path_is_found_or_not",),
     ),
 )
 

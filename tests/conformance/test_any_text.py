@@ -26,6 +26,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::prodpointer.PointerDriftWarning
 
 @many
 @given(name=TEXT)
+@example(name="\ud800")
+@example(name="x" * 6000)
 def test_a_name_is_taken_or_refused(registry: Registry, fresh: Connect, name: str) -> None:
     """A model of any name goes live, and is found again under that name, or there never is one."""
     try:
@@ -56,6 +58,8 @@ def test_an_alias_is_taken_or_refused(fresh: Connect, alias: str) -> None:
 
 @many
 @given(key=TEXT, value=TEXT)
+@example(key="../x", value="")
+@example(key="x", value="\ud800")
 def test_a_tag_is_taken_or_refused(registry: Registry, fresh: Connect, key: str, value: str) -> None:
     """A version has the tag that was given, to the letter, or is not there."""
     model = fresh()
@@ -79,6 +83,8 @@ def test_a_path_is_found_or_not(registry: Registry, fresh: Connect, path: str) -
 
 @many
 @given(reason=TEXT, by=TEXT)
+@example(reason="\ud800", by="")
+@example(reason="", by="\ud800")
 def test_a_reason_is_kept_or_refused(fresh: Connect, reason: str, by: str) -> None:
     """Who and why are in the record to the letter, cut where they are long, or nothing is moved."""
     model = fresh(1)
@@ -112,6 +118,7 @@ def test_a_version_is_taken_or_refused(fresh: Connect, version: int) -> None:
 
 @many
 @given(name=TEXT, version=TEXT, verb=st.sampled_from(["promote", "status", "history", "rollback", "withdraw"]))
+@example(name="\ud800", version="1", verb="promote")
 def test_a_command_ends_with_an_exit_code(registry: Registry, name: str, version: str, verb: str) -> None:
     """The command line says what is wrong with any text, in words and not in a traceback."""
     arguments = ["--tracking-uri", registry.uri, verb, name, *([version] if verb == "promote" else [])]
