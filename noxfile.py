@@ -54,6 +54,13 @@ def reliability(session: nox.Session) -> None:
 
 
 @nox.session
+def faults(session: nox.Session) -> None:
+    """Let services follow a model through ten minutes of faults on each major, and write docs/reliability.md."""
+    session.install("uv", "mlflow==3.17.2", ".", "tomli; python_version < '3.11'")
+    session.run("python", "-m", "benchmarks.bad_days", *session.posargs)
+
+
+@nox.session
 def mutations(session: nox.Session) -> None:
     """Prove each law by a mutation that it catches, in every world in which one can be caught."""
     session.install("uv", "tomli; python_version < '3.11'")

@@ -37,8 +37,8 @@ from tests.postgres import postgres
 from tests.servers import ServerFailed, environment, serve, unpacked
 
 from benchmarks.mariadb import NoMariaDB, mariadb
+from benchmarks.reliability_page import keep, table
 
-PAGE = mlflow_table.ROOT / "docs" / "reliability.md"
 WORKERS = 4
 ROUNDS_OF_ONE_MODEL = 10
 TITLES = {"sqlite": "SQLite", "postgresql": "PostgreSQL", "mariadb": "MariaDB"}
@@ -47,24 +47,24 @@ LONGEST_ERROR = 300
 
 NewDatabase = Callable[[str], str]
 
-TEXT = """# Reliability
+TEXT = """## One live version
 
 Promoters in {promoters} processes, {each} with each of the clients {clients}, promote {promoters} different
 versions of one model, to a server with {workers} workers, again and again: in half of the rounds at one moment, in the
 others within {spread} s, so that some come while others are half way. Every {model} rounds there is a new model, so
 that the first promotion of all is raced for too. Measured on {day}, on {cores} cores; `nox -s reliability` does it
-again and writes this page.
+again and writes this part.
 
 "One live" counts the rounds after which plain MLflow sees exactly one live version: one version in Production, one
 behind the alias, and the same one where both are used. "Lost" counts promotions that were told so by `PromotionLost`:
 another one won. "Errors" counts promoters that saw any other error, of a database for instance. "Misread" counts what
 a reader beside them, that asks `live_version()` all the time, must not see: nothing live, an unknown version, an error.
 
-## prodpointer
+### prodpointer
 
 {ours}
 
-## Plain MLflow
+### Plain MLflow
 
 The same rounds with MLflow's own calls: `set_registered_model_alias`, `transition_model_version_stage` with
 `archive_existing_versions=True`, and for both one after the other. MLflow tells nobody that another one won.
@@ -174,16 +174,11 @@ class Findings:
             )
         if self.failed:
             text += (
-                "\n## Databases on which MLflow does not run\n\n"
+                "\n### Databases on which MLflow does not run\n\n"
                 + "\n".join(f"- {each}" for each in self.failed)
                 + "\n"
             )
         return text
-
-
-def table(head: Sequence[str], rows: Sequence[str]) -> str:
-    """Return a table."""
-    return "\n".join([f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}", *rows])
 
 
 def shortened(text: str) -> str:
@@ -242,7 +237,7 @@ def parts(rounds: int) -> Iterator[int]:
 
 def python_of(version: str) -> Path:
     """Return the Python of an environment with one row's MLflow and the drivers of the databases."""
-    return environment(mlflow_table.row(version), install=["psycopg2-binary", "pymysql"])
+    return environment(mlflow_table.row(version), install=[*mlflow_table.requirements(), "psycopg2-binary", "pymysql"])
 
 
 def run(options: argparse.Namespace) -> Findings:
@@ -283,7 +278,7 @@ def main(arguments: Sequence[str]) -> int:
     if options.print:
         print(findings.page())
     else:
-        PAGE.write_text(findings.page(), encoding="utf-8")
+        keep("one live version", findings.page())
     print("\n".join(findings.broken) if findings.broken else "one version was live after every round", file=sys.stderr)
     return 1 if findings.broken else 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -31,6 +32,14 @@ def _no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
             and name != "PRODPOINTER_ENVIRONMENTS"
         ):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def cache_directory(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of the test's own, for it and the processes it starts."""
+    directory = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("PRODPOINTER_CACHE_DIR", str(directory))
+    return directory
 
 
 @pytest.fixture

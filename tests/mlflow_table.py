@@ -47,6 +47,13 @@ def rows() -> tuple[Row, ...]:
     return tuple(sorted(found, key=lambda each: each.release))
 
 
+@cache
+def requirements() -> tuple[str, ...]:
+    """Return what the package requires beside MLflow, for environments that get it by ``PYTHONPATH``."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return tuple(each for each in project["dependencies"] if not each.startswith("mlflow"))
+
+
 def row(version: str) -> Row:
     """Return the row of one MLflow version; a version outside the table is a mistake of the caller."""
     for each in rows():

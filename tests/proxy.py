@@ -59,7 +59,22 @@ class Corrupt:
     offset: int = 0
 
 
-Fault = Answer | Hang | Drop | Corrupt
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Send the first bytes of the answer's body and close the connection."""
+
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drip:
+    """Send the answer's body in pieces of so many bytes, with a pause before each."""
+
+    size: int
+    seconds: float
+
+
+Fault = Answer | Hang | Drop | Corrupt | Cut | Drip
 
 
 class Proxy:
@@ -221,7 +236,7 @@ class _Connection(BaseHTTPRequestHandler):
         # A connection for each request: one that is kept may be closed by the server just as it is used.
         upstream = http.client.HTTPConnection(*self.owner.upstream)
         try:
-            self._send_request(upstream, plain=isinstance(fault, Corrupt))
+            self._send_request(upstream, plain=isinstance(fault, Corrupt | Cut | Drip))
             reply = upstream.getresponse()
             if isinstance(fault, Drop):
                 reply.read()
@@ -274,14 +289,32 @@ class _Connection(BaseHTTPRequestHandler):
         self.end_headers()
         if bodiless:
             return
-        flip = fault.offset if isinstance(fault, Corrupt) else None
-        for part in _flipped(iter(lambda: reply.read1(CHUNK), b""), flip):
+        parts = iter(lambda: reply.read1(CHUNK), b"")
+        for part in self._broken(parts, fault):
             self.wfile.write(_as_chunk(part) if chunked else part)
+        if isinstance(fault, Cut):
+            self.close_connection = True
+            return
         if chunked:
             self.wfile.write(_as_chunk(b""))
         elif reply.length:
             # The server broke off: so must this side, or the client waits for the rest.
             self.close_connection = True
+
+    def _broken(self, parts: Iterator[bytes], fault: Fault | None) -> Iterator[bytes]:
+        """Yield an answer's body with its fault."""
+        if isinstance(fault, Cut):
+            left = fault.after
+            for part in parts:
+                yield part[:left]
+                left -= len(part[:left])
+        elif isinstance(fault, Drip):
+            for part in parts:
+                for start in range(0, len(part), fault.size):
+                    self.owner.closed.wait(fault.seconds)
+                    yield part[start : start + fault.size]
+        else:
+            yield from _flipped(parts, fault.offset if isinstance(fault, Corrupt) else None)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """Write no access log: ``Proxy.requests`` has it."""

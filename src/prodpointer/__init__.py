@@ -10,10 +10,12 @@ from prodpointer.drop_in import load_production, promote, register, rollback
 from prodpointer.errors import (
     AccessDenied,
     ArtifactNotFound,
+    CacheWarning,
     ExpectationFailed,
     GateFailed,
     IntegrityError,
     InvalidName,
+    LastKnownGoodWarning,
     LoadFailed,
     ModelNotFound,
     NothingToRollBack,
@@ -32,6 +34,7 @@ from prodpointer.errors import (
     VersionNotFound,
 )
 from prodpointer.gates import Gate, Verdict
+from prodpointer.live import Live, State
 from prodpointer.pointers.alias import AliasPointer
 from prodpointer.pointers.memory import MemoryPointer
 from prodpointer.pointers.mirrored import MirroredPointer
@@ -46,11 +49,14 @@ __all__ = [
     "AccessDenied",
     "AliasPointer",
     "ArtifactNotFound",
+    "CacheWarning",
     "ExpectationFailed",
     "Gate",
     "GateFailed",
     "IntegrityError",
     "InvalidName",
+    "LastKnownGoodWarning",
+    "Live",
     "LoadFailed",
     "MemoryPointer",
     "MirroredPointer",
@@ -74,6 +80,7 @@ __all__ = [
     "Selection",
     "StageOnlyWarning",
     "StagePointer",
+    "State",
     "UnsafeModel",
     "UnverifiedWarning",
     "Verdict",

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import atexit
 import hashlib
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from functools import partial
+from contextlib import contextmanager
 from pathlib import Path
 
 from prodpointer.errors import ArtifactNotFound, IntegrityError
@@ -51,21 +49,25 @@ def check_digest(path: Path, expected: str, what: str) -> None:
 
 
 @contextmanager
-def downloaded(store: ArtifactStore, uri: str, *, lasting: bool = False) -> Iterator[Path]:
-    """Give the artifact at a located URI in a temporary directory.
-
-    The directory is removed afterwards. With ``lasting``, one with an ``MLmodel`` file that was used without an error
-    stays until the process ends, since such a model may open its files long after it was loaded.
-    """
+def downloaded(store: ArtifactStore, uri: str) -> Iterator[Path]:
+    """Give the artifact at a located URI in a temporary directory, which is removed afterwards."""
     directory = Path(tempfile.mkdtemp(prefix="prodpointer-"))
-    remove = partial(shutil.rmtree, directory, ignore_errors=True)
-    with ExitStack() as stack:
-        stack.callback(remove)
-        path = store.download(uri, directory)
-        yield path
-        if lasting and (path / "MLmodel").is_file():
-            stack.pop_all()
-            atexit.register(remove)
+    try:
+        yield store.download(uri, directory)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def copied(path: Path, place: Path) -> None:
+    """Copy a file or directory to a place where nothing is, whole or not at all."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=".prodpointer-", dir=place.parent))
+    try:
+        copy = beside / place.name
+        (shutil.copytree if path.is_dir() else shutil.copy2)(path, copy)
+        copy.rename(place)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 def _on_one_line(name: str) -> str:

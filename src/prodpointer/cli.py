@@ -15,12 +15,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import click
 
 from prodpointer.conformance import try_registry
 from prodpointer.connecting import connect, registered_model_names
+from prodpointer.delivery import Verify
 from prodpointer.demo import MODEL, demonstrate, registry_uri
 from prodpointer.errors import ProdpointerError, without_credentials
 from prodpointer.printing import print_conformance, print_history, print_json, print_move, print_statuses
@@ -296,18 +297,35 @@ def status(ctx: click.Context, /, names: tuple[str, ...], **options: Any) -> Non
 @main.command()
 @click.argument("name")
 @click.argument("destination", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--verify", type=click.Choice(get_args(Verify)), default="warn", help="Whether a digest is required.")
 @_shared_options
 @click.pass_context
-def pull(ctx: click.Context, /, name: str, destination: Path, **options: Any) -> None:
+def pull(ctx: click.Context, /, name: str, destination: Path, verify: Verify, **options: Any) -> None:
     """Copy the live version's artifact of NAME, its digest checked, into the directory DESTINATION."""
     settings = _settings(ctx, options)
-    pulled = settings.model(name).pull(destination)
+    pulled = settings.model(name).pull(destination, verify=verify)
     if pulled is None:
         raise ProdpointerError(f"Nothing of {name!r} is live.", next_step="Promote a version first.")
     if settings.as_json:
         print_json(pulled.as_json())
     else:
         click.echo(f"{name}: version {pulled.version} is at {pulled.path}")
+
+
+@main.command()
+@click.argument("name")
+@click.argument("version")
+@_shared_options
+@click.pass_context
+def adopt(ctx: click.Context, /, name: str, version: str, **options: Any) -> None:
+    """Record the digest of VERSION of NAME, which was registered elsewhere: its bytes are what they are now."""
+    settings = _settings(ctx, options)
+    model = settings.model(name)
+    digest = model.adopt(version)
+    if settings.as_json:
+        print_json({"name": name, "version": int(version), "sha256": digest})
+    else:
+        click.echo(f"{name}: version {version} has the SHA-256 {digest}")
 
 
 @main.command()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 
+from prodpointer.cache import Cache
 from prodpointer.detection import capabilities, lists_nothing
-from prodpointer.errors import InvalidName
+from prodpointer.errors import InvalidName, RegistryUnavailable
 from prodpointer.mlflow_border.addresses import Place
 from prodpointer.mlflow_border.opening import open_registry
 from prodpointer.mlflow_border.registry import Registry
@@ -25,6 +27,7 @@ def connect(
     alias: str = "production",
     stages: Mapping[str, str] | None = None,
     timeout: float = 10.0,
+    cache_dir: str | Path | None = None,
     create_database: bool | None = None,
     upgrade_database: bool = False,
 ) -> RegisteredModel:
@@ -45,7 +48,9 @@ def connect(
     stages
         Which stage an alias stands for, beside ``{"production": "Production", "staging": "Staging"}``.
     timeout
-        Seconds within which the registry has to say what it is.
+        Seconds that each request to the registry may take. Downloads may take as long as they like while bytes come.
+    cache_dir
+        Where verified downloads are kept; by default ``PRODPOINTER_CACHE_DIR``, else the user's cache directory.
     create_database
         Whether an empty or missing database may get MLflow's schema; by default only an SQLite file that somebody
         named may.
@@ -57,7 +62,8 @@ def connect(
     InvalidName
         The name, alias, stage or pointer is none.
     RegistryUnavailable, AccessDenied, RegistryUnsupported, SchemaMismatch
-        There is no registry to use; nothing was touched.
+        There is no registry to use; nothing was touched. A server that is down is no error where this machine has a
+        last-known-good version of the model: loading and following begin with it, all else says then what is wrong.
     """
     checked = model_name(name)
     rule = rule_for(alias, stages, pointer)
@@ -69,8 +75,14 @@ def connect(
         upgrade_database=upgrade_database,
     )
     _check_levels(checked, registry)
-    capabilities(registry)
-    return RegisteredModel(checked, registry, rule)
+    model = RegisteredModel(checked, registry, rule, Cache.usable(cache_dir))
+    try:
+        capabilities(registry)
+    except RegistryUnavailable as failure:
+        if not model.has_last_known_good:
+            raise
+        model.not_asked(failure)
+    return model
 
 
 def registered_model_names(

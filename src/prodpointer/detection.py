@@ -10,15 +10,17 @@ from dataclasses import dataclass
 
 from packaging.version import InvalidVersion, Version
 
-from prodpointer.errors import AccessDenied, ProdpointerError, RegistryError, RegistryUnavailable, RegistryUnsupported
+from prodpointer.errors import AccessDenied, ProdpointerError, RegistryError, RegistryUnsupported
 from prodpointer.mlflow_border.addresses import Place, root_of
 from prodpointer.mlflow_border.registry import Registry
 from prodpointer.mlflow_border.rest import (
+    BUSY_STATUSES,
     CONTROL_ALIAS_ENDPOINT,
     CONTROL_LOGGED_MODEL_ENDPOINT,
     CONTROL_MODEL_ENDPOINT,
     NO_ENDPOINT,
     Rest,
+    unavailable,
 )
 from prodpointer.mlflow_border.translation import denied_step
 
@@ -226,12 +228,8 @@ def _get(registry: Registry, answer: Callable[[str], tuple[int, str]], endpoint:
     doing = "ask the registry what it is"
     with registry.asking(doing):
         status, text = answer(endpoint)
-        if status in (429, 502, 503, 504):
-            raise RegistryUnavailable(
-                f"Could not {doing}: HTTP {status}, nobody is behind that gateway or it is too busy.",
-                where=registry.addresses.shown,
-                next_step="Check that the server is running, then try again.",
-            )
+        if status in BUSY_STATUSES:
+            raise unavailable(doing, status, registry.addresses.shown)
     if status >= 500:
         failure = RegistryError(f"Could not {doing}: HTTP {status}.", where=registry.addresses.shown)
         failure.code = "INTERNAL_ERROR"

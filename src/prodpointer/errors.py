@@ -22,8 +22,8 @@
     ├── LoadFailed               the bytes are right and still do not become an object
     └── NothingToRollBack        no version is known that was live before, or it cannot go live again
 
-Beside them stand three warnings: ``StageOnlyWarning``, ``PointerDriftWarning`` and, for versions without a
-recorded digest, ``UnverifiedWarning``.
+Beside them stand five warnings: ``StageOnlyWarning``, ``PointerDriftWarning``, ``UnverifiedWarning`` for versions
+without a recorded digest, ``LastKnownGoodWarning`` for what is loaded while the registry is down, and ``CacheWarning``.
 """
 
 from __future__ import annotations
@@ -214,3 +214,11 @@ class PointerDriftWarning(UserWarning):
 
 class UnverifiedWarning(UserWarning):
     """A version without a recorded digest was loaded; nobody can say whether its bytes changed."""
+
+
+class LastKnownGoodWarning(UserWarning):
+    """The registry is down, and what was loaded is the version that was live when it last answered."""
+
+
+class CacheWarning(UserWarning):
+    """Downloads cannot be kept on this machine."""

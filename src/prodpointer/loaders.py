@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pickle
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from prodpointer.errors import LoadFailed, UnsafeModel
-from prodpointer.mlflow_border.flavors import load_flavor
+from prodpointer.mlflow_border.flavors import check_links, load_flavor, some_of
 
 Loader = Callable[[Path], Any]
 
@@ -44,7 +44,14 @@ def versions_here() -> dict[str, str]:
     }
 
 
-def load(path: Path, *, loader: Loader | None, flavor: str | None, tags: Mapping[str, str]) -> Any:
+def load(
+    path: Path,
+    *,
+    loader: Loader | None,
+    flavor: str | None,
+    tags: Mapping[str, str],
+    trusted: Collection[str] = (),
+) -> Any:
     """Return the object in a verified download.
 
     Parameters
@@ -57,15 +64,22 @@ def load(path: Path, *, loader: Loader | None, flavor: str | None, tags: Mapping
         For a directory with an ``MLmodel`` file: the MLflow flavor, ``pyfunc`` unless given.
     tags
         The version's tags, which say where it was registered; used only to explain a failure.
+    trusted
+        Names of types that a ``.skops`` file may hold, and of modules that may load an ``MLmodel`` directory, beside
+        MLflow's own; never read from the model.
 
     Raises
     ------
     UnsafeModel
-        No loader fits the artifact.
+        No loader fits the artifact, it holds what ``trusted`` does not name, or a path in it leads out of it; nothing
+        of it was made or imported.
     LoadFailed
         The loader raised; the message names the Python and library versions of both sides.
     """
-    chosen = loader or _loader_for(path, flavor)
+    names = frozenset([trusted] if isinstance(trusted, str) else trusted)
+    if path.is_dir():
+        check_links(path)
+    chosen = loader or _loader_for(path, flavor, names)
     try:
         return chosen(path)
     except UnsafeModel:
@@ -78,14 +92,14 @@ def load(path: Path, *, loader: Loader | None, flavor: str | None, tags: Mapping
         ) from error
 
 
-def _loader_for(path: Path, flavor: str | None) -> Loader:
+def _loader_for(path: Path, flavor: str | None, trusted: frozenset[str]) -> Loader:
     """Choose a loader by what the artifact is."""
     if (path / "MLmodel").is_file():
-        return lambda directory: load_flavor(directory, flavor or "pyfunc")
+        return lambda directory: load_flavor(directory, flavor or "pyfunc", trusted)
     if path.is_dir():
         files = [file for file in path.iterdir() if file.is_file()]
         if len(files) == 1 and len(list(path.iterdir())) == 1:
-            inner = _loader_for(files[0], flavor)
+            inner = _loader_for(files[0], flavor, trusted)
             return lambda _: inner(files[0])
         raise UnsafeModel(
             "The artifact is a directory without an MLmodel file, and it does not hold a single file.",
@@ -96,6 +110,8 @@ def _loader_for(path: Path, flavor: str | None) -> Loader:
         return _unpickle
     if path.suffix == ".joblib":
         return _load_joblib
+    if path.suffix == ".skops":
+        return lambda file: _load_skops(file, trusted)
     raise UnsafeModel(
         f"No loader is known for a file named *{path.suffix or path.name}.",
         where=path.name,
@@ -118,6 +134,27 @@ def _load_joblib(path: Path) -> Any:
             "The artifact is a joblib file and joblib is not installed.", where=path.name, next_step="Install joblib."
         ) from None
     return joblib.load(path)
+
+
+def _load_skops(path: Path, trusted: frozenset[str]) -> Any:
+    """Load a skops file, if the library is installed and the caller trusts each type that skops itself does not."""
+    try:
+        import skops.io
+        from skops.io.exceptions import UntrustedTypesFoundException
+    except ModuleNotFoundError:
+        raise UnsafeModel(
+            "The artifact is a skops file and skops is not installed.", where=path.name, next_step="Install skops."
+        ) from None
+    try:
+        # Always a list: True, which releases before 0.10 take for "anything", can never arrive there.
+        return skops.io.load(path, trusted=sorted(trusted))
+    except UntrustedTypesFoundException as refusal:
+        untrusted = some_of(set(skops.io.get_untrusted_types(file=path)) - trusted)
+        raise UnsafeModel(
+            f"The file holds types that are not trusted: {untrusted}. Nothing was loaded.",
+            where=path.name,
+            next_step="If you know them and they may run here, name them: trusted=[...].",
+        ) from refusal
 
 
 def _installed(name: str) -> str | None:

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import sys
 import warnings
+from datetime import datetime, timedelta, timezone
 from types import FrameType
 
-from prodpointer.errors import PointerDriftWarning, StageOnlyWarning, UnverifiedWarning
+from prodpointer.errors import (
+    CacheWarning,
+    LastKnownGoodWarning,
+    PointerDriftWarning,
+    ProdpointerError,
+    StageOnlyWarning,
+    UnverifiedWarning,
+)
 from prodpointer.selection import View
 
 _told_stage_only: set[tuple[str, str, str]] = set()
@@ -40,11 +48,30 @@ def warn_unverified(model: str, version: int) -> None:
     )
 
 
+def warn_uncached(directory: str, why: str, variable: str) -> None:
+    """Warn that downloads are not kept."""
+    _warn(
+        f"Downloads are not kept after this process: {directory} cannot be written ({why}). Set {variable} to a "
+        "directory that can.",
+        CacheWarning,
+    )
+
+
+def warn_last_known_good(model: str, version: int, at: datetime, why: ProdpointerError) -> None:
+    """Warn that what is loaded was live when the registry last said so, and how long ago that is."""
+    age = timedelta(seconds=round((datetime.now(timezone.utc) - at).total_seconds()))
+    _warn(
+        f"Version {version} of {model!r} is loaded because it was live {age} ago (at {at:%Y-%m-%d %H:%M:%S} UTC); the "
+        f"registry does not say what is live now: {why}",
+        LastKnownGoodWarning,
+    )
+
+
 def _warn(text: str, category: type[Warning]) -> None:
     """Warn at the first frame outside this package."""
     level = 1
     frame: FrameType | None = sys._getframe()  # noqa: SLF001  # before Python 3.12 warnings has no way of its own
-    while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] == "prodpointer":
+    while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] in ("prodpointer", "contextlib"):
         level, frame = level + 1, frame.f_back
     warnings.warn(text, category, stacklevel=level)
 

@@ -49,13 +49,15 @@ class ModelReply:
 
     ``aliases`` maps each alias as it is spelled to its version; ``newest`` maps each stage in use (``"Production"``,
     ``"Staging"``, ``"Archived"``; None for versions without one) to the highest-numbered version in it. Measured for
-    MLflow 2.2.2 to 3.17.2: one request carries both.
+    MLflow 2.2.2 to 3.17.2: one request carries both. ``created_at`` tells a model from one of the same name that was
+    deleted before.
     """
 
     name: str
     aliases: Mapping[str, int] = field(hash=False)
     newest: Mapping[str | None, ModelVersion] = field(hash=False)
     tags: Mapping[str, str] = field(hash=False)
+    created_at: datetime | None = None
 
 
 @dataclass(frozen=True)

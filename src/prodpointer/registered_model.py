@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterable, Mapping
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from prodpointer import journal, registration
-from prodpointer.artifacts import check_digest, downloaded
+from prodpointer.artifacts import copied
+from prodpointer.cache import Cache
+from prodpointer.delivery import Target, Verify, checked_verify, created_name
 from prodpointer.detection import ASK_AGAIN_AFTER, capabilities, client_version
-from prodpointer.errors import InvalidName, ModelNotFound, ProdpointerError
+from prodpointer.errors import InvalidName, ModelNotFound, ProdpointerError, RegistryUnavailable
 from prodpointer.gate_text import gates_of
 from prodpointer.gates import Gate
-from prodpointer.loaders import Loader, load
+from prodpointer.live import Live, OnWithdraw
+from prodpointer.loaders import Loader
+from prodpointer.loading import HowToLoad, Loading, OnUnavailable, checked_on_unavailable
 from prodpointer.mlflow_border.artifact_store import ArtifactStore
 from prodpointer.mlflow_border.registry import Registry
 from prodpointer.names import new_model_name, version_number
-from prodpointer.notices import warn_about, warn_unverified
+from prodpointer.notices import warn_unverified
 from prodpointer.promotion import NOT_GIVEN, Expected, Look, NotGiven, Promoter
-from prodpointer.records import ModelReply, ModelVersion, PointerStatus, Promotion, Pulled, Selection
-from prodpointer.selection import Rule, View, pointer_name
+from prodpointer.records import DIGEST_TAG, ModelReply, ModelVersion, PointerStatus, Promotion, Pulled, Selection
+from prodpointer.selection import Rule, pointer_name
+
+_A_MOMENT = 1.0  # seconds
 
 
 class RegisteredModel:
@@ -36,15 +43,20 @@ class RegisteredModel:
         The registry that holds it.
     rule
         Which alias and stage are meant, and any override.
+    cache
+        Where downloads are kept; by default in the user's cache directory.
     """
 
-    def __init__(self, name: str, registry: Registry, rule: Rule) -> None:
-        """Bind name, registry and rule; nothing is asked yet."""
+    def __init__(self, name: str, registry: Registry, rule: Rule, cache: Cache | None = None) -> None:
+        """Bind name, registry, rule and cache; nothing is asked yet."""
         self.name = name
         self._registry = registry
         self._rule = rule
         self._artifacts = ArtifactStore(registry)
         self._promoter = Promoter(name, registry, rule)
+        self._cache = cache or Cache.usable()
+        self._loading = Loading(name, registry, rule, self._promoter, self._cache)
+        self._failed: tuple[float, RegistryUnavailable] | None = None
 
     def __repr__(self) -> str:
         """Return name and registry, without credentials."""
@@ -129,9 +141,7 @@ class RegisteredModel:
 
         An alias whose version was deleted is not noticed here; ``production``, ``status`` and loading notice it.
         """
-        _, seen = self._live()
-        warn_about(seen, self._registry.addresses.registry_uri, self.name)
-        return seen.live
+        return self._loading.live_version()
 
     def production(self) -> ModelVersion | None:
         """Return the live version with its tags, or None when nothing is live; two requests.
@@ -141,13 +151,7 @@ class RegisteredModel:
         ModelNotFound
             The registered model does not exist.
         """
-        reply, seen = self._live()
-        version = self._registry.existing_version(self.name, seen.live) if seen.live is not None else None
-        if version is None and seen.live is not None and seen.live == seen.alias:
-            seen = replace(seen, dangling=True)
-            version = reply.newest.get(self._rule.stage) if seen.live is not None else None
-        warn_about(seen, self._registry.addresses.registry_uri, self.name)
-        return version
+        return self._loading.production()
 
     def version(self, version: int | str) -> ModelVersion:
         """Return one version with its tags, live or not; one request.
@@ -286,7 +290,9 @@ class RegisteredModel:
         ModelNotFound, PointerUnsupported, PromotionLost
             As for :meth:`promote`.
         """
-        return self._promoter.withdraw(reason=reason, by=by)
+        withdrawn = self._promoter.withdraw(reason=reason, by=by)
+        self._loading.delivery.saw_nothing_live()
+        return withdrawn
 
     def repair(self) -> PointerStatus:
         """Make the rest follow what is live, which is never moved; return the status then, with what was ``mended``.
@@ -297,61 +303,172 @@ class RegisteredModel:
         look, mended = self._promoter.repair()
         return replace(self._status(look), mended=mended)
 
-    def load_production(self, loader: Loader | None = None, *, flavor: str | None = None) -> Any:
+    def load_production(
+        self,
+        loader: Loader | None = None,
+        *,
+        flavor: str | None = None,
+        trusted: Collection[str] = (),
+        verify: Verify = "warn",
+        on_unavailable: OnUnavailable = "raise",
+    ) -> Any:
         """Return the live object, or None when nothing is live; its bytes are checked before they are deserialised.
+
+        A download is kept on this machine: the next time one request is sent and no byte comes, two requests where an
+        alias of a server before 3.17 names a version that is not the newest.
 
         Parameters
         ----------
         loader
             A function that takes the path of the verified download; needed for files that are not ``.pkl``,
-            ``.joblib`` or a directory with an ``MLmodel`` file.
+            ``.joblib``, ``.skops`` or a directory with an ``MLmodel`` file.
         flavor
             The MLflow flavor for a directory with an ``MLmodel`` file; ``pyfunc`` by default.
+        trusted
+            Names of types that a ``.skops`` file may hold, and of modules that may load a directory with an
+            ``MLmodel`` file, beside MLflow's own; never read from the model.
+        verify
+            ``"required"`` refuses a version without a recorded digest, which ``"warn"`` loads with a warning.
+        on_unavailable
+            ``"last-known-good"`` loads the last verified live version, with a warning that says how old it is, where
+            the registry does not answer.
 
         Raises
         ------
         ModelNotFound
             The registered model does not exist.
+        RegistryUnavailable, RegistryError
+            The registry did not answer in time, or with an error of its own, and there is nothing to fall back to.
         ArtifactNotFound, IntegrityError
-            The bytes are gone, or not those that were registered; nothing was loaded.
+            The bytes are gone, or not those that were registered; nothing was loaded or kept.
         UnsafeModel, LoadFailed
             No loader fits, or it failed; see :mod:`prodpointer.loaders`.
         """
-        version = self.production()
-        if version is None:
-            return None
-        with downloaded(self._artifacts, self._artifacts.location_of(version), lasting=True) as path:
-            self._verify(version, path)
-            return load(path, loader=loader, flavor=flavor, tags=version.tags)
+        how = HowToLoad(loader, flavor, trusted, checked_verify(verify))
+        return self._loading.load(how, checked_on_unavailable(on_unavailable), self._just_failed())
 
-    def pull(self, destination: str | Path) -> Pulled | None:
+    def follow(
+        self,
+        every: float = 30.0,
+        *,
+        loader: Loader | None = None,
+        flavor: str | None = None,
+        trusted: Collection[str] = (),
+        verify: Verify = "warn",
+        warm_up: Callable[[Any], object] | None = None,
+        on_change: Callable[[int | None, int | None], object] | None = None,
+        on_withdraw: OnWithdraw = "none",
+        max_stale: float | None = None,
+    ) -> Live:
+        """Return a handle whose ``model`` is the live object, kept current by a thread; close it, or use ``with``.
+
+        A new version is downloaded, verified, loaded and tried beside the one that serves, and takes its place only
+        then. While the registry is down what serves goes on; a process that starts then begins with the
+        last-known-good version. ``AccessDenied`` never does that.
+
+        Parameters
+        ----------
+        every
+            Seconds between two looks, each of one request; a little less, so that services do not ask all at once. In
+            an outage the registry is asked more often at first.
+        loader, flavor, trusted, verify
+            As for :meth:`load_production`.
+        warm_up
+            Called with a new object before it serves; what it raises keeps it from serving.
+        on_change
+            Called with the version before and after each swap, on the thread.
+        on_withdraw
+            ``"keep"`` goes on with a version that was withdrawn; by default ``model`` is None then.
+        max_stale
+            Seconds without an answer after which the state is ``ERROR`` rather than ``STALE``.
+
+        Raises
+        ------
+        InvalidName
+            An interval or an option that is none.
+        """
+        if not every > 0 or on_withdraw not in get_args(OnWithdraw):
+            raise InvalidName(
+                f"every={every!r}, on_withdraw={on_withdraw!r} is no way to follow.",
+                next_step="Give a number of seconds, and 'none' or 'keep'.",
+            )
+        stopped = threading.Event()
+        return Live(
+            Loading(self.name, self._registry, self._rule, self._promoter, self._cache, stopped=stopped.is_set),
+            HowToLoad(loader, flavor, trusted, checked_verify(verify)),
+            every=every,
+            warm_up=warm_up,
+            on_change=on_change,
+            on_withdraw=on_withdraw,
+            max_stale=max_stale,
+            stopped=stopped,
+            failed=self._just_failed(),
+        )
+
+    def pull(self, destination: str | Path, *, verify: Verify = "warn") -> Pulled | None:
         """Copy the live version's verified artifact into a directory; None when nothing is live.
 
         Parameters
         ----------
         destination
             The directory to put it in, made if it does not exist. What is there already is never replaced.
+        verify
+            As for :meth:`load_production`.
 
         Raises
         ------
         ProdpointerError
             The file or directory exists already; and as for :meth:`load_production`.
         """
-        version = self.production()
-        if version is None:
+        target = self._loading.target()
+        if target is None:
             return None
-        with downloaded(self._artifacts, self._artifacts.location_of(version)) as path:
-            self._verify(version, path)
-            target = Path(destination) / path.name
-            if target.exists():
+        demanded = checked_verify(verify)
+        with self._loading.delivery.delivered(target, verify=demanded, warn=warn_unverified) as (entry, _):
+            place = Path(destination) / entry.leaf
+            if place.exists():
                 raise ProdpointerError(
                     "There is a file or directory of that name already.",
-                    where=str(target),
+                    where=str(place),
                     next_step="Give another destination, or move it away.",
                 )
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.move(str(path), target)
-        return Pulled(self.name, version.version, target, version.sha256)
+            copied(entry.path, place)
+        return Pulled(self.name, target.number, place, entry.sha256 if entry.recorded else None)
+
+    def adopt(self, version: int | str) -> str:
+        """Record the digest of a version that was registered elsewhere, and return it; live or not.
+
+        The bytes are those that this machine downloads now, or the ones that it downloaded first.
+
+        Raises
+        ------
+        IntegrityError
+            The bytes are not those of the recorded digest, or of the first download on this machine.
+        VersionNotFound, ModelNotFound, ArtifactNotFound
+            There is nothing to adopt.
+        """
+        reply = self._registry.model(self.name)
+        found = self._registry.version(self.name, version_number(version))
+        target = Target(found.version, created_name(reply.created_at), found)
+        with self._loading.delivery.delivered(target, verify="warn", warn=lambda *_: None) as (entry, _):
+            digest = entry.sha256
+        if found.sha256 is None:
+            self._registry.tag_version(self.name, found.version, DIGEST_TAG, digest)
+        return digest
+
+    def not_asked(self, failure: RegistryUnavailable) -> None:
+        """Note that the registry was down a moment ago, so that a last-known-good version is not kept waiting."""
+        self._failed = (time.monotonic(), failure)
+
+    @property
+    def has_last_known_good(self) -> bool:
+        """Whether this machine has a verified version that was live when the registry last answered."""
+        return self._loading.delivery.last_known_good() is not None
+
+    def _just_failed(self) -> RegistryUnavailable | None:
+        """Return the failure of a registry that was asked by ``connect`` a moment ago, once."""
+        failed, self._failed = self._failed, None
+        return failed[1] if failed is not None and time.monotonic() - failed[0] < _A_MOMENT else None
 
     def _registered(self, run_id: str, source: str) -> int | None:
         """Return the newest version with this run and source, or None."""
@@ -383,32 +500,6 @@ class RegisteredModel:
             dangling=seen.dangling,
             in_stage=look.in_stage,
         )
-
-    def _readable(self, reply: ModelReply) -> View:
-        """Read a reply, and refuse where None would be no answer."""
-        seen = self._promoter.view(reply)
-        seen.check_readable(self._where())
-        return seen
-
-    def _live(self) -> tuple[ModelReply, View]:
-        """Ask for a reply and read it; look a second time before saying that nothing is live."""
-        reply = self._registry.model(self.name)
-        seen = self._readable(reply)
-        if seen.live is None:
-            reply = self._registry.model(self.name)
-            seen = self._readable(reply)
-        return reply, seen
-
-    def _verify(self, version: ModelVersion, path: Path) -> None:
-        """Check a download against the recorded digest; warn where there is none."""
-        if version.sha256 is None:
-            warn_unverified(self.name, version.version)
-        else:
-            check_digest(path, version.sha256, f"version {version.version} of {self.name!r}")
-
-    def _where(self) -> str:
-        """Return the registry, fit to be shown."""
-        return self._registry.addresses.shown
 
 
 def _checked(expected: int | str | NotGiven | None) -> Expected:

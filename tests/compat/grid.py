@@ -173,7 +173,7 @@ def run(command: Sequence[str], directory: Path, settings: dict[str, str]) -> st
 
 def python_of(version: str) -> Path:
     """Return the Python of an environment with one row's MLflow and a driver for PostgreSQL."""
-    return environment(mlflow_table.row(version), install=["psycopg2-binary"])
+    return environment(mlflow_table.row(version), install=[*mlflow_table.requirements(), "psycopg2-binary"])
 
 
 def chosen_cells(options: argparse.Namespace) -> list[Cell]:

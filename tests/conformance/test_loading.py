@@ -116,24 +116,31 @@ def test_a_pickle_that_raises_names_both_sides(fresh: Connect, registry: Registr
         model.load_production()
 
 
-def test_no_download_is_left_behind(news: RegisteredModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A pickled bundle leaves nothing in the temporary directory."""
+def test_no_download_is_left_behind(
+    news: RegisteredModel, tmp_path: Path, cache_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Loading leaves one entry in the cache and nothing beside it, also where a damaged one was replaced."""
     news.promote(1)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     news.load_production()
+    (kept,) = cache_directory.rglob("newsreco.pkl")
+    kept.write_bytes(b"damaged")
+    news.load_production()
     assert list(tmp_path.iterdir()) == []
+    assert list(cache_directory.rglob("newsreco.pkl")) == [kept]
+    assert [path for path in cache_directory.rglob("*") if path.name[0] == "." or path.suffix == ".partial"] == []
 
 
-def test_a_refused_flavor_model_is_not_left_behind(
-    fresh: Connect, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A model with an MLmodel file stays only where it was loaded: a service that tries again fills no disk."""
+def test_a_model_that_does_not_load_is_downloaded_once(fresh: Connect, registry: Registry) -> None:
+    """Verified bytes that do not become an object stay: a service that tries again fills no disk and no line."""
     model = fresh()
-    model.promote(model.register(registry.run_with({"model/MLmodel": b"flavors: {}"}), "model"))
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    run_id = registry.run_with({"model/MLmodel": b"flavors: {}"})
+    model.promote(model.register(run_id, "model"))
     with pytest.raises(LoadFailed):
         model.load_production()
-    assert list(tmp_path.iterdir()) == []
+    registry.stored(run_id, "model/MLmodel").unlink()
+    with pytest.raises(LoadFailed):
+        model.load_production()
 
 
 def test_a_pull_copies_the_live_artifact(news: RegisteredModel, tmp_path: Path) -> None:

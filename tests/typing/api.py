@@ -32,6 +32,7 @@ reused: int = news.register("run", "bundle", if_exists="reuse")
 live: ModelVersion | None = news.production()
 known: int | None = news.live_version()
 loaded: Any = news.load_production(lambda path: path.read_bytes())
+loaded = news.load_production(trusted=["newsreco.Ranker"])
 pulled: Pulled | None = news.pull("here")
 status: PointerStatus = news.status()
 selection: Selection = news.selection

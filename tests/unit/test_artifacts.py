@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-import subprocess
-import sys
 import tracemalloc
 from pathlib import Path
 
@@ -168,42 +166,13 @@ def test_a_download_is_removed_after_an_error(lab: Lab, store: ArtifactStore) ->
     seen: list[Path] = []
 
     def fail() -> None:
-        with downloaded(store, store.located(f"runs:/{run_id}/model.pkl"), lasting=True) as path:
+        with downloaded(store, store.located(f"runs:/{run_id}/model.pkl")) as path:
             seen.append(path)
             raise RuntimeError("inside")
 
     with pytest.raises(RuntimeError, match="inside"):
         fail()
     assert not seen[0].parent.exists()
-
-
-def test_a_lasting_download_without_mlmodel_is_removed(lab: Lab, store: ArtifactStore) -> None:
-    """Only a model that MLflow loads may open its files later."""
-    run_id = lab.run({"bundle/model.pkl": b"bytes"})
-    with downloaded(store, store.located(f"runs:/{run_id}/bundle"), lasting=True) as path:
-        pass
-    assert not path.exists()
-
-
-def test_a_lasting_download_goes_when_the_process_ends(lab: Lab) -> None:
-    """A model that MLflow loads keeps its files as long as the process lives, and no longer."""
-    run_id = lab.run({"bundle/MLmodel": b"flavors"})
-    script = (
-        "import sys, warnings; warnings.simplefilter('ignore')\n"
-        "from prodpointer.artifacts import downloaded\n"
-        "from prodpointer.mlflow_border.artifact_store import ArtifactStore\n"
-        "from prodpointer.mlflow_border.opening import open_registry\n"
-        "options = dict(timeout=5, create_database=False, upgrade_database=False)\n"
-        "store = ArtifactStore(open_registry(sys.argv[1], None, **options))\n"
-        "with downloaded(store, store.located(sys.argv[2]), lasting=True) as path: pass\n"
-        "print((path / 'MLmodel').is_file(), path)\n"
-    )
-    answer = subprocess.run(
-        [sys.executable, "-c", script, lab.uri, f"runs:/{run_id}/bundle"], capture_output=True, text=True, check=True
-    )
-    there, _, path = answer.stdout.strip().splitlines()[-1].partition(" ")
-    assert there == "True"
-    assert not Path(path).exists()
 
 
 @pytest.mark.parametrize("path", ["gone.pkl", "bundle/gone.pkl", "gone/gone.pkl"])

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import pickle
 import platform
+import sys
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -17,6 +21,9 @@ from prodpointer import loaders
 from prodpointer.errors import LoadFailed, UnsafeModel
 from prodpointer.loaders import LIBRARIES_TAG, MLFLOW_TAG, PYTHON_TAG, Loader, versions_here
 from tests.unit.conftest import quiet
+
+with quiet():
+    import skops.io
 
 BUNDLE = {"n": 1}
 ROWS = [[0.0], [1.0], [2.0], [3.0]]
@@ -32,10 +39,47 @@ class Stubborn:
 
 
 def load(
-    path: Path, loader: Loader | None = None, flavor: str | None = None, tags: dict[str, str] | None = None
+    path: Path,
+    loader: Loader | None = None,
+    flavor: str | None = None,
+    tags: dict[str, str] | None = None,
+    trusted: Collection[str] = (),
 ) -> Any:
     """Load with the arguments that a test does not give left at nothing."""
-    return loaders.load(path, loader=loader, flavor=flavor, tags=tags or {})
+    return loaders.load(path, loader=loader, flavor=flavor, tags=tags or {}, trusted=trusted)
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """A skops file that holds an object of a module nobody has imported; importing that module leaves ``trace``."""
+
+    file: Path
+    type: str
+    trace: Path
+
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing imported the module."""
+        return self.type.partition(".")[0] not in sys.modules and not self.trace.exists()
+
+
+@pytest.fixture
+def foreign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Foreign]:
+    """Save such a file, and forget the module."""
+    trace, module = tmp_path / "imported", "foreign_ranker"
+    code = f"import pathlib\npathlib.Path({str(trace)!r}).touch()\n\nclass Ranker:\n    pass\n"
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / f"{module}.py").write_text(code)
+    (tmp_path / "model").mkdir()
+    monkeypatch.syspath_prepend(tmp_path / "code")
+    made = Foreign(tmp_path / "model" / "model.skops", f"{module}.Ranker", trace)
+    ranker = importlib.import_module(module).Ranker()
+    ranker.weights = [0.25, 0.75]
+    skops.io.dump(ranker, made.file)
+    del sys.modules[module]
+    trace.unlink()
+    yield made
+    sys.modules.pop(module, None)
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +104,74 @@ def test_a_joblib_file_is_loaded_by_joblib(tmp_path: Path) -> None:
     """Files with joblib's suffix load by joblib, which reads its own compressed form."""
     joblib.dump(BUNDLE, tmp_path / "model.joblib", compress=3)
     assert load(tmp_path / "model.joblib") == BUNDLE
+
+
+def test_a_skops_file_of_known_types_is_loaded(tmp_path: Path) -> None:
+    """What skops itself trusts, as scikit-learn's own models, needs no name."""
+    skops.io.dump(LogisticRegression().fit(ROWS, LABELS), tmp_path / "model.skops")
+    with quiet():
+        assert list(load(tmp_path / "model.skops").predict(ROWS)) == LABELS
+
+
+def test_a_type_that_is_not_trusted_is_refused(foreign: Foreign) -> None:
+    """The error names the type and how to trust it, and the type's module is not even imported."""
+    with pytest.raises(UnsafeModel, match=r"not trusted: foreign_ranker\.Ranker\..*trusted=\["):
+        load(foreign.file)
+    assert foreign.untouched
+
+
+def test_a_type_that_is_trusted_is_loaded(foreign: Foreign) -> None:
+    """A type that the caller names is made."""
+    assert load(foreign.file, trusted=[foreign.type]).weights == [0.25, 0.75]
+    assert not foreign.untouched
+
+
+def test_one_trusted_name_is_one_name(foreign: Foreign) -> None:
+    """A name given without a list around it is not taken for its letters."""
+    assert load(foreign.file, trusted=foreign.type).weights == [0.25, 0.75]
+
+
+@pytest.mark.parametrize(
+    "trusted", [["foreign_ranker"], ["Ranker"], ["foreign_ranker.Ranker.weights"], ["builtins.object"]]
+)
+def test_a_type_is_trusted_by_its_whole_name(trusted: list[str], foreign: Foreign) -> None:
+    """Neither the module of a type nor part of its name stands for it."""
+    with pytest.raises(UnsafeModel, match=r"foreign_ranker\.Ranker"):
+        load(foreign.file, trusted=trusted)
+    assert foreign.untouched
+
+
+def test_a_skops_file_alone_in_a_directory_is_checked_too(foreign: Foreign) -> None:
+    """A directory around a single skops file loads as the file, by the same rule."""
+    with pytest.raises(UnsafeModel, match=r"foreign_ranker\.Ranker.*\[model\.skops\]"):
+        load(foreign.file.parent)
+    assert load(foreign.file.parent, trusted={foreign.type}).weights == [0.25, 0.75]
+
+
+def test_the_first_few_untrusted_types_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many types the first five in order are named, and the rest are counted."""
+    (tmp_path / "many_types.py").write_text("".join(f"class T{number}:\n    pass\n" for number in range(7)))
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module("many_types")
+    skops.io.dump([getattr(module, f"T{number}")() for number in (6, 5, 4, 3, 2, 1, 0)], tmp_path / "model.skops")
+    five = ", ".join(f"many_types.T{number}" for number in range(5))
+    with pytest.raises(UnsafeModel, match=f"{five} and 2 more"):
+        load(tmp_path / "model.skops")
+
+
+def test_a_broken_skops_file_fails_to_load(tmp_path: Path) -> None:
+    """What is no skops file at all is ``LoadFailed``."""
+    (tmp_path / "model.skops").write_bytes(b"no archive")
+    with pytest.raises(LoadFailed, match="did not load"):
+        load(tmp_path / "model.skops")
+
+
+def test_without_skops_its_files_are_refused(foreign: Foreign, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where skops is not installed, the error says to install it."""
+    monkeypatch.setitem(sys.modules, "skops", None)
+    monkeypatch.delitem(sys.modules, "skops.io")
+    with pytest.raises(UnsafeModel, match=r"Install skops\."):
+        load(foreign.file, trusted=[foreign.type])
 
 
 def test_a_directory_with_one_file_is_that_file(tmp_path: Path) -> None:
@@ -97,6 +209,16 @@ def test_an_unknown_file_alone_in_a_directory_is_named(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"")
     with pytest.raises(UnsafeModel, match=r"\*\.onnx.*model\.onnx"):
         load(tmp_path)
+
+
+def test_a_link_out_of_the_artifact_is_refused(tmp_path: Path) -> None:
+    """What a link leads to is not what was registered, whoever would load it."""
+    (tmp_path / "model").mkdir()
+    (tmp_path / "outside.pkl").write_bytes(pickle.dumps(BUNDLE))
+    (tmp_path / "model" / "model.pkl").symlink_to(tmp_path / "outside.pkl")
+    for loader in (None, lambda path: path):
+        with pytest.raises(UnsafeModel, match=r"symbolic link .* leads out of it: model\.pkl"):
+            load(tmp_path / "model", loader=loader)
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "model.pkl"])

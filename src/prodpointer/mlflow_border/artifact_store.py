@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import posixpath
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from prodpointer.errors import ArtifactNotFound, ProdpointerError, RegistryError
 from prodpointer.mlflow_border import entities
-from prodpointer.mlflow_border.addresses import Place
+from prodpointer.mlflow_border.addresses import Place, place_of
 from prodpointer.mlflow_border.registry import Registry
+from prodpointer.mlflow_border.served_artifacts import ServedArtifacts, is_served
 from prodpointer.mlflow_border.translation import error_code, shown_cause, translated
 from prodpointer.records import ModelVersion, Run
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+
+STALLED = 3
+"""A download from a store is given up where no byte came for so many times the timeout: some stores begin slowly."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +43,14 @@ class ArtifactStore:
     ----------
     registry
         The registry; runs are read through its client's tracking URI.
+    stopped
+        Whether nobody waits for a download any more, asked while there is one.
     """
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, *, stopped: Callable[[], bool] = lambda: False) -> None:
         """Bind the registry; nothing is asked yet."""
         self._registry = registry
+        self._stopped = stopped
         self._client = registry.client
         self._tracking_uri = registry.addresses.tracking_uri
 
@@ -139,22 +150,22 @@ class ArtifactStore:
         """Return ``"file"`` or ``"directory"`` for a path under a located URI, or None where there is nothing."""
         parent = posixpath.dirname(path)
         with self._reading_storage(f"list the artifacts of {root}"):
-            entries = self._repository(root).list_artifacts(parent or None)
-        for entry in entries:
-            if posixpath.normpath(entry.path) == path:
-                return "directory" if entry.is_dir else "file"
+            for entry, is_dir in self._listed(root, parent):
+                if posixpath.normpath(entry) == path:
+                    return "directory" if is_dir else "file"
         return None
 
     def download(self, uri: str, destination: Path) -> Path:
         """Copy the file or directory at a located URI into ``destination`` and return its path there.
 
-        Raises ``ArtifactNotFound`` for nothing and for an empty directory, which some MLflow versions answer instead
-        of an error (measured: ``models:/`` of a single file, clients 3.9.0 to 3.17.2).
+        However long it takes, as long as bytes come: see ``STALLED``. Raises ``ArtifactNotFound`` for nothing and for
+        an empty directory, which some MLflow versions answer instead of an error (measured: ``models:/`` of a single
+        file, clients 3.9.0 to 3.17.2).
         """
         root, _, leaf = uri.rstrip("/").rpartition("/")
         try:
             with self._reading_storage(f"download {uri}"):
-                found = Path(self._repository(root).download_artifacts(leaf, dst_path=str(destination)))
+                found = self._downloaded(root, leaf, destination)
         except RegistryError:
             # The failure alone does not tell a missing artifact from a broken line: MLflow wraps both alike.
             if self.kind(root, leaf) is None:
@@ -163,6 +174,34 @@ class ArtifactStore:
         if not found.exists() or (found.is_dir() and not any(_files(found))):
             raise self._gone(uri)
         return found
+
+    def _listed(self, root: str, parent: str) -> list[tuple[str, bool]]:
+        """Return the path and whether it is a directory of each entry below a located URI, within the timeout."""
+        if is_served(root):
+            listed = self._served(root).listed(parent)
+            return [(posixpath.join(parent, entry.path), entry.is_dir) for entry in listed]
+        list_artifacts = partial(self._repository(root).list_artifacts, parent or None)
+        entries = list_artifacts() if _is_local(root) else self._registry.lane.call(list_artifacts, timeout=self._wait)
+        return [(entry.path, entry.is_dir) for entry in entries]
+
+    def _downloaded(self, root: str, leaf: str, destination: Path) -> Path:
+        """Copy what is at a located URI: by its server, from this machine, or by MLflow from some store."""
+        if is_served(root):
+            return self._served(root).download(leaf, destination)
+        work = partial(self._repository(root).download_artifacts, leaf, dst_path=str(destination))
+        if _is_local(root):
+            return Path(work())
+        arrived = partial(_bytes_below, destination)
+        return Path(self._registry.lane.watched(work, timeout=STALLED * self._wait, progress=arrived))
+
+    def _served(self, root: str) -> ServedArtifacts:
+        """Return the reader of what a server hands out."""
+        return ServedArtifacts(root, timeout=self._wait, stopped=self._stopped)
+
+    @property
+    def _wait(self) -> float:
+        """Seconds for each request."""
+        return self._registry.timeout
 
     def exists(self, uri: str) -> bool:
         """Tell whether there is a file or directory at a located URI, without its bytes."""
@@ -182,7 +221,9 @@ class ArtifactStore:
                 yield
         except ProdpointerError:
             raise
-        except Exception as error:  # noqa: BLE001  # the border to the libraries of object stores
+        except Exception as error:  # the border to the libraries of object stores
+            if isinstance(error, OSError) and error.errno in _NO_ROOM:
+                raise no_room(doing, error) from error
             failure = RegistryError(f"Could not {doing}: {error}", where=self._registry.addresses.shown)
             failure.code = type(error).__name__
             raise failure from shown_cause(error)
@@ -202,9 +243,32 @@ class ArtifactStore:
         )
 
 
+def no_room(doing: str, error: OSError) -> ProdpointerError:
+    """Return the error for a disk of this machine that takes no more."""
+    return ProdpointerError(
+        f"Could not {doing}: {error.strerror}.",
+        where=str(error.filename or ""),
+        next_step="Make room on this disk, or choose another one with cache_dir= or PRODPOINTER_CACHE_DIR.",
+    )
+
+
 def _logged_model(entity: Any) -> LoggedModel:
     """Return MLflow's entity as ours."""
     return LoggedModel(entity.model_id, entity.name, entity.source_run_id or None, entity.artifact_location)
+
+
+def _is_local(uri: str) -> bool:
+    """Tell whether a located URI is a path of this machine."""
+    return place_of(uri) is Place.FILES
+
+
+def _bytes_below(directory: Path) -> int:
+    """Return how many bytes have arrived below a directory."""
+    total = 0
+    for file in _files(directory):
+        with suppress(OSError):  # renamed by whoever writes it
+            total += file.stat().st_size
+    return total
 
 
 def _files(directory: Path) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from prodpointer.records import ModelReply, ModelVersion, Run, utc_from_millis
@@ -39,6 +40,7 @@ def reply(model: Any) -> ModelReply:
         aliases={alias: int(version) for alias, version in aliases.items()},
         newest=_newest(newest),
         tags=dict(model.tags or {}),
+        created_at=utc_from_millis(model.creation_timestamp),
     )
 
 
@@ -51,7 +53,13 @@ def reply_from_json(document: Mapping[str, Any]) -> ModelReply:
         aliases={entry["alias"]: int(entry["version"]) for entry in model.get("aliases", [])},
         newest=_newest(newest),
         tags=_tags(model),
+        created_at=_time(model.get("creation_timestamp")),
     )
+
+
+def version_from_json(document: Mapping[str, Any]) -> ModelVersion:
+    """Return the JSON of ``model-versions/get`` as ours."""
+    return _version_from_json(document["model_version"])
 
 
 def is_prompt(model: Any) -> bool:
@@ -101,8 +109,8 @@ def _version_from_json(version: Mapping[str, Any]) -> ModelVersion:
         status=version.get("status", "READY"),
         source=version.get("source", ""),
         run_id=version.get("run_id") or None,
-        created_at=utc_from_millis(version.get("creation_timestamp")),
-        updated_at=utc_from_millis(version.get("last_updated_timestamp")),
+        created_at=_time(version.get("creation_timestamp")),
+        updated_at=_time(version.get("last_updated_timestamp")),
         tags=_tags(version),
     )
 
@@ -110,3 +118,8 @@ def _version_from_json(version: Mapping[str, Any]) -> ModelVersion:
 def _tags(document: Mapping[str, Any]) -> dict[str, str]:
     """Return REST's list of tags as a mapping."""
     return {tag["key"]: tag.get("value", "") for tag in document.get("tags", [])}
+
+
+def _time(millis: int | str | None) -> datetime | None:
+    """Return a time of REST's, which is a number or its text."""
+    return None if millis is None else utc_from_millis(int(millis))

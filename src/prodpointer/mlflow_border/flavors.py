@@ -1,16 +1,59 @@
-"""Models that MLflow itself knows how to load."""
+"""Models that MLflow itself knows how to load, and what has to be true of one before MLflow may."""
 
 from __future__ import annotations
 
 import importlib
+import os
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 from prodpointer.errors import UnsafeModel
 
+# Every key under which a flavor of MLflow's (2.0.1 to 3.17.2), or its input example, keeps a path, or a list of paths,
+# that it joins to the directory of the model. Two are left out, because MLflow takes only the last part of what they
+# name: ``model_code_path`` and a ``config`` that is text hold the path on the machine that saved the model.
+_PATHS = frozenset(
+    {
+        "adapter_weights",
+        "agent_data",
+        "agent_primitive_data",
+        "artifact_path",
+        "code",
+        "components",
+        "conda",
+        "data",
+        "env",
+        "loader_fn",
+        "model_binary",
+        "model_data",
+        "model_path",
+        "parameters_path",
+        "path",
+        "peft_adaptor",
+        "persist_dir",
+        "pickled_model",
+        "python_env",
+        "python_model",
+        "saved_model_dir",
+        "serialized_explainer",
+        "serving_input_path",
+        "tools_data",
+        "virtualenv",
+    }
+)
+# Weights on the machine that saved the model, which transformers takes from there: never part of what was registered.
+_ELSEWHERE = "local_base_model_path"
+# What stands below these is the model's own configuration, which only the model reads.
+_OF_THE_MODEL = frozenset({"config", "model_config"})
+_SHOWN = 5
 
-def load_flavor(directory: Path, flavor: str) -> Any:
+
+def load_flavor(directory: Path, flavor: str, trusted: Collection[str] = ()) -> Any:
     """Return the object that ``mlflow.<flavor>.load_model`` makes of a directory with an ``MLmodel`` file.
+
+    The file is read first, and nothing is imported unless each loader that it names is MLflow's or trusted, and each
+    path in it stays inside the directory. Code that the model brings along is the registered model, as its pickle is.
 
     Parameters
     ----------
@@ -18,12 +61,16 @@ def load_flavor(directory: Path, flavor: str) -> Any:
         A verified download.
     flavor
         ``"pyfunc"``, ``"sklearn"`` or another module of MLflow's.
+    trusted
+        Modules that may load the model beside MLflow's own, each with what is below it, and types that the model may
+        tell skops to trust.
 
     Raises
     ------
     UnsafeModel
-        MLflow has no such flavor.
+        MLflow has no such flavor, or the ``MLmodel`` file asks for what is not trusted or cannot be read.
     """
+    _check(directory, trusted)
     try:
         load = importlib.import_module(f"mlflow.{flavor if flavor.isidentifier() else 'no-such-flavor'}").load_model
     except (ModuleNotFoundError, AttributeError):
@@ -33,3 +80,117 @@ def load_flavor(directory: Path, flavor: str) -> Any:
             next_step="Give the name of a flavor module of MLflow, and install its library.",
         ) from None
     return load(str(directory))
+
+
+def check_links(directory: Path) -> None:
+    """Raise ``UnsafeModel`` if a symbolic link anywhere below ``directory`` leads out of it."""
+    for parent, directories, files in os.walk(directory):
+        for name in (*directories, *files):
+            link = Path(parent, name)
+            if link.is_symlink() and _leads_out(directory, link):
+                raise UnsafeModel(
+                    f"A symbolic link in the artifact leads out of it: {link.relative_to(directory).as_posix()}.",
+                    where=directory.name,
+                    next_step="Log the file that it leads to in its place.",
+                )
+
+
+def some_of(names: Collection[str]) -> str:
+    """Return the first few names in order, and how many more there are."""
+    rest = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(sorted(names)[:_SHOWN]) + rest
+
+
+def _check(directory: Path, trusted: Collection[str]) -> None:
+    """Raise ``UnsafeModel`` unless everything that MLflow would follow in the ``MLmodel`` file may be followed."""
+    content = _content(directory)
+    flavors = content.get("flavors", {})
+    if not isinstance(flavors, dict):
+        raise _malformed(directory, "its flavors are no mapping")
+    for key, value in _entries([*flavors.values(), content.get("saved_input_example_info")]):
+        if key == "loader_module":
+            _check_module(directory, value, trusted)
+        elif key == "skops_trusted_types":
+            _check_types(directory, value, trusted)
+        elif key in _PATHS or key == _ELSEWHERE:
+            _check_paths(directory, key, value)
+
+
+def _content(directory: Path) -> dict[Any, Any]:
+    """Return what the ``MLmodel`` file says, read as MLflow reads it, so that both see the same."""
+    import yaml  # MLflow's own dependency
+
+    try:
+        with (directory / "MLmodel").open() as file:
+            content = yaml.safe_load(file)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise _malformed(directory, f"{type(error).__name__}: {error}") from error
+    if not isinstance(content, dict):
+        raise _malformed(directory, "it is no mapping")
+    return content
+
+
+def _entries(content: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield each key below ``content`` with its value; what a YAML anchor repeats, even inside itself, comes once."""
+    waiting, seen = [content], set()
+    while waiting:
+        each = waiting.pop()
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        if isinstance(each, (list, tuple)):
+            waiting.extend(each)
+        elif isinstance(each, dict):
+            yield from each.items()
+            waiting.extend(value for key, value in each.items() if key not in _OF_THE_MODEL)
+
+
+def _check_module(directory: Path, module: Any, trusted: Collection[str]) -> None:
+    """Raise ``UnsafeModel`` unless a module may load the model."""
+    parts = module.split(".") if isinstance(module, str) else [""]
+    packages = {".".join(parts[:end]) for end in range(1, len(parts) + 1)}
+    if all(part.isidentifier() for part in parts) and packages & {"mlflow", *trusted}:
+        return
+    raise UnsafeModel(
+        f"The model is to be loaded by {module!r}, which is not MLflow's. It was not imported.",
+        where=f"{directory.name}/MLmodel",
+        next_step=f"If you know that module and it may run here, name it: trusted=[{module!r}].",
+    )
+
+
+def _check_types(directory: Path, types: Any, trusted: Collection[str]) -> None:
+    """Raise ``UnsafeModel`` unless every type that the model tells skops to trust is trusted by the caller too."""
+    named = types if isinstance(types, list) else [] if types is None else [types]
+    untrusted = {str(each) for each in named if not (isinstance(each, str) and each in trusted)}
+    if untrusted:
+        raise UnsafeModel(
+            f"The model wants types trusted that you did not name: {some_of(untrusted)}. Nothing was loaded.",
+            where=f"{directory.name}/MLmodel",
+            next_step="If you know them and they may run here, name them: trusted=[...].",
+        )
+
+
+def _check_paths(directory: Path, key: str, value: Any) -> None:
+    """Raise ``UnsafeModel`` if a path leads out of the directory."""
+    paths = [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, str)]
+    for path in paths:
+        if key == _ELSEWHERE or Path(path).is_absolute() or _leads_out(directory, directory / path):
+            raise UnsafeModel(
+                f"A path in the MLmodel file leads out of the model: {key}: {path}",
+                where=f"{directory.name}/MLmodel",
+                next_step="Log the model again with everything that it needs, or give loader=.",
+            )
+
+
+def _leads_out(directory: Path, path: Path) -> bool:
+    """Tell whether a path ends outside the directory, once every link and ``..`` in it is followed."""
+    return not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(directory))
+
+
+def _malformed(directory: Path, why: str) -> UnsafeModel:
+    """Return the error about an ``MLmodel`` file that cannot be read."""
+    return UnsafeModel(
+        f"The MLmodel file says nothing that can be checked: {why}.",
+        where=f"{directory.name}/MLmodel",
+        next_step="Log the model again, or give loader=.",
+    )

@@ -18,7 +18,8 @@ from prodpointer.errors import (
     VersionNotFound,
 )
 from prodpointer.mlflow_border import entities
-from prodpointer.mlflow_border.addresses import Addresses, Place, opening_step, place_of
+from prodpointer.mlflow_border.addresses import Addresses, Place, opening_step, place_of, sqlite_file
+from prodpointer.mlflow_border.lane import InTime, Lane, lane_to
 from prodpointer.mlflow_border.rest import MODELS_PAGE, Rest
 from prodpointer.mlflow_border.translation import Missing, error_code, translated
 from prodpointer.records import ModelReply, ModelVersion
@@ -42,7 +43,7 @@ class Registry:
     addresses
         Where it is. A database has been looked at before: see ``prepare_database``.
     timeout
-        Seconds for each question asked to find out what the registry is.
+        Seconds for each request.
     """
 
     def __init__(self, addresses: Addresses, *, timeout: float) -> None:
@@ -52,15 +53,33 @@ class Registry:
         self.addresses = addresses
         self.place = place_of(addresses.registry_uri)
         with self._opening("open the registry", opening_step(addresses.registry_uri, addresses.tracking_uri)):
-            self._client = MlflowClient(addresses.tracking_uri, addresses.registry_uri)
+            client = MlflowClient(addresses.tracking_uri, addresses.registry_uri)
+            self._client: Any = client if self._is_here else InTime(client, addresses.registry_uri, timeout)
             speaks_rest = self.place is Place.SERVER or (self.place is Place.PLUGIN and self._is_rest_store())
-        self.client_has_aliases = hasattr(self._client, "set_registered_model_alias")
+        self.timeout = timeout
+        self.client_has_aliases = hasattr(client, "set_registered_model_alias")
         self.rest = Rest(addresses, timeout=timeout) if speaks_rest else None
 
     @property
     def client(self) -> Any:
-        """MLflow's client, for the other rooms of the border."""
+        """MLflow's client, for the other rooms of the border; each of its calls has ``timeout`` seconds."""
         return self._client
+
+    @property
+    def lane(self) -> Lane:
+        """The time limit for what has none of its own."""
+        return lane_to(self.addresses.registry_uri)
+
+    @property
+    def _is_here(self) -> bool:
+        """Whether runs and registry are files of this machine, whose calls need no time limit and no thread."""
+        places = (self.addresses.registry_uri, self.addresses.tracking_uri)
+        return all(sqlite_file(uri) is not None or place_of(uri) is Place.FILES for uri in places)
+
+    @property
+    def _asked_by_rest(self) -> Rest | None:
+        """The way to ask a server what a service asks while it may be down; None where there is no server."""
+        return self.rest if self.place is Place.SERVER else None
 
     def store_has(self, method: str) -> bool:
         """Tell whether a plugin's own store defines a method, and not only MLflow's abstract one."""
@@ -126,8 +145,8 @@ class Registry:
     def model(self, name: str) -> ModelReply:
         """Return what one reply says of a registered model, or raise ``ModelNotFound``.
 
-        A client before 2.3 drops the aliases that the REST reply carries (measured: 2.2.2), so there the reply is
-        read without the client's entity.
+        A client before 2.3 drops the aliases that the REST reply carries (measured: 2.2.2), another reason to read a
+        server's reply without the client's entity.
         """
         with self.asking(
             f"read the registered model {name!r}",
@@ -135,7 +154,7 @@ class Registry:
             invalid=InvalidName,
             name=name,
         ):
-            if (rest := self._alias_rest) is not None:
+            if (rest := self._asked_by_rest or self._alias_rest) is not None:
                 reply = entities.reply_from_json(rest.get_model(name))
             else:
                 reply = entities.reply(self._client.get_registered_model(name))
@@ -176,16 +195,22 @@ class Registry:
         """Return one version, or raise ``VersionNotFound`` or ``ModelNotFound``."""
         doing = f"read version {version} of {name!r}"
         with self.asking(doing, missing=lambda: self._no_version(name, version), name=name):
-            return entities.model_version(self._client.get_model_version(name, str(version)))
+            return self._version(name, version)
 
     def existing_version(self, name: str, version: int) -> ModelVersion | None:
         """Return one version of a model known to exist, or None if it was deleted; one request either way."""
         gone = VersionNotFound("deleted")
         try:
             with self.asking(f"read version {version} of {name!r}", missing=lambda: gone, name=name):
-                return entities.model_version(self._client.get_model_version(name, str(version)))
+                return self._version(name, version)
         except VersionNotFound:
             return None
+
+    def _version(self, name: str, version: int) -> ModelVersion:
+        """Ask for one version."""
+        if (rest := self._asked_by_rest) is not None:
+            return entities.version_from_json(rest.get_version(name, str(version)))
+        return entities.model_version(self._client.get_model_version(name, str(version)))
 
     def versions(self, name: str) -> list[ModelVersion]:
         """Return every version with its tags, lowest number first; empty for a model that does not exist."""
@@ -260,10 +285,15 @@ class Registry:
         MLflow's method warns on every call from 2.9.0 on; what it wraps is called instead, since switching warnings
         off is a change to the whole process that other threads would see.
         """
-        transition = inspect.unwrap(type(self._client).transition_model_version_stage)
+        from mlflow import MlflowClient
+
+        transition = inspect.unwrap(MlflowClient.transition_model_version_stage)
         doing = f"move version {version} of {name!r} to the stage {stage}"
         with self.asking(doing, missing=lambda: self._no_version(name, version), name=name):
-            transition(self._client, name, str(version), stage)
+            if isinstance(self._client, InTime):
+                self._client.within(transition, name, str(version), stage)
+            else:
+                transition(self._client, name, str(version), stage)
 
     def tag_version(self, name: str, version: int, key: str, value: str) -> None:
         """Set one tag of a version."""
@@ -281,6 +311,8 @@ class Registry:
         """Return where the registry says that the artifact of a version is."""
         doing = f"find the artifact of version {version} of {name!r}"
         with self.asking(doing, missing=lambda: self._no_version(name, version), name=name):
+            if (rest := self._asked_by_rest) is not None:
+                return rest.get_download_uri(name, str(version))
             return str(self._client.get_model_version_download_uri(name, str(version)))
 
     def _no_model(self, name: str) -> ProdpointerError:

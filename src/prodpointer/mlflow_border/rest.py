@@ -1,18 +1,25 @@
 """The few REST calls that MLflow's client does not make, with the client's own credentials and settings.
 
-They are ``/version`` and its control questions, the alias calls of clients before 2.3.0, and the list of models without
-the filter that clients from 2.21 on add.
+They are ``/version`` and its control questions, the alias calls of clients before 2.3.0, the list of models without the
+filter that clients from 2.21 on add, and what a service has to ask again and again while a registry may be down: the
+model, a version and where its bytes are. MLflow's client would try for minutes; here every request has its time.
 """
 
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
+from prodpointer.errors import RegistryUnavailable
 from prodpointer.mlflow_border.addresses import Addresses, root_of
 
 _API = "/api/2.0/mlflow/registered-models"
+_VERSIONS_API = "/api/2.0/mlflow/model-versions"
+
+BUSY_STATUSES = (429, 502, 503, 504)
+"""What a gateway says where nobody is behind it, or a server that is too busy."""
 
 CONTROL_MODEL = "prodpointer-control-question"
 """A registered model that no registry holds, so that a registry answers with its own error and nothing else does."""
@@ -22,6 +29,8 @@ CONTROL_ALIAS_ENDPOINT = f"{_API}/alias?name={CONTROL_MODEL}&alias=production"
 CONTROL_LOGGED_MODEL_ENDPOINT = "/api/2.0/mlflow/logged-models/m-00000000000000000000000000000000"
 NO_ENDPOINT = "/api/2.0/mlflow/prodpointer-control-question"
 """A call that no registry has, to find out who gives the same answer to everything."""
+
+_SHARE = 0.45  # of the time, for each of the two tries: what is left is for the rest of a call
 
 MODELS_PAGE = 1000
 """The largest page of models that every MLflow takes."""
@@ -35,7 +44,7 @@ class Rest:
     addresses
         Where the server is.
     timeout
-        Seconds that one question may take, the single repetition included.
+        Seconds that one request may take, the single repetition after a broken connection included.
     """
 
     def __init__(self, addresses: Addresses, *, timeout: float) -> None:
@@ -44,10 +53,7 @@ class Rest:
         self._timeout = timeout
 
     def answer(self, endpoint: str) -> tuple[int, str]:
-        """Return status and text of a GET.
-
-        Asked with one retry: clients up to 2.2.2 read ``max_retries=0`` as "the default", which is minutes.
-        """
+        """Return status and text of a GET."""
         return self._answer(self._credentials(), endpoint)
 
     def answer_at_root(self, endpoint: str) -> tuple[int, str]:
@@ -71,6 +77,17 @@ class Rest:
         document: dict[str, Any] = self._checked("GET", f"{_API}/get", params={"name": name})
         return document
 
+    def get_version(self, name: str, version: str) -> dict[str, Any]:
+        """Return the whole JSON reply for a version."""
+        asked = {"name": name, "version": version}
+        document: dict[str, Any] = self._checked("GET", f"{_VERSIONS_API}/get", params=asked)
+        return document
+
+    def get_download_uri(self, name: str, version: str) -> str:
+        """Return where the server says that the artifact of a version is."""
+        asked = {"name": name, "version": version}
+        return str(self._checked("GET", f"{_VERSIONS_API}/get-download-uri", params=asked)["artifact_uri"])
+
     def set_alias(self, name: str, alias: str, version: str) -> None:
         """Set an alias."""
         self._checked("POST", f"{_API}/alias", json={"name": name, "alias": alias, "version": version})
@@ -83,15 +100,14 @@ class Rest:
         """Send a call of the API and return its JSON, or raise MLflow's own exception for the answer."""
         from mlflow.utils.rest_utils import verify_rest_response
 
-        return verify_rest_response(self._send(method, endpoint, **body), endpoint).json()
-
-    def _send(self, method: str, endpoint: str, **options: Any) -> Any:
-        """Send one request as MLflow's client would, authentication and TLS settings included."""
-        return _requested(self._credentials(), method, endpoint, **options)
+        response = bounded(self._credentials(), method, endpoint, timeout=self._timeout, **body)
+        if response.status_code in BUSY_STATUSES:
+            raise unavailable(f"ask {endpoint}", response.status_code, self._addresses.shown)
+        return verify_rest_response(response, endpoint).json()
 
     def _answer(self, credentials: Any, endpoint: str) -> tuple[int, str]:
         """Return status and text of a GET; see :meth:`answer`."""
-        response = _requested(credentials, "GET", endpoint, max_retries=1, timeout=self._timeout / 2, retry_codes=())
+        response = bounded(credentials, "GET", endpoint, timeout=self._timeout)
         return int(response.status_code), str(response.text)
 
     def _credentials(self) -> Any:
@@ -101,8 +117,32 @@ class Rest:
         return _get_store(self._addresses.registry_uri).get_host_creds()
 
 
-def _requested(credentials: Any, method: str, endpoint: str, **options: Any) -> Any:
-    """Send one request by MLflow's own function."""
+def bounded(credentials: Any, method: str, endpoint: str, *, timeout: float, **options: Any) -> Any:
+    """Send one request as MLflow's client would, authentication and TLS settings included, within ``timeout`` seconds.
+
+    A connection that breaks is tried once more, so each of the two tries has a little less than half of the time. It
+    is one retry and not none, since clients up to 2.2.2 take 0 for the default. A server's ``Retry-After`` may be any
+    time, so it is not obeyed by the clients that can be told (2.22.5 and 3.17.2 can, 2.9.2 cannot).
+    """
     from mlflow.utils.rest_utils import http_request
 
-    return http_request(host_creds=credentials, endpoint=endpoint, method=method, **options)
+    if "respect_retry_after_header" in inspect.signature(http_request).parameters:
+        options["respect_retry_after_header"] = False
+    return http_request(
+        host_creds=credentials,
+        endpoint=endpoint,
+        method=method,
+        max_retries=1,
+        timeout=_SHARE * timeout,
+        retry_codes=(),
+        **options,
+    )
+
+
+def unavailable(doing: str, status: int, where: str) -> RegistryUnavailable:
+    """Return the error for what a gateway says in a server's place."""
+    return RegistryUnavailable(
+        f"Could not {doing}: HTTP {status}, nobody is behind that gateway or it is too busy.",
+        where=where,
+        next_step="Check that the server is running, then try again.",
+    )

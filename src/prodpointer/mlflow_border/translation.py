@@ -17,6 +17,7 @@ from prodpointer.errors import (
     RegistryUnsupported,
     without_credentials,
 )
+from prodpointer.mlflow_border.lane import NoAnswer
 
 _DENIED = {"PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED", "UNAUTHENTICATED"}
 _BUSY = {"TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED"}
@@ -111,7 +112,7 @@ def _foreign() -> tuple[type[BaseException], ...]:
     import requests
     from mlflow.exceptions import MlflowException
 
-    classes: list[type[BaseException]] = [MlflowException, requests.RequestException]
+    classes: list[type[BaseException]] = [MlflowException, requests.RequestException, NoAnswer]
     if databricks := sys.modules.get("databricks_cli.utils"):  # what MLflow up to 2.3 asks for credentials
         classes.append(databricks.InvalidConfigurationError)
     try:
@@ -175,7 +176,9 @@ def _is_unreachable(error: BaseException) -> bool:
     import requests
 
     for link in _chain(error):
-        if isinstance(link, requests.ConnectionError | requests.Timeout):
+        if isinstance(
+            link, requests.ConnectionError | requests.Timeout | requests.exceptions.ChunkedEncodingError | NoAnswer
+        ):
             return True
         if isinstance(link, requests.exceptions.RetryError):
             given_up = _GAVE_UP_ON_STATUS.search(str(link))

@@ -1,0 +1,119 @@
+"""Ten minutes of promotions and faults on a server of each major, with services of both that read all the time.
+
+``python -m benchmarks.bad_days`` from the root of a checkout; it makes the environments itself and writes its part of
+``docs/reliability.md``, or prints it where ``--print`` is given. It ends with 1 where a read failed, a wrong version
+was served, or the last version was not served within two intervals after the registry was back.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests import mlflow_table
+from tests.majors.bad_day import SLACK, Day, bad_day
+from tests.majors.racing import MAJORS
+from tests.servers import environment, unpacked
+
+from benchmarks.reliability_page import keep, table
+
+HEAD = ("server", "minutes", "promotions", "faults", "reads", "failed", "wrong", "swaps", "last version served after")
+
+TEXT = """## Services through a bad day
+
+Services with the clients {clients} follow one model with `follow(every={every:g})` through a proxy, and read
+`live.model` about 500 times a second. Meanwhile versions are promoted, two of them bad: a pickle that raises and a
+model that fails its warm-up. Faults come one after the other: a registry that refuses, hangs, drops connections,
+answers 500 or is killed, bytes that are corrupted or break off in the middle of a download, a disk that takes no byte
+more. Measured on {day}, on {cores} cores; `nox -s faults` does it again and writes this part.
+
+"Failed" counts reads that found no model, "wrong" counts versions served that were not promoted by then or are bad. The
+last column is how long after the last fault, during which another version went live, every service served it: at most
+two intervals, and {slack:g} s to load it.
+
+{rows}
+
+The faults, by kind: {kinds}.
+"""
+
+
+def row(version: str, day: Day, seconds: float) -> str:
+    """Return the row of one server."""
+    cells = (
+        version,
+        f"{seconds / 60:.1f}",
+        len(day.promotions),
+        len(day.faults),
+        f"{day.reads:,}",
+        len(day.failed),
+        len(day.wrong),
+        day.swaps,
+        f"{day.back_after:.1f} s",
+    )
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def python_of(version: str) -> Path:
+    """Return the Python of an environment with one row's MLflow."""
+    return environment(mlflow_table.row(version), install=mlflow_table.requirements())
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the days and write their part of the page; return 0 where the promise was kept."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that servers are ended, whoever ends this
+    parser = argparse.ArgumentParser(prog="benchmarks.bad_days", description="Services through a bad day.")
+    parser.add_argument("--seconds", type=float, default=600.0, help="how long the day of each server is")
+    parser.add_argument("--every", type=float, default=2.0, help="the interval of the services")
+    parser.add_argument("--print", action="store_true", help="print the part and leave docs/reliability.md as it is")
+    options = parser.parse_args(arguments)
+    days: list[Day] = []
+    rows: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="prodpointer-days-") as scratch:
+        package = unpacked(mlflow_table.ROOT, Path(scratch))
+        for version in MAJORS:
+            began = time.monotonic()
+
+            def tell(kind: str, version: str = version, began: float = began) -> None:
+                print(f"{time.monotonic() - began:5.0f} s  {version}  {kind}", file=sys.stderr, flush=True)
+
+            directory = Path(scratch) / version
+            directory.mkdir()
+            day = bad_day(
+                python_of,
+                directory,
+                version=version,
+                seconds=options.seconds,
+                every=options.every,
+                package=package,
+                tell=tell,
+            )
+            days.append(day)
+            rows.append(row(version, day, time.monotonic() - began))
+            print(rows[-1], day.failed, day.wrong, file=sys.stderr, flush=True)
+    kinds = Counter(kind for day in days for kind in day.faults)
+    text = TEXT.format(
+        clients=" and ".join(MAJORS),
+        every=options.every,
+        day=dt.datetime.now(tz=dt.timezone.utc).date().isoformat(),
+        cores=os.cpu_count(),
+        slack=SLACK,
+        rows=table(HEAD, rows),
+        kinds=", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items())),
+    )
+    if options.print:
+        print(text)
+    else:
+        keep("bad days", text)
+    return 0 if all(day.kept for day in days) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,204 @@
+"""From a version to verified bytes on this machine: out of the cache, or downloaded once for everybody."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Literal, get_args
+
+from prodpointer import journal
+from prodpointer.artifacts import check_digest, sha256_of
+from prodpointer.cache import Cache, Entry, LastLive
+from prodpointer.errors import IntegrityError, InvalidName, ProdpointerError, without_credentials
+from prodpointer.in_use import Use
+from prodpointer.loaders import LIBRARIES_TAG, MLFLOW_TAG, PYTHON_TAG
+from prodpointer.mlflow_border.addresses import sqlite_file
+from prodpointer.mlflow_border.artifact_store import ArtifactStore, no_room
+from prodpointer.mlflow_border.registry import Registry
+from prodpointer.records import ModelVersion
+
+Verify = Literal["warn", "required"]
+
+_EXPLAIN = (PYTHON_TAG, MLFLOW_TAG, LIBRARIES_TAG)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A version that is to be on this machine.
+
+    ``created`` names the creation of its model, for a model that was deleted and made again restarts at version 1.
+    ``version`` is None where the registry need not be asked: the cache has it, with the digest that was recorded.
+    """
+
+    number: int
+    created: str
+    version: ModelVersion | None
+
+
+def created_name(at: datetime | None) -> str:
+    """Return the name of a model's creation: its time in milliseconds."""
+    return "unknown" if at is None else str(round(at.timestamp() * 1000))
+
+
+def checked_verify(verify: str) -> Verify:
+    """Return what a caller demands of digests, or raise ``InvalidName``."""
+    if verify not in get_args(Verify):
+        raise InvalidName(f"{verify!r} says nothing about digests.", next_step="Use 'warn' or 'required'.")
+    return "required" if verify == "required" else "warn"
+
+
+def recorded_digest(version: ModelVersion) -> str | None:
+    """Return the digest that the registry records of a version, or None.
+
+    It stands in a tag and in each event by which the version went live; ``IntegrityError`` where they differ, for then
+    somebody changed one of them.
+    """
+    promoted = {event.sha256 for event in journal.events([version]) if event.to_version == version.version}
+    found = {digest for digest in (version.sha256, *promoted) if digest}
+    if len(found) > 1:
+        raise IntegrityError(
+            f"Two digests are recorded of version {version.version} of {version.name!r}: {', '.join(sorted(found))}.",
+            where=version.source,
+            next_step="Nothing was loaded. Find out who changed a tag, and register the right bytes as a new version.",
+        )
+    return next(iter(found), None)
+
+
+class Delivery:
+    """Brings versions of one model to this machine.
+
+    Parameters
+    ----------
+    name, registry
+        The model and where it is registered.
+    artifacts
+        What downloads.
+    cache
+        Where downloads are kept.
+    pointer
+        Which pointer tells what is live, for what is kept of it.
+    """
+
+    def __init__(self, name: str, registry: Registry, artifacts: ArtifactStore, cache: Cache, pointer: str) -> None:
+        """Bind the five; nothing is asked or made yet."""
+        self._name = name
+        self._registry = registry
+        self._artifacts = artifacts
+        self._kept = cache.of(_registry_name(registry), name)
+        self._pointer = pointer
+
+    def has_recorded(self, created: str, number: int) -> bool:
+        """Tell whether the cache has a version with the digest that the registry records."""
+        entry = self._kept.entry(created, number)
+        return entry is not None and entry.recorded
+
+    @contextmanager
+    def delivered(
+        self, target: Target, *, verify: Verify, warn: Callable[[str, int], None]
+    ) -> Iterator[tuple[Entry, Use]]:
+        """Give the verified bytes of a version, and the use that keeps them there.
+
+        Parameters
+        ----------
+        target
+            The version.
+        verify
+            ``"required"`` refuses a version of which no digest is recorded.
+        warn
+            Called with model and version where no digest is recorded.
+
+        Raises
+        ------
+        IntegrityError
+            The bytes are not those that were registered, or nobody recorded them and that is required.
+        ArtifactNotFound, RegistryUnavailable, RegistryError
+            They cannot be had.
+        """
+        expected = None if target.version is None else recorded_digest(target.version)
+        if target.version is not None and expected is None:
+            self._check_allowed(target.number, verify)
+        fits = partial(_fits, expected)
+        fetch = partial(self._fetch, target)
+        with self._obtained(target.created, target.number, fits, fetch) as (entry, use):
+            if expected is None and not entry.recorded:
+                self._check_allowed(target.number, verify)
+                warn(self._name, target.number)
+            yield entry, use
+
+    def last_known_good(self) -> LastLive | None:
+        """Return the last verified live version of which the bytes are still here, or None."""
+        last = self._kept.last_live(self._pointer)
+        return last if last is not None and self._kept.entry(last.created, last.version) is not None else None
+
+    @contextmanager
+    def last_delivered(self, last: LastLive, *, verify: Verify, why: ProdpointerError) -> Iterator[tuple[Entry, Use]]:
+        """Give the bytes of a last-known-good version without the registry; raise ``why`` where that cannot be."""
+
+        def fetch(_: Path) -> Entry:
+            raise why
+
+        def fits(entry: Entry) -> bool:
+            return entry.recorded or verify != "required"
+
+        with self._obtained(last.created, last.version, fits, fetch) as found:
+            yield found
+
+    def saw_live(self, target: Target) -> None:
+        """Keep a version as the last-known-good one; a cache that cannot be written keeps the one before."""
+        self._kept.saw_live(self._pointer, target.created, target.number)
+
+    def saw_nothing_live(self) -> None:
+        """Forget the last-known-good version: a withdrawal was seen."""
+        self._kept.saw_nothing_live(self._pointer)
+
+    @contextmanager
+    def _obtained(
+        self, created: str, number: int, fits: Callable[[Entry], bool], fetch: Callable[[Path], Entry]
+    ) -> Iterator[tuple[Entry, Use]]:
+        """Give an entry of the cache; what this machine's disk refuses is an error of ours."""
+        with ExitStack() as stack:
+            try:
+                found = stack.enter_context(self._kept.obtained(created, number, fits=fits, fetch=fetch))
+            except OSError as error:
+                raise no_room(f"keep version {number} of {self._name!r} here", error) from error
+            yield found
+
+    def _fetch(self, target: Target, partial_entry: Path) -> Entry:
+        """Download and verify a version into a new entry."""
+        version = target.version or self._registry.version(self._name, target.number)
+        expected = recorded_digest(version)
+        path = self._artifacts.download(self._artifacts.location_of(version), partial_entry / "artifact")
+        what = f"version {target.number} of {self._name!r}"
+        fixed = expected or self._kept.first_digest(target.created, target.number)
+        if fixed is not None:
+            check_digest(path, fixed, what)
+        digest = fixed or sha256_of(path)
+        if expected is None:
+            self._kept.fix_digest(target.created, target.number, digest)
+        tags = {key: version.tags[key] for key in _EXPLAIN if key in version.tags}
+        return Entry(partial_entry, path.name, digest, expected is not None, tags)
+
+    def _check_allowed(self, number: int, verify: Verify) -> None:
+        """Raise ``IntegrityError`` for a version without a recorded digest where one is required."""
+        if verify == "required":
+            raise IntegrityError(
+                f"Version {number} of {self._name!r} carries no digest, and one is required.",
+                where=self._registry.addresses.shown,
+                next_step=f"Make sure of its bytes, then record them: prodpointer adopt {self._name} {number}.",
+            )
+
+
+def _fits(expected: str | None, entry: Entry) -> bool:
+    """Tell whether an entry is what the registry records."""
+    return expected is None or entry.sha256 == expected
+
+
+def _registry_name(registry: Registry) -> str:
+    """Return what tells one registry from another on this machine, without credentials."""
+    uri = registry.addresses.registry_uri
+    file = sqlite_file(uri)
+    return f"sqlite:{file.absolute()}" if file is not None else without_credentials(uri).rstrip("/")

@@ -1,0 +1,215 @@
+"""What is live, and the object that it is: asked, brought here, verified, loaded."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Literal, get_args
+
+from packaging.version import Version
+
+from prodpointer.cache import Cache, Entry, LastLive
+from prodpointer.delivery import Delivery, Target, Verify, created_name
+from prodpointer.errors import InvalidName, ModelNotFound, ProdpointerError, RegistryError, RegistryUnavailable
+from prodpointer.in_use import Use
+from prodpointer.loaders import Loader, load
+from prodpointer.mlflow_border.artifact_store import ArtifactStore
+from prodpointer.mlflow_border.registry import Registry
+from prodpointer.notices import warn_about, warn_last_known_good, warn_unverified
+from prodpointer.promotion import Promoter
+from prodpointer.records import ModelReply, ModelVersion
+from prodpointer.selection import Rule, View
+
+OnUnavailable = Literal["raise", "last-known-good"]
+
+NO_ANSWER = (RegistryUnavailable, RegistryError)
+"""What a registry that is down looks like: nothing answers, or what answers is an error of its own."""
+
+# From here on an alias goes with its version, so one that is set names a version that exists (3.16.1 and 3.17.0).
+_ALIAS_GOES_WITH_VERSION = Version("3.17.0")
+
+
+@dataclass(frozen=True)
+class HowToLoad:
+    """How a caller wants bytes to become an object; see :meth:`prodpointer.RegisteredModel.load_production`."""
+
+    loader: Loader | None = None
+    flavor: str | None = None
+    trusted: Collection[str] = ()
+    verify: Verify = "warn"
+
+    def loaded(self, entry: Entry, use: Use) -> Any:
+        """Return the object in verified bytes; those of a model of MLflow's stay as long as the object does.
+
+        Such a model may open its files long after it was loaded.
+        """
+        model = load(entry.path, loader=self.loader, flavor=self.flavor, trusted=self.trusted, tags=entry.tags)
+        if (entry.path / "MLmodel").is_file():
+            kept = use.handed_over()
+            with suppress(TypeError):  # nobody can be told of the end of such an object: until the process ends then
+                weakref.finalize(model, kept.end)
+        return model
+
+
+def checked_on_unavailable(value: str) -> OnUnavailable:
+    """Return what to do while the registry is down, or raise ``InvalidName``."""
+    if value not in get_args(OnUnavailable):
+        raise InvalidName(
+            f"{value!r} says nothing about a registry that is down.", next_step="Use 'raise' or 'last-known-good'."
+        )
+    return "last-known-good" if value == "last-known-good" else "raise"
+
+
+class Loading:
+    """Reads what is live of one registered model, and loads it.
+
+    Parameters
+    ----------
+    name, registry, rule
+        As for :class:`prodpointer.RegisteredModel`.
+    promoter
+        What reads a reply by the rule.
+    cache
+        Where downloads are kept.
+    stopped
+        Whether nobody waits for a download any more.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        registry: Registry,
+        rule: Rule,
+        promoter: Promoter,
+        cache: Cache,
+        *,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Bind what is given; nothing is asked yet."""
+        self.name = name
+        self._registry = registry
+        self._rule = rule
+        self._promoter = promoter
+        artifacts = ArtifactStore(registry, stopped=stopped)
+        pointer = f"{rule.alias} by {rule.argument or 'auto'}"
+        self.delivery = Delivery(name, registry, artifacts, cache, pointer)
+
+    def live_version(self) -> int | None:
+        """Return the number that the pointers name; see :meth:`prodpointer.RegisteredModel.live_version`."""
+        _, seen = self._live()
+        self._tell(seen)
+        return seen.live
+
+    def production(self) -> ModelVersion | None:
+        """Return the live version; see :meth:`prodpointer.RegisteredModel.production`."""
+        reply, seen = self._live()
+        version = self._registry.existing_version(self.name, seen.live) if seen.live is not None else None
+        if version is None and seen.live is not None and seen.live == seen.alias:
+            seen = replace(seen, dangling=True)
+            version = reply.newest.get(self._rule.stage) if seen.live is not None else None
+        self._tell(seen)
+        return version
+
+    def target(self, tell: Callable[[View], None] | None = None) -> Target | None:
+        """Return the live version as what is to be on this machine, or None; one request where that is enough.
+
+        The reply that names the number carries the newest version of each stage. Another one is asked for, unless the
+        cache has it with its digest and the registry is one whose aliases name no version that was deleted.
+        """
+        reply, seen = self._live()
+        created, number = created_name(reply.created_at), seen.live
+        version = next((each for each in reply.newest.values() if each.version == number), None)
+        known = version is not None or number is None or self._is_known(seen, created, number)
+        if not known and number is not None:
+            version = self._registry.existing_version(self.name, number)
+            if version is None and number == seen.alias:
+                seen = replace(seen, dangling=True)
+                version = reply.newest.get(self._rule.stage) if seen.live is not None else None
+            number = None if version is None else version.version
+        (tell or self._tell)(seen)
+        if number is None:
+            self.delivery.saw_nothing_live()
+            return None
+        return Target(number, created, version)
+
+    def load(self, how: HowToLoad, on_unavailable: OnUnavailable, failed: RegistryUnavailable | None = None) -> Any:
+        """Return the live object or None; see :meth:`prodpointer.RegisteredModel.load_production`.
+
+        Parameters
+        ----------
+        how
+            How bytes become an object.
+        on_unavailable
+            What to do while the registry is down.
+        failed
+            The failure of a registry that was asked a moment ago, which is not asked again.
+        """
+        try:
+            if failed is not None and on_unavailable == "last-known-good":
+                raise failed
+            target = self.target()
+            if target is None:
+                return None
+            with self.delivery.delivered(target, verify=how.verify, warn=warn_unverified) as (entry, use):
+                model = how.loaded(entry, use)
+        except ModelNotFound:
+            self.delivery.saw_nothing_live()
+            raise
+        except NO_ANSWER as error:
+            if on_unavailable == "raise":
+                raise
+            return self.last_known_good(how, error)
+        self.saw_live(target)
+        return model
+
+    def last_known_good(self, how: HowToLoad, why: ProdpointerError) -> Any:
+        """Return the object that was live when the registry last answered, and warn; raise ``why`` without one."""
+        last = self.delivery.last_known_good()
+        if last is None:
+            raise why
+        model = self.loaded_last(last, how, why)
+        warn_last_known_good(self.name, last.version, last.at, why)
+        return model
+
+    def loaded_last(self, last: LastLive, how: HowToLoad, why: ProdpointerError) -> Any:
+        """Return the object of a last-known-good version, without the registry."""
+        with self.delivery.last_delivered(last, verify=how.verify, why=why) as (entry, use):
+            return how.loaded(entry, use)
+
+    def saw_live(self, target: Target) -> None:
+        """Keep a version that was live just now as last-known-good; what cannot be kept is no failure of loading it."""
+        with suppress(OSError):
+            self.delivery.saw_live(target)
+
+    def last_live_at(self) -> datetime | None:
+        """Return when the last-known-good version was live, or None without one."""
+        last = self.delivery.last_known_good()
+        return None if last is None else last.at
+
+    def _is_known(self, seen: View, created: str, number: int) -> bool:
+        """Tell whether a version need not be asked for, and certainly exists."""
+        version = seen.capabilities.version
+        goes_along = version is not None and version >= _ALIAS_GOES_WITH_VERSION
+        return goes_along and self.delivery.has_recorded(created, number)
+
+    def _live(self) -> tuple[ModelReply, View]:
+        """Ask for a reply and read it; look a second time before saying that nothing is live."""
+        reply = self._registry.model(self.name)
+        seen = self._readable(reply)
+        if seen.live is None:
+            reply = self._registry.model(self.name)
+            seen = self._readable(reply)
+        return reply, seen
+
+    def _readable(self, reply: ModelReply) -> View:
+        """Read a reply, and refuse where None would be no answer."""
+        seen = self._promoter.view(reply)
+        seen.check_readable(self._registry.addresses.shown)
+        return seen
+
+    def _tell(self, seen: View) -> None:
+        """Warn of what a reader should know."""
+        warn_about(seen, self._registry.addresses.registry_uri, self.name)

@@ -1,0 +1,190 @@
+"""A time limit for calls that have none of their own.
+
+MLflow tries again for minutes and cannot be told otherwise without changing the settings of the whole process (61 s up
+to 2.9, 246 s on 2.22.5 and 3.17.2, to a server that refuses). So a call is made on a thread of its own, and given up.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import os
+import threading
+import time
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+_LOOK_AGAIN = 0.05  # seconds between two looks at what a call has done
+
+_lanes: dict[str, Lane] = {}
+
+
+class NoAnswer(Exception):
+    """A call was given up; it may still arrive."""
+
+
+class Lane:
+    """The calls to one registry: one at a time, each within a time, and never two of them left behind.
+
+    A call that is given up goes on by itself, on a daemon thread, until MLflow gives up too. While there is one, the
+    next call waits for its end rather than become the second.
+    """
+
+    def __init__(self) -> None:
+        """Make a lane with nobody on it."""
+        self._turn = threading.Condition()
+        self._busy = False
+        self._left: _Call[Any] | None = None
+
+    @property
+    def left_behind(self) -> bool:
+        """Whether a call that was given up is still going on."""
+        return self._left is not None and not self._left.ended.is_set()
+
+    def call(self, work: Callable[[], T], *, timeout: float) -> T:
+        """Return what ``work`` returns, or raise what it raises, or ``NoAnswer`` after ``timeout`` seconds.
+
+        Waiting for calls of other threads does not count, as long as they are answered.
+        """
+        self._take_turn(timeout)
+        try:
+            deadline = time.monotonic() + timeout
+            self._wait_for_left(deadline, timeout)
+            call = self._begun(work)
+            self._unless_ended(call, max(0.0, deadline - time.monotonic()))
+        finally:
+            self._end_turn()
+        if not call.ended.is_set():
+            raise NoAnswer(f"no answer within {timeout:g} s; the call goes on by itself and may still arrive")
+        return call.result()
+
+    def watched(self, work: Callable[[], T], *, timeout: float, progress: Callable[[], object]) -> T:
+        """Return what ``work`` returns, however long it takes, while ``progress()`` changes within ``timeout`` seconds.
+
+        Such calls do not wait for each other; one that stands still is given up once no other one is left behind.
+        """
+        self._wait_for_left(time.monotonic() + timeout, timeout)
+        call = self._begun(work)
+        seen, since = progress(), time.monotonic()
+        while not call.ended.wait(_LOOK_AGAIN):
+            if (now := progress()) != seen:
+                seen, since = now, time.monotonic()
+            elif time.monotonic() - since > timeout and not self.left_behind:
+                self._left = call
+                raise NoAnswer(f"no byte within {timeout:g} s; the call goes on by itself")
+        return call.result()
+
+    def _take_turn(self, timeout: float) -> None:
+        """Wait until no other thread calls; not longer than ``timeout`` where one of them was not answered."""
+        began = time.monotonic()
+        with self._turn:
+            while self._busy:
+                self._turn.wait(_LOOK_AGAIN)
+                if self.left_behind and time.monotonic() - began > timeout:
+                    raise NoAnswer(f"other calls had no answer for {timeout:g} s")
+            self._busy = True
+
+    def _end_turn(self) -> None:
+        """Let the next thread call."""
+        with self._turn:
+            self._busy = False
+            self._turn.notify()
+
+    def _begun(self, work: Callable[[], T]) -> _Call[T]:
+        """Begin a call on a thread of its own, with what the caller's thread knows of its context."""
+        call = _Call(work)
+        thread = threading.Thread(target=call.run, args=(contextvars.copy_context(),), name="prodpointer-call")
+        thread.daemon = True
+        thread.start()
+        return call
+
+    def _unless_ended(self, call: _Call[Any], seconds: float) -> None:
+        """Wait for a call; one that does not end, also because the waiting is interrupted, is left behind."""
+        try:
+            call.ended.wait(seconds)
+        finally:
+            if not call.ended.is_set():
+                self._left = call
+
+    def _wait_for_left(self, deadline: float, timeout: float) -> None:
+        """Wait for the end of the call that was left behind, if there is one."""
+        if self._left is not None and not self._left.ended.wait(max(0.0, deadline - time.monotonic())):
+            raise NoAnswer(f"an earlier call has no answer yet, nor within {timeout:g} s more")
+        self._left = None
+
+
+class _Call(Generic[T]):
+    """One call: what it does, and what came of it."""
+
+    def __init__(self, work: Callable[[], T]) -> None:
+        self._work = work
+        self._result: list[T] = []
+        self._error: BaseException | None = None
+        self.ended = threading.Event()
+
+    def run(self, context: contextvars.Context) -> None:
+        """Make the call and keep what comes of it."""
+        try:
+            self._result = [context.run(self._work)]
+        except BaseException as error:  # noqa: BLE001  # raised again by whoever waits for the result
+            self._error = error
+        finally:
+            self.ended.set()
+
+    def result(self) -> T:
+        """Return what the call returned, or raise what it raised."""
+        if self._error is not None:
+            raise self._error
+        return self._result[0]
+
+
+class InTime:
+    """Something of MLflow's whose methods are called on the lane to a registry.
+
+    Parameters
+    ----------
+    inner
+        What has the methods.
+    uri
+        The registry's URI.
+    timeout
+        Seconds for each call.
+    """
+
+    def __init__(self, inner: Any, uri: str, timeout: float) -> None:
+        """Bind the three; nothing is called yet."""
+        self._inner = inner
+        self._uri = uri
+        self._timeout = timeout
+
+    def __getattr__(self, name: str) -> Any:
+        """Return an attribute; a method comes with the time limit."""
+        found = getattr(self._inner, name)
+        if not callable(found):
+            return found
+
+        @wraps(found)
+        def called(*args: Any, **options: Any) -> Any:
+            return lane_to(self._uri).call(lambda: found(*args, **options), timeout=self._timeout)
+
+        return called
+
+    def within(self, method: Callable[..., T], *args: Any) -> T:
+        """Call a method of the inner's class in the same way."""
+        return lane_to(self._uri).call(lambda: method(self._inner, *args), timeout=self._timeout)
+
+
+def lane_to(uri: str) -> Lane:
+    """Return the lane of this process to a registry."""
+    return _lanes.setdefault(uri, Lane())
+
+
+def _forget() -> None:
+    """Forget the calls of the parent process: their threads are not in this one."""
+    _lanes.clear()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, where no process is forked
+    os.register_at_fork(after_in_child=_forget)

@@ -1,0 +1,143 @@
+"""The time limit for calls that have none of their own."""
+
+from __future__ import annotations
+
+import contextvars
+import os
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from prodpointer.mlflow_border.lane import InTime, Lane, NoAnswer, lane_to
+
+SHORT = 0.1
+
+
+@pytest.fixture
+def gate() -> Iterator[threading.Event]:
+    """What a call waits for that does not end by itself."""
+    opened = threading.Event()
+    yield opened
+    opened.set()
+
+
+def test_a_call_returns_what_it_returns() -> None:
+    """The result comes back as it is."""
+    assert Lane().call(lambda: [1, 2], timeout=5) == [1, 2]
+
+
+def test_a_call_raises_what_it_raises() -> None:
+    """An exception comes back as it is, with the place at which it was raised."""
+    with pytest.raises(ZeroDivisionError):
+        Lane().call(lambda: 1 / 0, timeout=5)
+
+
+def test_a_call_knows_the_context_of_its_caller() -> None:
+    """What the caller's thread has set for itself is set for the call too."""
+    setting = contextvars.ContextVar("setting", default="none")
+    setting.set("the caller's")
+    assert Lane().call(setting.get, timeout=5) == "the caller's"
+
+
+def test_a_call_without_an_answer_is_given_up_in_time(gate: threading.Event) -> None:
+    """The caller has its error, and the call goes on."""
+    lane = Lane()
+    began = time.monotonic()
+    with pytest.raises(NoAnswer, match="may still arrive"):
+        lane.call(gate.wait, timeout=SHORT)
+    assert SHORT <= time.monotonic() - began < 1
+    assert lane.left_behind
+
+
+def test_a_second_call_does_not_become_the_second_left_behind(gate: threading.Event) -> None:
+    """While one goes on the next waits for it, in time, and does not begin."""
+    lane, begun = Lane(), []
+    with pytest.raises(NoAnswer):
+        lane.call(gate.wait, timeout=SHORT)
+    with pytest.raises(NoAnswer, match="earlier call"):
+        lane.call(lambda: begun.append(1), timeout=SHORT)
+    assert begun == []
+
+
+def test_after_the_end_of_what_was_left_behind_calls_go_on(gate: threading.Event) -> None:
+    """The lane is free as soon as MLflow gives up."""
+    lane = Lane()
+    with pytest.raises(NoAnswer):
+        lane.call(gate.wait, timeout=SHORT)
+    threading.Timer(SHORT, gate.set).start()
+    assert lane.call(lambda: "answer", timeout=5) == "answer"
+    assert not lane.left_behind
+
+
+def test_waiting_for_others_that_are_answered_does_not_count() -> None:
+    """Many threads whose calls are each in time all have their answer."""
+    lane = Lane()
+    found: list[None] = []
+    callers = [
+        threading.Thread(target=lambda: found.append(lane.call(lambda: time.sleep(SHORT / 2), timeout=SHORT * 3)))
+        for _ in range(10)
+    ]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert found == [None] * 10
+
+
+def test_what_goes_on_is_not_given_up() -> None:
+    """A download may take many times its limit, as long as bytes come."""
+    arrived: list[int] = []
+
+    def download() -> str:
+        for _ in range(10):
+            time.sleep(SHORT / 2)
+            arrived.append(1)
+        return "whole"
+
+    assert Lane().watched(download, timeout=SHORT * 3, progress=lambda: len(arrived)) == "whole"
+
+
+def test_what_stands_still_is_given_up(gate: threading.Event) -> None:
+    """A download of which no byte comes is given up."""
+    lane = Lane()
+    with pytest.raises(NoAnswer, match="no byte"):
+        lane.watched(gate.wait, timeout=SHORT, progress=lambda: 0)
+    assert lane.left_behind
+
+
+def test_methods_are_called_in_time(gate: threading.Event) -> None:
+    """What has the methods is used as before, but for the limit."""
+
+    class Client:
+        """Something with a method, an attribute and a call that hangs."""
+
+        name = "client"
+
+        def add(self, one: int, two: int = 2) -> int:
+            """Add."""
+            return one + two
+
+        def hang(self) -> None:
+            """Hang."""
+            gate.wait()
+
+    client = InTime(Client(), "test://methods", SHORT * 5)
+    assert (client.name, client.add(1, two=3), client.within(Client.add, 1)) == ("client", 4, 3)
+    assert not hasattr(client, "subtract")
+    with pytest.raises(NoAnswer):
+        client.hang()
+
+
+def test_a_forked_process_has_lanes_of_its_own(gate: threading.Event) -> None:
+    """What the parent left behind is not in the child, which calls anew."""
+    with pytest.raises(NoAnswer):
+        lane_to("test://forked").call(gate.wait, timeout=SHORT)
+    child = os.fork()
+    if child == 0:
+        try:
+            code = lane_to("test://forked").call(lambda: 7, timeout=5)
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
