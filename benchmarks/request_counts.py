@@ -66,7 +66,8 @@ def measured(between: Proxy, pointer: str, run_id: str) -> Iterator[tuple[str, i
     yield "live_version", counted(news.live_version)
     yield "production", counted(news.production)
     yield "status", counted(news.status)
-    yield "load_production", counted(news.load_production)
+    yield "load_production, new on this machine", counted(news.load_production)
+    yield "load_production, kept here", counted(news.load_production)
     yield "withdraw", counted(news.withdraw)
 
 
@@ -75,9 +76,11 @@ def main() -> None:
     counts: dict[str, dict[str, int]] = {}
     with (
         tempfile.TemporaryDirectory() as scratch,
+        tempfile.TemporaryDirectory() as cache,
         serve(sys.executable, Path(scratch), version=mlflow.__version__) as server,
         proxy(server.uri) as between,
     ):
+        os.environ["PRODPOINTER_CACHE_DIR"] = cache
         run_id = logged_run(server.uri)
         for pointer in POINTERS:
             for step, requests in measured(between, pointer, run_id):

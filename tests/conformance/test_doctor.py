@@ -58,7 +58,8 @@ def test_a_server_of_the_clients_version_is_told_as_it_is(served: Registry, forg
 
 def test_the_limits_of_one_version_are_told(served: Registry, forgetful: None) -> None:
     """Before 2.3 there are no aliases, before 2.1 there is no version to go by, and single files are a limit always."""
-    limits = diagnose(tracking_uri=served.uri, registry_uri=None).problems
+    problems = diagnose(tracking_uri=served.uri, registry_uri=None).problems
+    limits = [each for each in problems if "cannot read names" not in each]  # of models that other tests made
     expected = [(not HAS_ALIASES, "has no aliases"), (not TELLS, "does not tell"), (True, "a single file")]
     assert len(limits) == sum(there for there, _ in expected)
     assert [words for there, words in expected if any(words in limit for limit in limits)] == [
