@@ -8,6 +8,7 @@ from typing import Any
 import prodpointer
 from prodpointer import (
     Gate,
+    Live,
     MemoryPointer,
     ModelVersion,
     PointerStatus,
@@ -16,6 +17,7 @@ from prodpointer import (
     Pulled,
     RegisteredModel,
     Selection,
+    State,
 )
 
 news: RegisteredModel = prodpointer.connect("news", pointer="both", stages={"champion": "Production"}, timeout=5)
@@ -33,7 +35,14 @@ live: ModelVersion | None = news.production()
 known: int | None = news.live_version()
 loaded: Any = news.load_production(lambda path: path.read_bytes())
 loaded = news.load_production(trusted=["newsreco.Ranker"])
-pulled: Pulled | None = news.pull("here")
+loaded = news.load_production(verify="required", on_unavailable="last-known-good")
+pulled: Pulled | None = news.pull("here", verify="required")
+digest: str = news.adopt(1)
+with news.follow(30, warm_up=lambda model: model.predict(1), on_withdraw="keep", max_stale=3600) as handle:
+    serving: Live = handle
+    state: State = handle.state
+    old: float | None = handle.age
+    ready: bool = handle.wait_ready(60)
 status: PointerStatus = news.status()
 selection: Selection = news.selection
 pointer: ProductionPointer = MemoryPointer([1, 2])
@@ -46,4 +55,5 @@ bundle: Any = prodpointer.load_production("news", alias="staging")
 
 news.promote("2", expected=1)
 news.promote(1.5)  # type: ignore[arg-type]
+news.follow(on_withdraw="drop")  # type: ignore[arg-type]
 prodpointer.connect("news", pointer="aliases")  # type: ignore[arg-type]

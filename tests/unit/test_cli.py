@@ -421,6 +421,28 @@ def test_pull_of_changed_bytes_fails(at: Command, lab: Lab, name: str, tmp_path:
     assert "are not those" in one_line(answer)
 
 
+def test_pull_can_require_a_digest(at: Command, lab: Lab, name: str, tmp_path: Path) -> None:
+    """With ``--verify required`` a version without a digest is refused, and the command that records one is named."""
+    model = lab.model(name, 0)
+    model.register(lab.run({"model.pkl": b""}), "model.pkl", digest=False)
+    model.promote(1)
+    answer = at("pull", name, tmp_path / "there", "--verify", "required")
+    assert (answer.exit_code, (tmp_path / "there").exists()) == (1, False)
+    assert f"prodpointer adopt {name} 1" in one_line(answer)
+
+
+def test_adopt_records_a_digest(at: Command, lab: Lab, name: str, tmp_path: Path) -> None:
+    """A version without a digest has the one of its bytes afterwards, and is pulled where one is required."""
+    model = lab.model(name, 0)
+    model.register(lab.run({"model.pkl": b"bytes"}), "model.pkl", digest=False)
+    model.promote(1)
+    digest = hashlib.sha256(b"bytes").hexdigest()
+    assert at("adopt", name, "1", "--json").document == {"name": name, "version": 1, "sha256": digest}
+    assert at("adopt", name, "1").out == f"{name}: version 1 has the SHA-256 {digest}\n"
+    assert model.version(1).sha256 == digest
+    assert at("pull", name, tmp_path, "--verify", "required").exit_code == 0
+
+
 def test_doctor_prints_json(at: Command) -> None:
     """With ``--json`` a diagnosis has exactly the keys of the contract."""
     answer = at("doctor", "--json")
