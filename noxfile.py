@@ -60,6 +60,15 @@ def reliability(session: nox.Session) -> None:
 
 
 @nox.session
+def page(session: nox.Session) -> None:
+    """Look at the page of examples/news_api in a real browser, Debian's chromium; ``-- DIRECTORY`` for photographs."""
+    session.install("uv", "tomli; python_version < '3.11'")
+    wanted = [list(TABLE)[-1], ".", "-r", "examples/news_api/requirements.txt"]
+    python = session.run("python", "-m", "tests.servers", *wanted, silent=True)
+    session.run(str(python).strip(), "-m", "tests.examples.look", *session.posargs, external=True)
+
+
+@nox.session
 def faults(session: nox.Session) -> None:
     """Let services follow a model through ten minutes of faults on each major, and write docs/reliability.md."""
     session.install("uv", "mlflow==3.17.2", ".", "tomli; python_version < '3.11'")

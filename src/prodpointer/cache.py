@@ -31,11 +31,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
 from prodpointer.artifacts import sha256_of
-from prodpointer.errors import ArtifactNotFound, ProdpointerError
+from prodpointer.errors import ArtifactNotFound, ProdpointerError, RegistryUnavailable
 from prodpointer.in_use import Use, unused
 from prodpointer.notices import warn_uncached
 
@@ -45,6 +45,7 @@ DEFAULT_BYTES = 20 * 1024**3
 
 _LAYOUT = "v1"
 _PRIVATE = 0o700
+_LOOK_AGAIN = 0.5  # seconds between two looks at whether anybody still waits
 
 
 @dataclass(frozen=True)
@@ -189,7 +190,13 @@ class ModelCache:
 
     @contextmanager
     def obtained(
-        self, created: str, version: int, *, fits: Callable[[Entry], bool], fetch: Callable[[Path], Entry]
+        self,
+        created: str,
+        version: int,
+        *,
+        fits: Callable[[Entry], bool],
+        fetch: Callable[[Path], Entry],
+        stopped: Callable[[], bool] = lambda: False,
     ) -> Iterator[tuple[Entry, Use]]:
         """Give a whole entry of a version and the use of it: the one here, or one fetched by one process for all.
 
@@ -201,9 +208,11 @@ class ModelCache:
             Whether an entry is what is wanted; its bytes are checked as well.
         fetch
             Downloads into the ``artifact`` directory of a new entry, verifies, and says what it is.
+        stopped
+            Whether nobody waits for it any more, asked while another process downloads.
         """
         slot = self._directory / created / str(version)
-        found = self._used(slot, fits) or self._fetched(slot, fits, fetch)
+        found = self._used(slot, fits) or self._fetched(slot, fits, fetch, stopped)
         try:
             yield found
         finally:
@@ -222,11 +231,13 @@ class ModelCache:
         use.end()
         return None
 
-    def _fetched(self, slot: Path, fits: Callable[[Entry], bool], fetch: Callable[[Path], Entry]) -> tuple[Entry, Use]:
+    def _fetched(
+        self, slot: Path, fits: Callable[[Entry], bool], fetch: Callable[[Path], Entry], stopped: Callable[[], bool]
+    ) -> tuple[Entry, Use]:
         """Fetch an entry unless another process has done so by the time it is our turn."""
         self._cache.private(slot.parent)
         self._write(self._directory / "about.json", self._about)
-        with FileLock(f"{slot}.lock"):
+        with _turn(f"{slot}.lock", stopped):
             found = self._used(slot, fits)
             if found is not None:
                 return found
@@ -297,6 +308,23 @@ def discard(directory: Path) -> None:
         with suppress(OSError):
             directory.rename(doomed / directory.name)
         shutil.rmtree(doomed, ignore_errors=True)
+
+
+@contextmanager
+def _turn(file: str, stopped: Callable[[], bool]) -> Iterator[None]:
+    """Hold the lock of a download until the block ends; whoever holds it now may take long."""
+    lock = FileLock(file)
+    while True:
+        try:
+            lock.acquire(timeout=_LOOK_AGAIN)
+            break
+        except Timeout:
+            if stopped():
+                raise RegistryUnavailable("Nobody waits for the download any more.", where=file) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _bytes_allowed() -> int:

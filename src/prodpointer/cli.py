@@ -29,6 +29,9 @@ from prodpointer.promotion import NOT_GIVEN
 from prodpointer.records import POINTERS, Promotion
 from prodpointer.registered_model import RegisteredModel
 
+DEFAULT_TIMEOUT = 10.0
+"""Seconds for each request."""
+
 DISAGREE = 4
 """The exit code that says: pointers disagree."""
 
@@ -43,6 +46,7 @@ class Settings:
     registry_uri: str | None = None
     pointer: str | None = None
     alias: str | None = None
+    timeout: float | None = None
     as_json: bool = False
 
     def overridden_by(self, other: Settings) -> Settings:
@@ -59,12 +63,14 @@ class Settings:
             registry_uri=self.registry_uri,
             pointer=pointer,
             alias=self.alias or "production",
+            timeout=self.timeout or DEFAULT_TIMEOUT,
             create_database=create_database,
         )
 
     def names(self) -> list[str]:
         """Return the names of every registered model."""
-        return registered_model_names(tracking_uri=self.tracking_uri, registry_uri=self.registry_uri)
+        timeout = self.timeout or DEFAULT_TIMEOUT
+        return registered_model_names(tracking_uri=self.tracking_uri, registry_uri=self.registry_uri, timeout=timeout)
 
 
 class _Commands(click.Group):
@@ -84,6 +90,9 @@ def _shared_options(command: Command) -> Command:
     """Add the options that every command shares and hand them over as one value."""
     for option in (
         click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table."),
+        click.option(
+            "--timeout", type=click.FloatRange(0, min_open=True), help="Seconds for each request (default: 10)."
+        ),
         click.option("--alias", help="Name of the pointer (default: production)."),
         click.option("--pointer", type=click.Choice(POINTERS), help="Override which pointer is used (default: auto)."),
         click.option("--registry-uri", help="The model registry, where it is not the tracking server."),

@@ -162,7 +162,9 @@ class Delivery:
         """Give an entry of the cache; what this machine's disk refuses is an error of ours."""
         with ExitStack() as stack:
             try:
-                found = stack.enter_context(self._kept.obtained(created, number, fits=fits, fetch=fetch))
+                stopped = self._artifacts.is_stopped
+                obtaining = self._kept.obtained(created, number, fits=fits, fetch=fetch, stopped=stopped)
+                found = stack.enter_context(obtaining)
             except OSError as error:
                 raise no_room(f"keep version {number} of {self._name!r} here", error) from error
             yield found

@@ -54,7 +54,7 @@ class Live:
     """The live object of a registered model, kept current by a thread; :meth:`RegisteredModel.follow` makes it.
 
     ``model`` is the object to serve, None where there is none; reading it is reading an attribute, and asks nobody.
-    ``version`` is its number.
+    ``version`` is its number, and ``serving`` both at once: around a swap two reads may see one of each side.
 
     Parameters
     ----------
@@ -92,6 +92,7 @@ class Live:
         """Begin to follow, on a daemon thread."""
         self.model: Any = None
         self.version: int | None = None
+        self.serving: tuple[Any, int | None] = (None, None)
         self._loading = loading
         self._how = how
         self._every = every
@@ -247,7 +248,7 @@ class Live:
             self._warm_up(model)
         except Exception as error:
             raise LoadFailed(
-                f"Version {number} of {self._loading.name!r} failed its warm-up: {type(error).__name__}: {error}",
+                f"Version {number} of {self._loading.name!r} failed its warm-up: {type(error).__name__}: {error}.",
                 next_step="It does not serve. Promote a version that works, or roll back.",
             ) from error
 
@@ -279,7 +280,9 @@ class Live:
     def _swap(self, model: Any, serves: tuple[str, int] | None, state: State, error: ProdpointerError | None) -> None:
         """Let another object serve, and tell."""
         before = self.version
-        self.model, self.version = model, None if serves is None else serves[1]
+        number = None if serves is None else serves[1]
+        self.serving = (model, number)  # one store, so that who reads both reads what belongs together
+        self.model, self.version = model, number
         self._serves, self._bad = serves, None
         self._note(state, error)
         if self._on_change is not None:

@@ -56,6 +56,7 @@ def test_a_promotion_is_followed(news: RegisteredModel) -> None:
     with news.follow(EVERY) as live:
         assert live.wait_ready(20)
         assert (live.version, ranker(live), live.state, live.last_error) == (1, 1, State.READY, None)
+        assert live.serving == (live.model, 1)
         for version in (3, 2):
             news.promote(version)
             until(lambda version=version: live.version == version)  # type: ignore[misc]

@@ -421,6 +421,13 @@ def test_pull_of_changed_bytes_fails(at: Command, lab: Lab, name: str, tmp_path:
     assert "are not those" in one_line(answer)
 
 
+def test_the_timeout_may_be_given(cli: Command, closed_port: int) -> None:
+    """``--timeout`` is a number of seconds above nothing, before or after the command."""
+    uri = f"http://127.0.0.1:{closed_port}"
+    assert cli("--tracking-uri", uri, "--timeout", "0.5", "status", "news").exit_code == 5
+    assert cli("--tracking-uri", uri, "status", "news", "--timeout", "0").exit_code == 2
+
+
 def test_pull_can_require_a_digest(at: Command, lab: Lab, name: str, tmp_path: Path) -> None:
     """With ``--verify required`` a version without a digest is refused, and the command that records one is named."""
     model = lab.model(name, 0)

@@ -50,7 +50,7 @@ class ArtifactStore:
     def __init__(self, registry: Registry, *, stopped: Callable[[], bool] = lambda: False) -> None:
         """Bind the registry; nothing is asked yet."""
         self._registry = registry
-        self._stopped = stopped
+        self.is_stopped = stopped
         self._client = registry.client
         self._tracking_uri = registry.addresses.tracking_uri
 
@@ -196,7 +196,7 @@ class ArtifactStore:
 
     def _served(self, root: str) -> ServedArtifacts:
         """Return the reader of what a server hands out."""
-        return ServedArtifacts(root, timeout=self._wait, stopped=self._stopped)
+        return ServedArtifacts(root, timeout=self._wait, stopped=self.is_stopped)
 
     @property
     def _wait(self) -> float:
@@ -263,11 +263,15 @@ def _is_local(uri: str) -> bool:
 
 
 def _bytes_below(directory: Path) -> int:
-    """Return how many bytes have arrived below a directory."""
+    """Return what changes with each byte that arrives below a directory.
+
+    Some readers make a file of its full size at once and fill it in, so the blocks that it takes count too.
+    """
     total = 0
     for file in _files(directory):
         with suppress(OSError):  # renamed by whoever writes it
-            total += file.stat().st_size
+            about = file.stat()
+            total += about.st_size + getattr(about, "st_blocks", 0)
     return total
 
 

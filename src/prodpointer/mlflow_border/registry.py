@@ -55,6 +55,8 @@ class Registry:
         with self._opening("open the registry", opening_step(addresses.registry_uri, addresses.tracking_uri)):
             client = MlflowClient(addresses.tracking_uri, addresses.registry_uri)
             self._client: Any = client if self._is_here else InTime(client, addresses.registry_uri, timeout)
+            # A managed registry may copy a model's files as it makes a version, which takes as long as it takes.
+            self._making: Any = self._client if self.place in (Place.SERVER, Place.DATABASE) else client
             speaks_rest = self.place is Place.SERVER or (self.place is Place.PLUGIN and self._is_rest_store())
         self.timeout = timeout
         self.client_has_aliases = hasattr(client, "set_registered_model_alias")
@@ -257,7 +259,7 @@ class Registry:
         with self.asking(
             f"create a version of {name!r} from {source!r}", missing=lambda: self._no_source(name, source)
         ):
-            created = self._client.create_model_version(name, source, run_id=run_id, tags=dict(tags), **extra)
+            created = self._making.create_model_version(name, source, run_id=run_id, tags=dict(tags), **extra)
         return int(created.version)
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
