@@ -25,8 +25,9 @@ def again(news: RegisteredModel, registry: Registry, pointer: str) -> Registered
     return prodpointer.connect(news.name, tracking_uri=registry.uri, pointer=pointer)  # type: ignore[arg-type]
 
 
-def test_a_registered_version_is_not_live(news: RegisteredModel) -> None:
+def test_a_registered_version_is_not_live(news: RegisteredModel, registry: Registry) -> None:
     """Registering makes nothing live."""
+    news.register(registry.runs[0], "bundle", sha256=registry.digests[0])
     assert (news.live_version(), news.production(), news.load_production()) == (None, None, None)
     assert news.status().agreed
 

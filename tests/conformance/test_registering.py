@@ -45,7 +45,8 @@ def test_plain_mlflow_can_download_a_registered_directory(
     fresh: Connect, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A directory registered here is what plain MLflow downloads by the version's URI."""
-    model = fresh(1)
+    model = fresh()
+    model.register(registry.runs[0], "bundle")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", registry.uri)
     found = Path(mlflow.artifacts.download_artifacts(f"models:/{model.name}/1"))
     assert pickle.loads((found / "newsreco.pkl").read_bytes()) == {"recommender": "r1", "ranker": 1}
@@ -152,7 +153,8 @@ def test_the_commit_is_else_that_of_the_checkout(
     for command in (["init", "-q"], [*identity, "commit", "-q", "--allow-empty", "-m", "first"]):
         subprocess.run(["git", *command], check=True)
     head = subprocess.run(["git", "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
-    model = fresh(1)
+    model = fresh()
+    model.register(registry.runs[0], "bundle")
     assert model.version(1).tags["prodpointer.git_commit"] == head
 
 

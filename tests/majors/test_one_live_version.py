@@ -25,14 +25,14 @@ def racing(python_of: Callable[[str], Path], tmp_path_factory: pytest.TempPathFa
         yield running
 
 
-@pytest.fixture(scope="module", params=[(version, store) for version in MAJORS for store in STORES], ids="-on-".join)
+@pytest.fixture(scope="session", params=[(version, store) for version in MAJORS for store in STORES], ids="-on-".join)
 def busy_server(
     request: pytest.FixtureRequest,
     python_of: Callable[[str], Path],
     new_database: NewDatabase,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Server]:
-    """A server with workers that meet in one database."""
+    """A server with workers that meet in one database; wider than a race, so that its races come one after another."""
     version, store = request.param
     database, directory = new_database(store).uri, tmp_path_factory.mktemp("busy")
     with serve(python_of(version), directory, version=version, backend=database, workers=WORKERS) as found:

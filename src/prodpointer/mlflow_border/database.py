@@ -7,6 +7,7 @@ cannot start on it afterwards. So the revision is read first, with a connection 
 from __future__ import annotations
 
 import math
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +156,7 @@ def connect_arguments(url: Any, timeout: float) -> dict[str, int]:
     return {name: seconds for name in _PATIENCE.get(url.get_driver_name(), ()) if name not in url.query}
 
 
+@cache  # what is imported stays, and reading MLflow's migrations costs more than anything else here
 def _known_revisions() -> tuple[str, frozenset[str]]:
     """Return the newest schema revision of the installed MLflow and all that led to it."""
     import mlflow
