@@ -60,6 +60,11 @@ class Unchanging:
     age: float | None = None
     last_error: ProdpointerError | None = None
 
+    @property
+    def serving(self) -> tuple[newsreco.Bundle, int | None]:
+        """The model and its version at once."""
+        return self.model, self.version
+
 
 # Both have a model, a version, a state, an age and a last error, and neither asks anybody for them.
 Served: TypeAlias = prodpointer.Live | Unchanging
@@ -155,7 +160,7 @@ def page() -> Path:
 @router.get("/recommend/{user}")
 def recommend(user: str, service: Asked, limit: Annotated[int, Query(ge=1, le=20)] = 5) -> dict[str, Any]:
     """Recommend articles to a user; one whom the model does not know gets the popular ones."""
-    version, model = service.served.version, service.served.model
+    model, version = service.served.serving
     if model is None:
         raise HTTPException(503, detail="No model is live.")
     return {"user": user, "items": newsreco.recommended(model, user, limit), "version": version}
