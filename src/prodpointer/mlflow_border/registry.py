@@ -248,7 +248,10 @@ class Registry:
     def delete_model(self, name: str) -> None:
         """Delete the registered model with its versions; only for models that were made to be thrown away."""
         with self.asking(f"delete the registered model {name!r}", missing=lambda: self._no_model(name)):
-            self._client.delete_registered_model(name)
+            if (rest := self._asked_by_rest) is not None:  # also while a call that was interrupted still goes on
+                rest.delete_model(name)
+            else:
+                self._client.delete_registered_model(name)
 
     def create_version(
         self, name: str, source: str, *, run_id: str | None, model_id: str | None, tags: Mapping[str, str]

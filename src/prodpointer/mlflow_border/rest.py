@@ -77,6 +77,10 @@ class Rest:
         document: dict[str, Any] = self._checked("GET", f"{_API}/get", params={"name": name})
         return document
 
+    def delete_model(self, name: str) -> None:
+        """Delete a registered model with its versions."""
+        self._checked("DELETE", f"{_API}/delete", json={"name": name})
+
     def get_version(self, name: str, version: str) -> dict[str, Any]:
         """Return the whole JSON reply for a version."""
         asked = {"name": name, "version": version}
