@@ -991,7 +991,6 @@ MUTATIONS = (
         (
             "test_the_live_version_costs_two_requests",
             "test_a_warm_load_sends_one_request_and_gets_no_byte",
-            "test_a_look_costs_one_request",
         ),
     ),
     Mutation(
@@ -1498,6 +1497,13 @@ MUTATIONS = (
         "    if kind is not None:",
         "    if True:",
         ("test_a_path_is_found_or_not",),
+    ),
+    Mutation(
+        "the version is asked for each time",
+        "loading.py",
+        "known = version is not None or number is None or",
+        "known = number is None and",
+        ("test_a_look_costs_one_request", "test_a_warm_load_sends_one_request_and_gets_no_byte"),
     ),
     Mutation(
         "bytes in the cache are trusted for being there",
