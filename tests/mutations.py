@@ -1506,6 +1506,13 @@ MUTATIONS = (
         ("test_a_look_costs_one_request", "test_a_warm_load_sends_one_request_and_gets_no_byte"),
     ),
     Mutation(
+        "registering asks for the run first",
+        "registered_model.py",
+        "        capabilities(self._registry, max_age=_A_MOMENT)\n",
+        "        capabilities(self._registry)\n",
+        ("test_a_registry_that_is_back_answers_at_once",),
+    ),
+    Mutation(
         "bytes in the cache are trusted for being there",
         "cache.py",
         "            return sha256_of(self.path) == self.sha256\n",

@@ -14,7 +14,7 @@ from prodpointer import journal, registration
 from prodpointer.artifacts import copied
 from prodpointer.cache import Cache
 from prodpointer.delivery import Target, Verify, checked_verify, created_name
-from prodpointer.detection import ASK_AGAIN_AFTER, capabilities, client_version
+from prodpointer.detection import capabilities, client_version
 from prodpointer.errors import InvalidName, ModelNotFound, ProdpointerError, RegistryUnavailable
 from prodpointer.gate_text import gates_of
 from prodpointer.gates import Gate
@@ -124,7 +124,8 @@ class RegisteredModel:
         """
         self._check_name()
         own = registration.callers_tags(tags)
-        capabilities(self._registry, max_age=ASK_AGAIN_AFTER)
+        # A registry that is down is found out before the run is asked for, by a call that MLflow would not give up.
+        capabilities(self._registry, max_age=_A_MOMENT)
         source = registration.find_source(self._artifacts, run_id, artifact_file)
         if if_exists == "reuse" and (made := self._registered(run_id, source.source)) is not None:
             return made

@@ -93,6 +93,28 @@ def test_a_registry_that_is_down_is_known_in_time(news: RegisteredModel, between
     assert seconds(lambda: VERBS[verb](news)) < TIMEOUT + SLACK
 
 
+@pytest.mark.parametrize("verb", ["promote", "register", "load_production", "history"])
+def test_a_registry_that_is_back_answers_at_once(
+    news: RegisteredModel, served: Registry, between: Proxy, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    """Nothing that failed while the registry was down holds up what is called after it, however long MLflow retries."""
+    monkeypatch.delenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", between.uri)
+    calls: dict[str, Callable[[], object]] = {
+        "promote": lambda: news.promote(2),
+        "register": lambda: news.register(served.runs[0], "bundle", sha256=served.digests[0]),
+        "load_production": news.load_production,
+        "history": news.history,
+    }
+    time.sleep(1.1)  # what the registry is was asked a moment ago, and is asked again
+    between.refuse()
+    assert seconds(calls[verb]) < TIMEOUT + SLACK
+    between.listen()
+    began = time.monotonic()
+    calls[verb]()
+    assert time.monotonic() - began < TIMEOUT + SLACK
+
+
 @pytest.mark.parametrize("how", ["refuses", "hangs"])
 def test_connecting_to_a_registry_that_is_down(
     between: Proxy, news: RegisteredModel, forgetful: None, how: str
