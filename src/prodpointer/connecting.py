@@ -62,7 +62,7 @@ def connect(
     InvalidName
         The name, alias, stage or pointer is none.
     RegistryUnavailable, AccessDenied, RegistryUnsupported, SchemaMismatch
-        There is no registry to use; nothing was touched. A server that is down is no error where this machine has a
+        There is no registry to use; nothing was touched. One that is down is no error where this machine has a
         last-known-good version of the model: loading and following begin with it, all else says then what is wrong.
     """
     checked = model_name(name)
@@ -73,6 +73,7 @@ def connect(
         timeout=timeout,
         create_database=create_database,
         upgrade_database=upgrade_database,
+        even_if_down=True,
     )
     _check_levels(checked, registry)
     model = RegisteredModel(checked, registry, rule, Cache.usable(cache_dir))

@@ -370,7 +370,8 @@ class RegisteredModel:
         Parameters
         ----------
         every
-            Seconds between two looks, each of one request; a little less, so that services do not ask all at once. In
+            Seconds between two looks, each of one request (two where an alias of a server before 3.17 names a version
+            that is not the newest of its stage); a little less, so that services do not ask all at once. In
             an outage the registry is asked more often at first.
         loader, flavor, trusted, verify
             As for :meth:`load_production`.

@@ -264,8 +264,10 @@ def test_reading_the_model_asks_nobody(live: Live, between: Proxy) -> None:
     assert between.count <= 3
 
 
-def test_a_look_costs_one_request(live: Live, between: Proxy) -> None:
-    """While nothing changes each look at the pointer is one request."""
+def test_a_look_costs_one_request(live: Live, behind: RegisteredModel, between: Proxy) -> None:
+    """While nothing changes each look at the pointer is one request; the newest version is in its reply."""
+    behind.promote(3)
+    until(lambda: live.version == 3)
     between.clear()
     time.sleep(5 * EVERY)
     assert {path.partition("?")[0] for _, path in between.requests} == {"/api/2.0/mlflow/registered-models/get"}

@@ -51,8 +51,12 @@ class ArtifactStore:
         """Bind the registry; nothing is asked yet."""
         self._registry = registry
         self.is_stopped = stopped
-        self._client = registry.client
         self._tracking_uri = registry.addresses.tracking_uri
+
+    @property
+    def _client(self) -> Any:
+        """MLflow's client; that of a database that is down is there once it is up."""
+        return self._registry.client
 
     @property
     def beside_registry(self) -> bool:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from prodpointer.errors import RegistryUnsupported
+from prodpointer.errors import RegistryUnavailable, RegistryUnsupported
 from prodpointer.mlflow_border.addresses import Addresses, Place, addresses, place_of, sqlite_file
 from prodpointer.mlflow_border.database import prepare_database
-from prodpointer.mlflow_border.registry import Registry
+from prodpointer.mlflow_border.registry import DownRegistry, Registry
 
 
 def open_registry(
@@ -15,6 +15,7 @@ def open_registry(
     timeout: float,
     create_database: bool | None,
     upgrade_database: bool,
+    even_if_down: bool = False,
 ) -> Registry:
     """Return the registry that MLflow's settings and these arguments name.
 
@@ -23,12 +24,14 @@ def open_registry(
     tracking_uri, registry_uri
         As MLflow takes them; None for its own settings.
     timeout
-        Seconds for each question that finds out what the registry is.
+        Seconds for each request.
     create_database
         Whether an empty or missing database may get MLflow's schema; None means yes for SQLite URIs that somebody
         chose and no for all else.
     upgrade_database
         Whether an older schema may be upgraded in place.
+    even_if_down
+        Whether a database that cannot be reached is no error here but in each call that asks it.
 
     Raises
     ------
@@ -37,10 +40,20 @@ def open_registry(
     """
     found = addresses(tracking_uri, registry_uri)
     _refuse_file_store(found)
-    for uri in dict.fromkeys((found.registry_uri, found.tracking_uri)):
-        if place_of(uri) is Place.DATABASE:
-            may_create = found.chosen and sqlite_file(uri) is not None if create_database is None else create_database
-            prepare_database(uri, create=may_create, upgrade=upgrade_database, timeout=timeout)
+
+    def prepare() -> None:
+        for uri in dict.fromkeys((found.registry_uri, found.tracking_uri)):
+            if place_of(uri) is Place.DATABASE:
+                chosen = found.chosen and sqlite_file(uri) is not None
+                may_create = chosen if create_database is None else create_database
+                prepare_database(uri, create=may_create, upgrade=upgrade_database, timeout=timeout)
+
+    try:
+        prepare()
+    except RegistryUnavailable as failure:
+        if not even_if_down:
+            raise
+        return DownRegistry(found, timeout=timeout, prepare=prepare, failure=failure)
     return Registry(found, timeout=timeout)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -32,6 +32,7 @@ _RENAME_STEP = (
     "with rename_registered_model on MLflow 3.10.1 or older, before the upgrade, or on a copy of the database."
 )
 
+_ONCE_OPEN = {"_client", "_making", "client_has_aliases", "rest"}
 _failed: set[str] = set()
 
 
@@ -353,3 +354,38 @@ class Registry:
         except ModelNotFound as no_model:
             return no_model
         return error
+
+
+class DownRegistry(Registry):
+    """A database that could not be reached, which is opened by the first call that finds it up again.
+
+    Parameters
+    ----------
+    addresses, timeout
+        As for :class:`Registry`.
+    prepare
+        Looks at the database before it is opened; raises while it cannot be reached.
+    failure
+        What it raised a moment ago, which the first call raises again without waiting.
+    """
+
+    def __init__(
+        self, addresses: Addresses, *, timeout: float, prepare: Callable[[], None], failure: RegistryUnavailable
+    ) -> None:
+        """Bind what is given; nothing is opened."""
+        self.addresses = addresses
+        self.place = place_of(addresses.registry_uri)
+        self.timeout = timeout
+        self._prepare = prepare
+        self._failure: RegistryUnavailable | None = failure
+
+    def __getattr__(self, name: str) -> Any:
+        """Open the database for what is there only once it is open."""
+        if name not in _ONCE_OPEN:
+            raise AttributeError(name)
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+        self._prepare()
+        super().__init__(self.addresses, timeout=self.timeout)
+        return vars(self)[name]
