@@ -7,6 +7,7 @@ standard error. MLflow is imported by the commands that need it, never by ``--he
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import tempfile
 import warnings
@@ -28,6 +29,8 @@ from prodpointer.printing import print_conformance, print_history, print_json, p
 from prodpointer.promotion import NOT_GIVEN
 from prodpointer.records import POINTERS, Promotion
 from prodpointer.registered_model import RegisteredModel
+
+_PROGRESS_BARS = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"
 
 DEFAULT_TIMEOUT = 10.0
 """Seconds for each request."""
@@ -435,15 +438,18 @@ def _print_live_at(settings: Settings, model: RegisteredModel, when: str) -> Non
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Show warnings as one line each and keep MLflow's migration log away from the results."""
-    disabled = logging.root.manager.disable
+    """Show warnings as one line each, and keep MLflow's migration log and progress bars away from the results."""
+    disabled, bars = logging.root.manager.disable, os.environ.get(_PROGRESS_BARS)
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         logging.disable(logging.INFO)
+        os.environ.setdefault(_PROGRESS_BARS, "false")  # MLflow shows them wherever tqdm is installed
         try:
             yield
         finally:
             logging.disable(disabled)
+            if bars is None:
+                os.environ.pop(_PROGRESS_BARS, None)
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
