@@ -29,6 +29,11 @@ def on_path(part: str, method: str | None = None) -> Matches:
     return lambda asked, path: part in path and method in {None, asked}
 
 
+def everything(method: str, path: str) -> bool:
+    """Match every request."""
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """Answer in the server's place; the server never sees the request."""
@@ -307,7 +312,9 @@ class _Connection(BaseHTTPRequestHandler):
             left = fault.after
             for part in parts:
                 yield part[:left]
-                left -= len(part[:left])
+                left -= len(part)
+                if left <= 0:  # nothing more, not even an empty chunk, which would say that this was all
+                    return
         elif isinstance(fault, Drip):
             for part in parts:
                 for start in range(0, len(part), fault.size):

@@ -89,16 +89,15 @@ class Cache:
     Parameters
     ----------
     directory
-        Where they are; by default ``PRODPOINTER_CACHE_DIR``, else the user's cache directory.
-    limit
-        Bytes that they may take; by default ``PRODPOINTER_CACHE_BYTES``, else 20 GiB.
+        Where they are; by default ``PRODPOINTER_CACHE_DIR``, else the user's cache directory. They may take
+        ``PRODPOINTER_CACHE_BYTES``, else 20 GiB.
     """
 
-    def __init__(self, directory: str | Path | None = None, *, limit: int | None = None) -> None:
+    def __init__(self, directory: str | Path | None = None) -> None:
         """Bind place and size; nothing is made yet."""
         chosen = directory or os.environ.get(DIRECTORY_VARIABLE) or user_cache_path("prodpointer", appauthor=False)
         self.root = Path(chosen).expanduser().absolute() / _LAYOUT
-        self.limit = _bytes_allowed() if limit is None else limit
+        self.limit = _bytes_allowed()
 
     @classmethod
     def usable(cls, directory: str | Path | None = None) -> Cache:
@@ -119,15 +118,14 @@ class Cache:
         """Return what is kept of one model of one registry."""
         return ModelCache(self, registry, model)
 
-    def private(self, directory: Path) -> Path:
-        """Return a directory of the cache, made so that nobody but the user can enter it."""
+    def private(self, directory: Path) -> None:
+        """Make a directory of the cache so that nobody but the user can enter it."""
         self.root.parent.mkdir(parents=True, exist_ok=True)
         for each in (self.root, *reversed(directory.relative_to(self.root).parents), directory):
             place = self.root / each
             with suppress(FileExistsError):
                 place.mkdir(mode=_PRIVATE)
         self._check_owner()
-        return directory
 
     def _check_owner(self) -> None:
         """Raise where the cache belongs to somebody else: whoever can write there decides what is loaded."""

@@ -15,7 +15,6 @@ from typing import Any, Literal, final
 from prodpointer.delivery import Target
 from prodpointer.errors import (
     AccessDenied,
-    IntegrityError,
     LoadFailed,
     ModelNotFound,
     ProdpointerError,
@@ -220,11 +219,8 @@ class Live:
     def _take(self, target: Target) -> None:
         """Bring a version here, load and try it beside what serves, then swap; a bad one changes nothing."""
         try:
-            with self._loading.delivery.delivered(target, verify=self._how.verify, warn=_log_unverified) as (
-                entry,
-                use,
-            ):
-                model = self._how.loaded(entry, use)
+            with self._loading.delivery.delivered(target, verify=self._how.verify, warn=_log_unverified) as found:
+                model = self._how.loaded(*found)
             self._try(model, target.number)
         except NO_ANSWER:
             raise
@@ -233,7 +229,7 @@ class Live:
             self._bad, self._bad_error = (target.created, target.number), ours
             self._bad_polls += 1
             # What may have gone wrong on the way here is tried again at the next look.
-            again = isinstance(ours, IntegrityError) or not isinstance(ours, LoadFailed)
+            again = not isinstance(ours, LoadFailed)
             self._skip = 0 if again else min(_MOST_SKIPPED, 2**self._bad_polls - 1)
             self._note(State.ERROR, ours)
             return

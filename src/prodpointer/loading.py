@@ -6,7 +6,6 @@ import weakref
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any, Literal, get_args
 
 from packaging.version import Version
@@ -106,10 +105,7 @@ class Loading:
     def production(self) -> ModelVersion | None:
         """Return the live version; see :meth:`prodpointer.RegisteredModel.production`."""
         reply, seen = self._live()
-        version = self._registry.existing_version(self.name, seen.live) if seen.live is not None else None
-        if version is None and seen.live is not None and seen.live == seen.alias:
-            seen = replace(seen, dangling=True)
-            version = reply.newest.get(self._rule.stage) if seen.live is not None else None
+        version, seen = self._existing(reply, seen)
         self._tell(seen)
         return version
 
@@ -123,11 +119,8 @@ class Loading:
         created, number = created_name(reply.created_at), seen.live
         version = next((each for each in reply.newest.values() if each.version == number), None)
         known = version is not None or number is None or self._is_known(seen, created, number)
-        if not known and number is not None:
-            version = self._registry.existing_version(self.name, number)
-            if version is None and number == seen.alias:
-                seen = replace(seen, dangling=True)
-                version = reply.newest.get(self._rule.stage) if seen.live is not None else None
+        if not known:
+            version, seen = self._existing(reply, seen)
             number = None if version is None else version.version
         (tell or self._tell)(seen)
         if number is None:
@@ -184,10 +177,13 @@ class Loading:
         with suppress(OSError):
             self.delivery.saw_live(target)
 
-    def last_live_at(self) -> datetime | None:
-        """Return when the last-known-good version was live, or None without one."""
-        last = self.delivery.last_known_good()
-        return None if last is None else last.at
+    def _existing(self, reply: ModelReply, seen: View) -> tuple[ModelVersion | None, View]:
+        """Return the version that is live and exists, or None, and what is seen once a deleted one does not count."""
+        version = self._registry.existing_version(self.name, seen.live) if seen.live is not None else None
+        if version is None and seen.live is not None and seen.live == seen.alias:
+            seen = replace(seen, dangling=True)
+            version = reply.newest.get(self._rule.stage) if seen.live is not None else None
+        return version, seen
 
     def _is_known(self, seen: View, created: str, number: int) -> bool:
         """Tell whether a version need not be asked for, and certainly exists."""

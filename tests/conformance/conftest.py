@@ -198,3 +198,10 @@ def between(served: Registry, forgetful: None) -> Iterator[Proxy]:
     """A real proxy between this client and the server, which counts, and can answer in the server's place."""
     with proxy(served.uri) as found:
         yield found
+
+
+def model_behind(between: Proxy, served: Registry, versions: int, **options: Any) -> RegisteredModel:
+    """Connect by the proxy to a new model of the server behind it, which has so many versions."""
+    name = f"news-{uuid.uuid4().hex[:12]}"
+    served.register_again(name, versions)
+    return prodpointer.connect(name, tracking_uri=between.uri, **options)

@@ -10,7 +10,6 @@ import stat
 import subprocess
 import sys
 import time
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,7 +17,7 @@ import pytest
 
 import prodpointer
 from prodpointer import CacheWarning, IntegrityError, ProdpointerError, RegisteredModel, UnverifiedWarning
-from tests.conformance.conftest import Connect, Registry
+from tests.conformance.conftest import Connect, Registry, model_behind
 from tests.proxy import Hang, Proxy, on_path
 
 LOAD = """
@@ -118,9 +117,7 @@ def test_wrong_bytes_are_not_kept(fresh: Connect, registry: Registry, cache_dire
 @pytest.fixture
 def behind(served: Registry, between: Proxy) -> RegisteredModel:
     """A model with two versions, the first of them live, behind the proxy."""
-    model = prodpointer.connect(f"news-{uuid.uuid4().hex[:12]}", tracking_uri=between.uri)
-    for run_id, digest in zip(served.runs[:2], served.digests, strict=False):
-        model.register(run_id, "bundle", sha256=digest)
+    model = model_behind(between, served, 2)
     model.promote(1)
     return model
 

@@ -6,15 +6,14 @@ import os
 import pickle
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator
 
 import pytest
 
 import prodpointer
 from prodpointer import AccessDenied, IntegrityError, Live, LoadFailed, ModelNotFound, RegisteredModel, State
-from tests.conformance.conftest import Connect, Registry
-from tests.proxy import Answer, Corrupt, Drip, Hang, Proxy, on_path
+from tests.conformance.conftest import Connect, Registry, model_behind
+from tests.proxy import Answer, Corrupt, Drip, Hang, Proxy, everything, on_path
 
 EVERY = 0.15
 
@@ -35,9 +34,7 @@ def ranker(live: Live) -> int | None:
 @pytest.fixture
 def behind(served: Registry, between: Proxy) -> RegisteredModel:
     """A model with three versions, the first of them live, behind the proxy."""
-    model = prodpointer.connect(f"news-{uuid.uuid4().hex[:12]}", tracking_uri=between.uri, timeout=2)
-    for run_id, digest in zip(served.runs, served.digests, strict=False):
-        model.register(run_id, "bundle", sha256=digest)
+    model = model_behind(between, served, 3, timeout=2)
     model.promote(1)
     return model
 
@@ -185,7 +182,7 @@ def test_an_outage_makes_stale_and_nothing_else(live: Live, behind: RegisteredMo
     if how == "refuses":
         between.refuse()
     else:
-        between.when(lambda *_: True, Hang(60) if how == "hangs" else Answer(500, b"{}"))
+        between.when(everything, Hang(60) if how == "hangs" else Answer(500, b"{}"))
     until(lambda: live.state is State.STALE)
     assert (ranker(live), live.version) == (1, 1)
     first = live.age
@@ -280,7 +277,7 @@ def test_no_thread_is_left(behind: RegisteredModel, between: Proxy) -> None:
         with behind.follow(EVERY) as live:
             assert live.wait_ready(20)
             if hanging:
-                between.when(lambda *_: True, Hang(60))
+                between.when(everything, Hang(60))
                 time.sleep(2 * EVERY)
         assert [thread.name for thread in threading.enumerate() if thread.name.startswith("prodpointer")] == []
 

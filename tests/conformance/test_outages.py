@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,8 +22,8 @@ from prodpointer import (
     RegistryError,
     RegistryUnavailable,
 )
-from tests.conformance.conftest import Registry
-from tests.proxy import Answer, Cut, Drip, Fault, Hang, Proxy, on_path
+from tests.conformance.conftest import Registry, model_behind
+from tests.proxy import Answer, Cut, Drip, Fault, Hang, Proxy, everything, on_path
 
 TIMEOUT = 2.0
 SLACK = 1.0  # what the contract adds to the timeout
@@ -43,17 +42,10 @@ print(found["ranker"], time.monotonic() - began)
 """
 
 
-def everything(method: str, path: str) -> bool:
-    """Match every request."""
-    return True
-
-
 @pytest.fixture
 def news(served: Registry, between: Proxy) -> RegisteredModel:
     """A model with two versions, the first of them live and loaded, behind the proxy."""
-    model = prodpointer.connect(f"news-{uuid.uuid4().hex[:12]}", tracking_uri=between.uri, timeout=TIMEOUT)
-    for run_id, digest in zip(served.runs[:2], served.digests, strict=False):
-        model.register(run_id, "bundle", sha256=digest)
+    model = model_behind(between, served, 2, timeout=TIMEOUT)
     model.promote(1)
     assert model.load_production()["ranker"] == 1
     return model

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import uuid
 from collections.abc import Callable
 from functools import partial
 
@@ -12,7 +11,7 @@ import pytest
 import prodpointer
 from prodpointer import PromotionLost, RegisteredModel, RegistryUnavailable
 from prodpointer.connecting import registered_model_names
-from tests.conformance.conftest import HAS_ALIASES, IS_THREE, RELEASE, Registry
+from tests.conformance.conftest import HAS_ALIASES, IS_THREE, RELEASE, Registry, model_behind
 from tests.proxy import Answer, Proxy, on_path
 
 # From 2.21 on MLflow's client asks before each write whether the model is a prompt (measured).
@@ -22,11 +21,7 @@ WRITE = 2 if RELEASE >= (2, 21, 0) else 1
 @pytest.fixture
 def news(served: Registry, between: Proxy) -> RegisteredModel:
     """A model with two versions behind the proxy."""
-    name = f"news-{uuid.uuid4().hex[:12]}"
-    beside = prodpointer.connect(name, tracking_uri=served.uri)
-    for run_id, digest in zip(served.runs[:2], served.digests, strict=False):
-        beside.register(run_id, "bundle", sha256=digest)
-    return prodpointer.connect(name, tracking_uri=between.uri)
+    return model_behind(between, served, 2)
 
 
 def asked(between: Proxy, verb: Callable[[], object]) -> int:

@@ -19,7 +19,7 @@ from mlflow import MlflowClient
 import prodpointer
 from tests.majors.processes import listening
 from tests.majors.racing import MAJORS, Racer
-from tests.proxy import Answer, Corrupt, Cut, Drop, Fault, Hang, Matches, Proxy, on_path, proxy
+from tests.proxy import Answer, Corrupt, Cut, Drop, Fault, Hang, Matches, Proxy, everything, on_path, proxy
 from tests.servers import Server, serve
 
 GOOD = tuple(range(1, 9))
@@ -27,11 +27,6 @@ BAD = (9, 10)  # a pickle that raises, a model that fails its warm-up
 SIZE = 300_000  # bytes of padding, so that a download can break off
 SLACK = 1.0  # seconds to load a model and to be asked
 FAULTS = ("refuses", "hangs", "drops", "answers 500", "corrupts", "breaks off", "is killed", "disk is full")
-
-
-def everything(method: str, path: str) -> bool:
-    """Match every request."""
-    return True
 
 
 @dataclass(slots=True)

@@ -11,8 +11,9 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 from functools import wraps
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -36,12 +37,12 @@ class Lane:
         """Make a lane with nobody on it."""
         self._turn = threading.Condition()
         self._busy = False
-        self._left: _Call[Any] | None = None
+        self._left: Future[Any] | None = None
 
     @property
     def left_behind(self) -> bool:
         """Whether a call that was given up is still going on."""
-        return self._left is not None and not self._left.ended.is_set()
+        return self._left is not None and not self._left.done()
 
     def call(self, work: Callable[[], T], *, timeout: float) -> T:
         """Return what ``work`` returns, or raise what it raises, or ``NoAnswer`` after ``timeout`` seconds.
@@ -56,7 +57,7 @@ class Lane:
             self._unless_ended(call, max(0.0, deadline - time.monotonic()))
         finally:
             self._end_turn()
-        if not call.ended.is_set():
+        if not call.done():
             raise NoAnswer(f"no answer within {timeout:g} s; the call goes on by itself and may still arrive")
         return call.result()
 
@@ -68,7 +69,7 @@ class Lane:
         self._wait_for_left(time.monotonic() + timeout, timeout)
         call = self._begun(work)
         seen, since = progress(), time.monotonic()
-        while not call.ended.wait(_LOOK_AGAIN):
+        while not _ended(call, _LOOK_AGAIN):
             if (now := progress()) != seen:
                 seen, since = now, time.monotonic()
             elif time.monotonic() - since > timeout and not self.left_behind:
@@ -92,52 +93,34 @@ class Lane:
             self._busy = False
             self._turn.notify()
 
-    def _begun(self, work: Callable[[], T]) -> _Call[T]:
+    def _begun(self, work: Callable[[], T]) -> Future[T]:
         """Begin a call on a thread of its own, with what the caller's thread knows of its context."""
-        call = _Call(work)
-        thread = threading.Thread(target=call.run, args=(contextvars.copy_context(),), name="prodpointer-call")
-        thread.daemon = True
-        thread.start()
+        call: Future[T] = Future()
+        context = contextvars.copy_context()
+
+        def run() -> None:
+            try:
+                call.set_result(context.run(work))
+            except BaseException as error:  # noqa: BLE001  # raised again by whoever waits for the result
+                call.set_exception(error)
+
+        # Not an executor's: the interpreter waits at its end for those of an executor.
+        threading.Thread(target=run, name="prodpointer-call", daemon=True).start()
         return call
 
-    def _unless_ended(self, call: _Call[Any], seconds: float) -> None:
+    def _unless_ended(self, call: Future[Any], seconds: float) -> None:
         """Wait for a call; one that does not end, also because the waiting is interrupted, is left behind."""
         try:
-            call.ended.wait(seconds)
+            wait([call], seconds)
         finally:
-            if not call.ended.is_set():
+            if not call.done():
                 self._left = call
 
     def _wait_for_left(self, deadline: float, timeout: float) -> None:
         """Wait for the end of the call that was left behind, if there is one."""
-        if self._left is not None and not self._left.ended.wait(max(0.0, deadline - time.monotonic())):
+        if self._left is not None and not _ended(self._left, max(0.0, deadline - time.monotonic())):
             raise NoAnswer(f"an earlier call has no answer yet, nor within {timeout:g} s more")
         self._left = None
-
-
-class _Call(Generic[T]):
-    """One call: what it does, and what came of it."""
-
-    def __init__(self, work: Callable[[], T]) -> None:
-        self._work = work
-        self._result: list[T] = []
-        self._error: BaseException | None = None
-        self.ended = threading.Event()
-
-    def run(self, context: contextvars.Context) -> None:
-        """Make the call and keep what comes of it."""
-        try:
-            self._result = [context.run(self._work)]
-        except BaseException as error:  # noqa: BLE001  # raised again by whoever waits for the result
-            self._error = error
-        finally:
-            self.ended.set()
-
-    def result(self) -> T:
-        """Return what the call returned, or raise what it raised."""
-        if self._error is not None:
-            raise self._error
-        return self._result[0]
 
 
 class InTime:
@@ -174,6 +157,11 @@ class InTime:
     def within(self, method: Callable[..., T], *args: Any) -> T:
         """Call a method of the inner's class in the same way."""
         return lane_to(self._uri).call(lambda: method(self._inner, *args), timeout=self._timeout)
+
+
+def _ended(call: Future[Any], seconds: float) -> bool:
+    """Wait for a call and tell whether it has ended."""
+    return bool(wait([call], seconds).done)
 
 
 def lane_to(uri: str) -> Lane:
