@@ -571,15 +571,15 @@ MUTATIONS = (
     Mutation(
         "the selection forgets the withdrawal",
         "promotion.py",
-        "return self.seen.moved(self.last.pointers if self.last else ())",
+        "return self.seen.moved(self.last_moved)",
         "return self.seen.moved()",
         ("test_a_promotion_after_a_withdrawal_restores_both",),
     ),
     Mutation(
         "a pointer that was cleared is forgotten",
         "promotion.py",
-        "self.seen.moved(self.last.pointers if self.last else ())",
-        "self.seen.moved(self.last.pointers if self.last and self.seen.unset else ())",
+        "self.seen.moved(self.last_moved)",
+        "self.seen.moved(self.last_moved if self.seen.unset else ())",
         ("test_a_promotion_moves_what_the_last_one_moved",),
     ),
     Mutation(

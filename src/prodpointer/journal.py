@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
-from prodpointer.records import ModelVersion, Promotion
+from prodpointer.records import Before, ModelVersion, Promotion
 
 EVENT_TAG = "prodpointer.event."
 PACK_TAG = "prodpointer.events."
@@ -258,11 +258,16 @@ def _packed(name: str, tags: Mapping[str, str]) -> dict[str, Promotion]:
         if key.startswith(PACK_TAG):
             try:
                 rows = json.loads(zlib.decompress(base64.b85decode(text)))
-                unpacked = [_event(name, row[0], dict(zip(_KEYS, row[1:], strict=True))) for row in rows]
+                unpacked = [_event(name, row[0], _unrowed(row[1:])) for row in rows]
             except (ValueError, KeyError, TypeError, IndexError, AttributeError, zlib.error):
                 continue
             found.update({event.event or "": event for event in unpacked})
     return found
+
+
+def _unrowed(row: Sequence[Any]) -> dict[str, Any]:
+    """Return the document of which a pack keeps the values alone; only a migration's has one more."""
+    return dict(zip((*_KEYS, "migration"), row, strict=False))
 
 
 def _as_tags(name: str, tags: Mapping[str, str]) -> dict[str, Promotion]:
@@ -296,7 +301,8 @@ _KEYS = (
 def _document(event: Promotion) -> dict[str, Any]:
     """Return what an event's tag says; its key says the id, the version it belongs to says the model."""
     values = {**vars(event), "at": event.at.astimezone(timezone.utc).isoformat()}
-    return {key: values[key] for key in _KEYS}
+    migration = {"migration": event.migration.as_json()} if event.migration else {}
+    return {key: values[key] for key in _KEYS} | migration
 
 
 def _event(name: str, event: str, values: Mapping[str, Any]) -> Promotion:
@@ -304,6 +310,8 @@ def _event(name: str, event: str, values: Mapping[str, Any]) -> Promotion:
     fields = {key: values[key] for key in _KEYS}
     fields["at"] = datetime.fromisoformat(fields["at"])
     fields["pointers"], fields["gates"] = tuple(fields["pointers"]), tuple(fields["gates"])
+    if values.get("migration"):
+        fields["migration"] = Before.from_json(values["migration"])
     return Promotion(name=name, event=event, **fields)
 
 

@@ -37,11 +37,13 @@ def print_statuses(found: list[PointerStatus]) -> None:
     """Print one line a model."""
     from rich.table import Table
 
-    table = Table("model", "live", "alias", "stage", "agreed", "pointer")
+    drifted = any(each.drift for each in found)
+    table = Table("model", "live", "alias", "stage", "agreed", "pointer", *(("who moved",) if drifted else ()))
     for each in found:
         alias = f"{each.alias} (deleted)" if each.dangling else _cell(each.alias)
         stage = ", ".join(map(str, each.in_stage)) if len(each.in_stage) > 1 else _cell(each.stage)
-        table.add_row(each.name, _cell(each.live), alias, stage, "yes" if each.agreed else "no", each.pointer)
+        row = (each.name, _cell(each.live), alias, stage, "yes" if each.agreed else "no", each.pointer)
+        table.add_row(*row, *((each.drift,) if drifted else ()))
     _print_table(table if found else "There are no registered models.")
 
 

@@ -82,7 +82,17 @@ class Look:
     @property
     def pointers(self) -> tuple[tuple[str, ...], str]:
         """The pointers that a promotion moves, and why: those that are set and those that the last move moved."""
-        return self.seen.moved(self.last.pointers if self.last else ())
+        return self.seen.moved(self.last_moved)
+
+    @property
+    def last_moved(self) -> tuple[str, ...]:
+        """The pointers that the last recorded move moved: both after a migration carried one of them to the other.
+
+        What a migration ended or took back is no longer the model's.
+        """
+        if self.last is None or self.last.kind in ("finish", "undo"):
+            return ()
+        return ("alias", "stage") if self.last.kind in ("migrate", "bridge") else self.last.pointers
 
     def version(self, number: int) -> ModelVersion | None:
         """Return one of the versions, None where there is none of that number."""
@@ -93,6 +103,15 @@ class Look:
         if "alias" in pointers and self.seen.alias != number:
             return False
         return "stage" not in pointers or self.in_stage == (() if number is None else (number,))
+
+
+def look_at(seen: View, versions: Sequence[ModelVersion]) -> Look:
+    """Return what a reply and the versions tell together; an alias of a version that is not among them dangles."""
+    if seen.alias is not None and all(each.version != seen.alias for each in versions):
+        seen = replace(seen, dangling=True)  # it does not count for reading, and is still moved
+    look = Look(seen, versions, journal.events(versions))
+    moves = journal.told(journal.settled(look.recorded, seen.live), seen.live, _now())
+    return replace(look, moves=moves)
 
 
 class Promoter:
@@ -128,11 +147,7 @@ class Promoter:
     def looked(self, seen: View) -> Look:
         """Return what the versions tell beside a reply at hand; one request."""
         versions = self._registry.versions(self._name)
-        if seen.alias is not None and all(each.version != seen.alias for each in versions):
-            seen = replace(seen, dangling=True)  # it does not count for reading, and is still moved
-        look = Look(seen, versions, journal.events(versions))
-        moves = journal.told(journal.settled(look.recorded, seen.live), seen.live, _now())
-        return replace(look, moves=moves)
+        return look_at(seen, versions)
 
     def promote(
         self,
@@ -214,7 +229,7 @@ class Promoter:
 
     def _uses(self, look: Look, pointer: str) -> bool:
         """Tell whether a pointer belongs to the model though it may not be set now."""
-        return look.seen.requested == "both" or (look.last is not None and pointer in look.last.pointers)
+        return look.seen.requested == "both" or pointer in look.last_moved
 
     def _mend_events(self, look: Look) -> tuple[str, ...]:
         """Close the intents that nobody finished."""
@@ -362,6 +377,12 @@ class Promoter:
     def _done(self, move: Promotion, before: Look) -> Promotion:
         """Read back what is live, close the event and return it; raise ``PromotionLost`` for another version."""
         move, look = self._read_back(move)
+        if self._alias_appeared(move, look):
+            move = replace(move, pointers=("alias", "stage"))
+            self._write(move)
+            pointer = self._pointer(move, look)
+            pointer.clear() if move.to_version is None else pointer.set(move.to_version)
+            move, look = self._read_back(move)
         named = self._named(move, look)
         if named != move.to_version:
             self._write(replace(move, state="lost"))
@@ -374,6 +395,12 @@ class Promoter:
         self._write(move)
         self._pack(look, move)
         return move
+
+    def _alias_appeared(self, move: Promotion, look: Look) -> bool:
+        """Tell whether a model that had a stage alone got an alias meanwhile, by a migration, which has to move too."""
+        seen = look.seen
+        alone = move.pointers == ("stage",) and seen.requested == "auto" and seen.stage == move.to_version
+        return alone and seen.alias is not None and not seen.dangling and seen.alias != move.to_version
 
     def _named(self, move: Promotion, look: Look) -> int | None:
         """Return what is live as far as a move is concerned: by the alias where it moved one, else by the stage."""

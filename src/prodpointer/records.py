@@ -16,6 +16,7 @@ POINTERS: tuple[str, ...] = get_args(Pointer)
 
 DIGEST_TAG = "prodpointer.sha256"
 POINTER_TAG = "prodpointer.pointer"
+WINDOW_TAG = "prodpointer.window"
 
 
 def utc_from_millis(millis: int | None) -> datetime | None:
@@ -50,7 +51,7 @@ class ModelReply:
     ``aliases`` maps each alias as it is spelled to its version; ``newest`` maps each stage in use (``"Production"``,
     ``"Staging"``, ``"Archived"``; None for versions without one) to the highest-numbered version in it. Measured for
     MLflow 2.2.2 to 3.17.2: one request carries both. ``created_at`` tells a model from one of the same name that was
-    deleted before.
+    deleted before; ``updated_at`` is the time of the last move to a stage, and of no move of an alias.
     """
 
     name: str
@@ -58,6 +59,7 @@ class ModelReply:
     newest: Mapping[str | None, ModelVersion] = field(hash=False)
     tags: Mapping[str, str] = field(hash=False)
     created_at: datetime | None = None
+    updated_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,35 @@ class Run:
     datasets: tuple[str, ...]
 
 
-Kind = Literal["promote", "rollback", "withdraw", "unrecorded"]
+Kind = Literal["promote", "rollback", "withdraw", "unrecorded", "migrate", "bridge", "finish", "undo"]
 State = Literal["intended", "done", "lost"]
+
+
+@dataclass(frozen=True)
+class Before:
+    """What one run of a migration found before it moved the pointers of one model, so that they can be put back.
+
+    ``alias`` is the version that the alias named, ``stages`` maps each version that was moved to the stage it had (None
+    for none), ``tag`` is what the model's tag ``prodpointer.pointer`` said and ``window`` the run that had set it, None
+    where it was not set.
+    """
+
+    run: str
+    alias: int | None = None
+    stages: Mapping[int, str | None] = field(default_factory=dict, hash=False)
+    tag: str | None = None
+    window: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what is kept of it in an event."""
+        stages = {str(version): stage for version, stage in self.stages.items()}
+        return {"run": self.run, "alias": self.alias, "stages": stages, "tag": self.tag, "window": self.window}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Before:
+        """Read back what :meth:`as_json` returned."""
+        stages = {int(version): stage for version, stage in document["stages"].items()}
+        return cls(document["run"], document["alias"], stages, document["tag"], document["window"])
 
 
 @dataclass(frozen=True)
@@ -83,7 +112,8 @@ class Promotion:
     registry, None where there is none. ``alias`` is the name of the pointer that was moved, ``sha256`` the digest of
     the version that went live. ``kind`` ``"unrecorded"`` is a move that other tools made: what is known of it is the
     time by which it had happened. ``state`` is ``"intended"`` from before the pointer moves, then ``"done"``, or
-    ``"lost"`` where another promotion won.
+    ``"lost"`` where another promotion won. ``migration`` belongs to the moves of ``prodpointer migrate``: the run, and
+    what the pointers were before it.
     """
 
     name: str
@@ -99,6 +129,7 @@ class Promotion:
     kind: Kind = "promote"
     state: State = "done"
     sha256: str | None = None
+    migration: Before | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the keys that ``promote --json`` prints."""
@@ -114,7 +145,8 @@ class PointerStatus:
 
     ``alias`` and ``stage`` are as the registry names them; ``live`` is the version that loads, None when nothing does.
     ``dangling`` says that the alias names a version that was deleted, so it does not count. ``in_stage`` lists
-    every version in the stage: more than one means that ``agreed`` is false. ``mended`` says what a repair put right.
+    every version in the stage: more than one means that ``agreed`` is false. ``mended`` says what a repair put right,
+    ``drift`` which pointer another tool moved where the two differ.
     """
 
     name: str
@@ -127,6 +159,7 @@ class PointerStatus:
     dangling: bool = False
     in_stage: tuple[int, ...] = ()
     mended: tuple[str, ...] = ()
+    drift: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Return the keys that ``status --json`` prints for one model."""

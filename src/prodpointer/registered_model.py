@@ -15,6 +15,7 @@ from prodpointer.artifacts import copied
 from prodpointer.cache import Cache
 from prodpointer.delivery import Target, Verify, checked_verify, created_name
 from prodpointer.detection import capabilities, client_version
+from prodpointer.drift import drift_told
 from prodpointer.errors import InvalidName, ModelNotFound, ProdpointerError, RegistryUnavailable
 from prodpointer.gate_text import gates_of
 from prodpointer.gates import Gate
@@ -501,6 +502,7 @@ class RegisteredModel:
             last_event=look.recorded[-1] if look.recorded else None,
             dangling=seen.dangling,
             in_stage=look.in_stage,
+            drift=drift_told(look),
         )
 
 

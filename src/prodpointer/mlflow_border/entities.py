@@ -41,12 +41,28 @@ def reply(model: Any) -> ModelReply:
         newest=_newest(newest),
         tags=dict(model.tags or {}),
         created_at=utc_from_millis(model.creation_timestamp),
+        updated_at=utc_from_millis(model.last_updated_timestamp),
     )
 
 
 def reply_from_json(document: Mapping[str, Any]) -> ModelReply:
     """Return the JSON of ``registered-models/get`` as ours, for clients whose entity drops the aliases."""
-    model = document.get("registered_model", {})
+    return _reply_from_json(document.get("registered_model", {}))
+
+
+def replies_from_json(document: Mapping[str, Any]) -> list[ModelReply]:
+    """Return the models in the JSON of one page of ``registered-models/search``, prompts left out."""
+    models = document.get("registered_models", [])
+    return [_reply_from_json(model) for model in models if not _marks_a_prompt(_tags(model))]
+
+
+def versions_from_json(document: Mapping[str, Any]) -> list[ModelVersion]:
+    """Return the versions in the JSON of one page of ``model-versions/search``."""
+    return [_version_from_json(version) for version in document.get("model_versions", [])]
+
+
+def _reply_from_json(model: Mapping[str, Any]) -> ModelReply:
+    """Return the JSON of one registered model as ours."""
     newest = [_version_from_json(version) for version in model.get("latest_versions", [])]
     return ModelReply(
         name=str(model.get("name", "")),
@@ -54,6 +70,7 @@ def reply_from_json(document: Mapping[str, Any]) -> ModelReply:
         newest=_newest(newest),
         tags=_tags(model),
         created_at=_time(model.get("creation_timestamp")),
+        updated_at=_time(model.get("last_updated_timestamp")),
     )
 
 
@@ -65,12 +82,6 @@ def version_from_json(document: Mapping[str, Any]) -> ModelVersion:
 def is_prompt(model: Any) -> bool:
     """Tell whether a registered model is one of MLflow's prompts, which share the table."""
     return _marks_a_prompt(model.tags or {})
-
-
-def names_from_json(document: Mapping[str, Any]) -> list[str]:
-    """Return the names in the JSON of one page of ``registered-models/search``, prompts left out."""
-    models = document.get("registered_models", [])
-    return [str(model["name"]) for model in models if not _marks_a_prompt(_tags(model))]
 
 
 def run(entity: Any) -> Run:

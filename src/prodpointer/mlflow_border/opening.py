@@ -16,6 +16,7 @@ def open_registry(
     create_database: bool | None,
     upgrade_database: bool,
     even_if_down: bool = False,
+    at_once: bool = False,
 ) -> Registry:
     """Return the registry that MLflow's settings and these arguments name.
 
@@ -32,6 +33,8 @@ def open_registry(
         Whether an older schema may be upgraded in place.
     even_if_down
         Whether a database that cannot be reached is no error here but in each call that asks it.
+    at_once
+        Whether many calls are made at once; see :class:`Registry`.
 
     Raises
     ------
@@ -54,7 +57,7 @@ def open_registry(
         if not even_if_down:
             raise
         return DownRegistry(found, timeout=timeout, prepare=prepare, failure=failure)
-    return Registry(found, timeout=timeout)
+    return Registry(found, timeout=timeout, at_once=at_once)
 
 
 def _refuse_file_store(found: Addresses) -> None:

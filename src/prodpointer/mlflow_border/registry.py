@@ -45,9 +45,14 @@ class Registry:
         Where it is. A database has been looked at before: see ``prepare_database``.
     timeout
         Seconds for each request.
+    at_once
+        Whether many calls are made at once: what a fleet is asked and told goes to a server by single requests then,
+        since MLflow's client is called one call at a time.
     """
 
-    def __init__(self, addresses: Addresses, *, timeout: float) -> None:
+    _at_once = False
+
+    def __init__(self, addresses: Addresses, *, timeout: float, at_once: bool = False) -> None:
         """Make MLflow's client; for a database this opens it."""
         from mlflow import MlflowClient
 
@@ -60,6 +65,7 @@ class Registry:
             self._making: Any = self._client if self.place in (Place.SERVER, Place.DATABASE) else client
             speaks_rest = self.place is Place.SERVER or (self.place is Place.PLUGIN and self._is_rest_store())
         self.timeout = timeout
+        self._at_once = at_once
         self.client_has_aliases = hasattr(client, "set_registered_model_alias")
         self.rest = Rest(addresses, timeout=timeout) if speaks_rest else None
 
@@ -111,7 +117,12 @@ class Registry:
     @property
     def _alias_rest(self) -> Rest | None:
         """The way to a server's aliases for a client from before them; None where the client has its own."""
-        return None if self.client_has_aliases else self.rest
+        return self.written_by_rest if self.client_has_aliases else self.rest
+
+    @property
+    def written_by_rest(self) -> Rest | None:
+        """The way to a server for calls of which many are made at once; None for MLflow's client."""
+        return self._asked_by_rest if self._at_once else None
 
     @property
     def connection_failed(self) -> bool:
@@ -183,7 +194,8 @@ class Registry:
         """
         if unfiltered and self.rest is not None:
             with self.asking("list the registered models"):
-                return sorted(name for page in self.rest.model_pages() for name in entities.names_from_json(page))
+                pages = map(entities.replies_from_json, self.rest.model_pages())
+                return sorted(each.name for page in pages for each in page)
         found: list[str] = []
         token: str | None = None
         with self.asking("list the registered models"):
@@ -218,22 +230,29 @@ class Registry:
     def versions(self, name: str) -> list[ModelVersion]:
         """Return every version with its tags, lowest number first; empty for a model that does not exist."""
         quote = '"' if "'" in name else "'"
-        found: list[ModelVersion] = []
-        token: str | None = None
+        wanted = f"name={quote}{name}{quote}"
         with self.asking(f"list the versions of {name!r}", name=name):
-            while True:
-                paging = self._paging(token)
-                page = self._client.search_model_versions(f"name={quote}{name}{quote}", **paging)
-                found += [entities.model_version(version) for version in page]
-                token = getattr(page, "token", None)
-                if not token or not paging:
-                    return sorted(found, key=lambda version: version.version)
+            pages = self.version_pages(wanted, max_results=_VERSIONS_PAGE)
+            return sorted((each for page in pages for each in page), key=lambda version: version.version)
 
-    def _paging(self, token: str | None) -> dict[str, Any]:
-        """Return the paging arguments of a search of versions; the client of 2.0.1 has none and answers everything."""
-        if "page_token" not in inspect.signature(self._client.search_model_versions).parameters:
-            return {}
-        return {"max_results": _VERSIONS_PAGE, "page_token": token}
+    def version_pages(self, wanted: str, **paging: Any) -> Iterator[list[ModelVersion]]:
+        """Yield each page of the versions that a filter names; what fails is MLflow's error.
+
+        The client of 2.0.1 takes nothing but the filter and answers with everything.
+        """
+        if (rest := self.written_by_rest) is not None:
+            yield from map(entities.versions_from_json, rest.version_pages(filter=wanted, **paging))
+            return
+        search = self._client.search_model_versions
+        if "page_token" not in inspect.signature(search).parameters:
+            paging = {}
+        while True:
+            page = search(wanted, **paging)
+            yield [entities.model_version(version) for version in page]
+            token = getattr(page, "token", None)
+            if not token or not paging:
+                return
+            paging["page_token"] = token
 
     def create_model(self, name: str) -> None:
         """Create the registered model unless it exists; any other refusal is an error."""
@@ -296,16 +315,25 @@ class Registry:
         transition = inspect.unwrap(MlflowClient.transition_model_version_stage)
         doing = f"move version {version} of {name!r} to the stage {stage}"
         with self.asking(doing, missing=lambda: self._no_version(name, version), name=name):
-            if isinstance(self._client, InTime):
-                self._client.within(transition, name, str(version), stage)
+            if (rest := self.written_by_rest) is not None:
+                rest.move_to_stage(name, str(version), stage)
             else:
-                transition(self._client, name, str(version), stage)
+                self.called(transition, name, str(version), stage)
+
+    def called(self, method: Callable[..., Any], *arguments: Any) -> Any:
+        """Call a method of MLflow's client that is not the one its users call, within the time of any other."""
+        if isinstance(self._client, InTime):
+            return self._client.within(method, *arguments)
+        return method(self._client, *arguments)
 
     def tag_version(self, name: str, version: int, key: str, value: str) -> None:
         """Set one tag of a version."""
         doing = f"tag version {version} of {name!r}"
         with self.asking(doing, missing=lambda: self._no_version(name, version), name=name):
-            self._client.set_model_version_tag(name, str(version), key, value)
+            if (rest := self.written_by_rest) is not None:
+                rest.tag_version(name, str(version), key, value)
+            else:
+                self._client.set_model_version_tag(name, str(version), key, value)
 
     def untag_version(self, name: str, version: int, key: str) -> None:
         """Delete one tag of a version; one that is not there is no error."""

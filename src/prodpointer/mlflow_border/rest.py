@@ -32,6 +32,8 @@ NO_ENDPOINT = "/api/2.0/mlflow/prodpointer-control-question"
 
 _SHARE = 0.45  # of the time, for each of the two tries: what is left is for the rest of a call
 
+_PAGE_PATIENCE = 6.0  # how much longer a page of a thousand models, each with its versions, may take than one model
+
 MODELS_PAGE = 1000
 """The largest page of models that every MLflow takes."""
 
@@ -64,13 +66,20 @@ class Rest:
 
     def model_pages(self) -> Iterator[dict[str, Any]]:
         """Yield the JSON of each page of registered models, prompts among them; GET in 2.0.1 to 3.17.2."""
-        paging: dict[str, Any] = {"max_results": MODELS_PAGE}
+        return self._pages(f"{_API}/search", {"max_results": MODELS_PAGE})
+
+    def version_pages(self, **question: Any) -> Iterator[dict[str, Any]]:
+        """Yield the JSON of each page of the versions that a filter names."""
+        return self._pages(f"{_VERSIONS_API}/search", question)
+
+    def _pages(self, endpoint: str, question: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """Yield the JSON of each page of a search."""
         while True:
-            page = self._checked("GET", f"{_API}/search", params=paging)
+            page = self._checked("GET", endpoint, patience=_PAGE_PATIENCE, params=question)
             yield page
             if not page.get("next_page_token"):
                 return
-            paging["page_token"] = page["next_page_token"]
+            question = {**question, "page_token": page["next_page_token"]}
 
     def get_model(self, name: str) -> dict[str, Any]:
         """Return the whole JSON reply for a registered model."""
@@ -100,11 +109,41 @@ class Rest:
         """Delete an alias."""
         self._checked("DELETE", f"{_API}/alias", json={"name": name, "alias": alias})
 
-    def _checked(self, method: str, endpoint: str, **body: Any) -> Any:
+    def tag_version(self, name: str, version: str, key: str, value: str) -> None:
+        """Set a tag of a version."""
+        self._checked(
+            "POST", f"{_VERSIONS_API}/set-tag", json={"name": name, "version": version, "key": key, "value": value}
+        )
+
+    def move_to_stage(self, name: str, version: str, stage: str) -> None:
+        """Move a version to a stage and archive nothing."""
+        moved = {"name": name, "version": version, "stage": stage, "archive_existing_versions": False}
+        self._checked("POST", f"{_VERSIONS_API}/transition-stage", json=moved)
+
+    def tag_model(self, name: str, key: str, value: str) -> None:
+        """Set a tag of a registered model."""
+        self._checked("POST", f"{_API}/set-tag", json={"name": name, "key": key, "value": value})
+
+    def untag_model(self, name: str, key: str) -> None:
+        """Delete a tag of a registered model."""
+        self._checked("DELETE", f"{_API}/delete-tag", json={"name": name, "key": key})
+
+    def get_by_alias(self, name: str, alias: str) -> dict[str, Any]:
+        """Return the JSON with the version of an alias, as plain ``get_model_version_by_alias`` gets it."""
+        document: dict[str, Any] = self._checked("GET", f"{_API}/alias", params={"name": name, "alias": alias})
+        return document
+
+    def get_latest(self, name: str, stage: str) -> dict[str, Any]:
+        """Return the JSON with the newest version of a stage, as plain ``get_latest_versions`` gets it."""
+        asked = {"name": name, "stages": [stage]}
+        document: dict[str, Any] = self._checked("POST", f"{_API}/get-latest-versions", json=asked)
+        return document
+
+    def _checked(self, method: str, endpoint: str, *, patience: float = 1.0, **body: Any) -> Any:
         """Send a call of the API and return its JSON, or raise MLflow's own exception for the answer."""
         from mlflow.utils.rest_utils import verify_rest_response
 
-        response = bounded(self._credentials(), method, endpoint, timeout=self._timeout, **body)
+        response = bounded(self._credentials(), method, endpoint, timeout=patience * self._timeout, **body)
         if response.status_code in BUSY_STATUSES:
             raise unavailable(f"ask {endpoint}", response.status_code, self._addresses.shown)
         return verify_rest_response(response, endpoint).json()

@@ -1,0 +1,230 @@
+"""One model of a fleet: looked at again, decided, recorded, moved, read back.
+
+A migration meets promotions that go on meanwhile. So each model is judged again right before it is moved, and read
+again after the move: where somebody promoted in between, the event is closed as lost and the model judged anew. It ends
+with a read, later than its own last write, that shows both pointers where they should be.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from typing import Literal
+
+from prodpointer import journal, registration
+from prodpointer.detection import ASK_AGAIN_AFTER, capabilities
+from prodpointer.drift import MIGRATING, Class, Judgement, Prefer, judge, open_intents
+from prodpointer.mlflow_border.registry import Registry
+from prodpointer.promotion import Look, look_at
+from prodpointer.records import Before, Kind, ModelReply, ModelVersion, Promotion
+from prodpointer.selection import Rule, pointer_for, view
+
+Outcome = Literal["moved", "closed", "nothing", "left", "failed"]
+
+_TRIES = 6
+_A_LITTLE = 0.3  # seconds for a promotion that is under way, the first time; then twice as long, and so on
+
+
+@dataclass(frozen=True)
+class Found:
+    """One model as the pages told: its reply, and those of its versions that matter."""
+
+    reply: ModelReply
+    versions: tuple[ModelVersion, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The name of the registered model."""
+        return self.reply.name
+
+
+@dataclass(frozen=True)
+class Step:
+    """What became of one alias and its stage of one model."""
+
+    name: str
+    alias: str
+    outcome: Outcome
+    reason: str
+    from_version: int | None = None
+    to_version: int | None = None
+    pointers: tuple[str, ...] = ()
+    event: str | None = None
+
+
+@dataclass
+class Model:
+    """One model while it is worked on: the last reply, and its versions with what was written to them since."""
+
+    reply: ModelReply
+    versions: Sequence[ModelVersion]
+
+    def note(self, event: Promotion, text: str) -> None:
+        """Keep a tag that was written, so that the next id is higher and nothing has to be read again."""
+        number = event.from_version if event.to_version is None else event.to_version
+        key = f"{journal.EVENT_TAG}{event.event}"
+        self.versions = [
+            replace(each, tags={**each.tags, key: text}) if each.version == number else each for each in self.versions
+        ]
+
+
+@dataclass(frozen=True)
+class Carrier:
+    """Works on one model after another in the name of one run; several threads may share one.
+
+    ``rules`` are the aliases with their stages, ``prefer`` is what a person chose for models that need a decision.
+    """
+
+    registry: Registry
+    run: str
+    rules: Sequence[Rule]
+    kind: Kind = "migrate"
+    prefer: Prefer | None = None
+    reason: str = ""
+    by: str = field(default_factory=registration.acting_user)
+
+    def carry(self, planned: Found, agreed: int | None = None) -> list[Step]:
+        """Make both pointers of each rule name one version, and return what became of each rule.
+
+        One request finds whether the model is still as it was read; what changed is read again.
+
+        Parameters
+        ----------
+        planned
+            The model as the pages told.
+        agreed
+            What both pointers were seen to name before, for a model of which nothing is recorded.
+        """
+        model = self.read_again(planned)
+        return [self._carry(model, rule, agreed) for rule in self.rules]
+
+    def read_again(self, planned: Found) -> Model:
+        """Return a model as it is now; its versions are read only where the reply tells of a change."""
+        reply = self.registry.model(planned.name)
+        if planned.versions and reply == planned.reply:
+            return Model(reply, planned.versions)
+        return Model(reply, self.registry.versions(planned.name))
+
+    def look(self, model: Model, rule: Rule) -> Look:
+        """Return what a model is like by one rule."""
+        found = capabilities(self.registry, max_age=ASK_AGAIN_AFTER)
+        return look_at(view(rule, model.reply, found, self.registry.addresses.shown), model.versions)
+
+    def refresh(self, model: Model) -> None:
+        """Read a model and its versions again."""
+        model.reply = self.registry.model(model.reply.name)
+        model.versions = self.registry.versions(model.reply.name)
+
+    def _carry(self, model: Model, rule: Rule, agreed: int | None) -> Step:
+        """Carry one rule, again where somebody promotes meanwhile."""
+        step = Step(model.reply.name, rule.alias, "left", "something keeps moving it: look at its history")
+        for attempt in range(_TRIES):
+            look = self.look(model, rule)
+            judged = judge(look, agreed)
+            target = judged.choices.get(self.prefer or "") if judged.kind is Class.DECISION else judged.target
+            if judged.under_way:
+                step = replace(step, reason=judged.reason)
+                time.sleep(_A_LITTLE * 2**attempt * random.uniform(0.5, 1.0))  # noqa: S311  # a pause, no secret
+                self.refresh(model)
+            elif target is None:
+                return self._without_a_move(model, look, judged)
+            elif (move := self._moved(model, look, target)) is not None:
+                return Step(
+                    move.name, rule.alias, "moved", judged.reason, look.seen.live, target, move.pointers, move.event
+                )
+        return step
+
+    def _without_a_move(self, model: Model, look: Look, judged: Judgement) -> Step:
+        """Return what became of a model that is not moved; what an interrupted run left open is closed."""
+        outcome: Outcome = "left" if judged.kind is Class.DECISION else "nothing"
+        if judged.kind is Class.SAFE:
+            self.close_open(model, look)
+            outcome = "closed"
+        return Step(model.reply.name, look.seen.rule.alias, outcome, judged.reason, look.seen.live, look.seen.live)
+
+    def close_open(self, model: Model, look: Look) -> None:
+        """Close what interrupted runs left open where the pointers are as they should be."""
+        for intent in open_intents(look):
+            if intent.kind in MIGRATING:
+                self.close(model, intent, done=True)
+
+    def _moved(self, model: Model, look: Look, target: int) -> Promotion | None:
+        """Record and move, and return the event once a read shows it done; None where somebody else moved meanwhile."""
+        alias_moves = look.seen.alias != target
+        stage_moves = self._uses_stage(look) and look.in_stage != (target,)
+        pointers = tuple(name for name, moves in (("alias", alias_moves), ("stage", stage_moves)) if moves)
+        before = Before(self.run, look.seen.alias, self._stages_before(look, target) if stage_moves else {}, None)
+        move = self.intend(model, look, target, pointers, before)
+        updated = model.reply.updated_at
+        if alias_moves:
+            pointer_for(("alias",), look.seen, self.registry, move.name).set(target)
+        if stage_moves:
+            self._follow(look, target)
+        model.reply = self.registry.model(move.name)
+        if stage_moves or model.reply.updated_at != updated:
+            model.versions = self.registry.versions(move.name)
+        after = self.look(model, look.seen.rule)
+        done = after.seen.alias == target and (not self._uses_stage(look) or after.in_stage == (target,))
+        move = self.close(model, move, done=done)
+        return move if done else None
+
+    def _uses_stage(self, look: Look) -> bool:
+        """Tell whether the stage has to name what the alias names."""
+        return bool(look.in_stage) or look.seen.requested == "both"
+
+    def _stages_before(self, look: Look, target: int) -> dict[int, str | None]:
+        """Return the stage of each version that is about to be moved."""
+        moved = {target, *look.in_stage}
+        return {each.version: each.stage for each in look.versions if each.version in moved}
+
+    def _follow(self, look: Look, target: int) -> None:
+        """Make the stage follow what the alias says by then, as promotions do: of all who meet, one wins."""
+        name, spelling = look.versions[0].name, look.seen.spelling
+        following = pointer_for(
+            ("stage",), look.seen, self.registry, name, lambda _: self.registry.model(name).aliases.get(spelling)
+        )
+        following.set(target)
+
+    def intend(
+        self, model: Model, look: Look, target: int | None, pointers: tuple[str, ...], before: Before
+    ) -> Promotion:
+        """Write what is about to be done, and return it; an intent of an interrupted run that says the same goes on."""
+        for intent in open_intents(look):
+            if (intent.kind, intent.to_version) == (self.kind, target) and intent.migration is not None:
+                return intent
+        version = None if target is None else look.version(target)
+        move = Promotion(
+            name=model.reply.name,
+            from_version=look.seen.live,
+            to_version=target,
+            pointers=pointers,
+            at=datetime.now(timezone.utc),
+            by=self.by,
+            reason=self.reason,
+            event=journal.next_id(look.events),
+            alias=look.seen.rule.alias,
+            kind=self.kind,
+            state="intended",
+            sha256=version.sha256 if version else None,
+            migration=before,
+        )
+        self._write(model, move)
+        return move
+
+    def close(self, model: Model, move: Promotion, *, done: bool) -> Promotion:
+        """Write what became of an intent, and return it."""
+        move = replace(move, state="done" if done else "lost")
+        self._write(model, move)
+        return move
+
+    def _write(self, model: Model, event: Promotion) -> None:
+        """Write one event to the version it moves to; of a move to nothing, to the version that was live."""
+        number = event.from_version if event.to_version is None else event.to_version
+        if number is None:
+            return
+        text = journal.event_text(event)
+        self.registry.tag_version(event.name, number, f"{journal.EVENT_TAG}{event.event}", text)
+        model.note(event, text)

@@ -1,0 +1,265 @@
+"""Which side moved, and what there is to do about it: one alias and one stage of one model, and the record of both.
+
+The record is the common ancestor: what the last recorded move left both pointers at. The pointer that no longer names
+that version is the one that another tool moved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from enum import Enum
+from typing import Literal
+
+from prodpointer.promotion import Look
+from prodpointer.records import Promotion
+
+Prefer = Literal["alias", "stage", "journal"]
+
+UNDER_WAY = timedelta(seconds=60)
+"""For so long an intent that nobody closed is a promotion under way; after that its promoter was stopped half way."""
+
+MIGRATING = ("migrate", "bridge", "finish", "undo")
+"""The kinds of moves that carry pointers and change nothing of what was decided."""
+
+
+class Class(Enum):
+    """What kind of work a model is."""
+
+    SAFE = "SAFE"
+    DECISION = "NEEDS A DECISION"
+    NOTHING = "NOTHING TO DO"
+
+
+class Side(Enum):
+    """Which pointer another tool has moved since the last recorded move."""
+
+    NONE = "neither"
+    ALIAS = "alias"
+    STAGE = "stage"
+    SAME = "both, to the same version"
+    APART = "both, apart"
+    UNKNOWN = "unknown: nothing is recorded of this model"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What there is to do about one alias and its stage.
+
+    ``target`` is the version that both are to name, None where nothing is to be moved. ``choices`` maps what a person
+    may prefer to the version that this would make live. ``under_way`` says that a promotion is moving the pointers.
+    """
+
+    kind: Class
+    reason: str
+    target: int | None = None
+    choices: Mapping[str, int] = field(default_factory=dict, hash=False)
+    under_way: bool = False
+
+
+def side_moved(look: Look, agreed: int | None = None) -> Side:
+    """Return which pointer was moved by another tool, given what the record says that both named.
+
+    Parameters
+    ----------
+    look
+        The model as it is.
+    agreed
+        What both were seen to name before, for a model of which nothing is recorded.
+    """
+    seen, last = look.seen, look.last
+    ancestor = last.to_version if last else agreed
+    if last is None and agreed is None:
+        return Side.NONE if seen.alias == seen.stage else Side.UNKNOWN
+    alias, stage = (None if seen.dangling else seen.alias), seen.stage
+    # What the last move did not touch and nobody set since was never there.
+    alias_stays = alias == ancestor or (alias is None and "alias" not in look.last_moved)
+    stage_stays = stage == ancestor or (stage is None and "stage" not in look.last_moved)
+    if alias_stays or stage_stays:
+        moved = {(True, True): Side.NONE, (True, False): Side.STAGE, (False, True): Side.ALIAS}
+        return moved[alias_stays, stage_stays]
+    return Side.SAME if alias == stage else Side.APART
+
+
+def drift_told(look: Look) -> str:
+    """Return one sentence on which side moved where the pointers differ, the empty text where they agree."""
+    if not look.seen.drifted or len(look.in_stage) > 1:
+        return ""
+    return _told(look, side_moved(look))
+
+
+def open_intents(look: Look) -> list[Promotion]:
+    """Return the intents that nobody closed and that nothing was done after."""
+    done = [event.event or "" for event in look.recorded if event.state == "done"]
+    after = max(done, default="")
+    return [event for event in look.recorded if event.state == "intended" and (event.event or "") > after]
+
+
+def judge(look: Look, agreed: int | None = None) -> Judgement:
+    """Return what there is to do so that both pointers name what is live, and why; nothing is asked.
+
+    Parameters
+    ----------
+    look, agreed
+        As for :func:`side_moved`.
+    """
+    found = _judged(look, agreed)
+    return _if_ready(look, found) if found.target is not None or found.choices else found
+
+
+def _judged(look: Look, agreed: int | None) -> Judgement:
+    """Return the judgement before the versions themselves are looked at."""
+    seen = look.seen
+    intents = open_intents(look)
+    moving = [event for event in intents if event.kind not in MIGRATING]
+    if moving and not _agree(look):
+        return _half_done(look, moving[-1])
+    if seen.requested in ("alias", "stage"):
+        return _overridden(look)
+    found = _of_pointers(look, agreed)
+    if found.kind is Class.NOTHING and len(moving) < len(intents):
+        return Judgement(Class.SAFE, "the record of a run that was interrupted is to be closed")
+    return found
+
+
+def _of_pointers(look: Look, agreed: int | None) -> Judgement:
+    """Return the judgement by which pointers there are."""
+    seen, held = look.seen, len(look.in_stage)
+    if seen.dangling:
+        choices = {"stage": look.in_stage[0]} if held == 1 else {}
+        reason = f"the alias names version {seen.alias}, which was deleted (dangling)"
+        return Judgement(Class.DECISION, reason, choices=choices)
+    if held > 1:
+        return _many(look)
+    if seen.alias is None:
+        return _stage_alone(look) if held else Judgement(Class.NOTHING, "nothing is live")
+    return _both(look, agreed) if held else _alias_alone(look)
+
+
+def _agree(look: Look) -> bool:
+    """Tell whether both pointers name one version and the stage no other."""
+    return not look.seen.dangling and look.in_stage == (look.seen.alias,)
+
+
+def _half_done(look: Look, intent: Promotion) -> Judgement:
+    """Return what to do about a promotion that has moved one pointer and not the other, or none yet."""
+    what = f"a {intent.kind} to {called(intent.to_version)}"
+    if datetime.now(timezone.utc) - intent.at < UNDER_WAY:
+        return Judgement(Class.SAFE, f"{what} is under way", under_way=True)
+    live = look.seen.live
+    choices = {} if live is None else {"alias": live, "journal": live}  # the alias is moved first
+    return Judgement(Class.DECISION, f"{what} was stopped half way (event {intent.event})", choices=choices)
+
+
+def _overridden(look: Look) -> Judgement:
+    """Return what to do about a model whose tag names one pointer alone."""
+    seen = look.seen
+    other = look.in_stage if seen.requested == "alias" else () if seen.alias is None else (seen.alias,)
+    if not other or _agree(look):
+        return Judgement(Class.NOTHING, f"{seen.source} says {seen.requested}")
+    return Judgement(
+        Class.DECISION, f"{seen.source} says {seen.requested}, and the other pointer is set: change the tag first"
+    )
+
+
+def _many(look: Look) -> Judgement:
+    """Return what to do about several versions in one stage."""
+    seen, last = look.seen, look.last
+    choices = {"stage": max(look.in_stage)}
+    if seen.alias is not None:
+        choices["alias"] = seen.alias
+    if last is not None and last.to_version in look.in_stage:
+        choices["journal"] = last.to_version
+    held = " and ".join(map(str, look.in_stage))
+    return Judgement(Class.DECISION, f"the stage {seen.rule.stage} holds versions {held}", choices=choices)
+
+
+def _stage_alone(look: Look) -> Judgement:
+    """Return what to do about a model with a stage and no alias."""
+    (version,) = look.in_stage
+    if "alias" not in _last_done(look):
+        return Judgement(Class.SAFE, f"the alias {look.seen.rule.alias!r} is not set", target=version)
+    return Judgement(Class.DECISION, f"the alias was taken away, {_since(look)}", choices={"stage": version})
+
+
+def _alias_alone(look: Look) -> Judgement:
+    """Return what to do about a model with an alias and no stage: it gets one in the window alone."""
+    seen = look.seen
+    wanted = seen.requested == "both"
+    if "stage" in _last_done(look):
+        choices = {} if seen.alias is None else {"alias": seen.alias}
+        return Judgement(Class.DECISION, f"the stage {seen.rule.stage} was emptied, {_since(look)}", choices=choices)
+    if not wanted:
+        return Judgement(Class.NOTHING, "the model has an alias alone")
+    return Judgement(
+        Class.SAFE, f"the stage {seen.rule.stage} is empty, and {seen.source} says both", target=seen.alias
+    )
+
+
+def _both(look: Look, agreed: int | None) -> Judgement:
+    """Return what to do about a model with both pointers."""
+    seen = look.seen
+    if seen.alias == seen.stage:
+        return Judgement(Class.NOTHING, "both pointers agree")
+    side = side_moved(look, agreed)
+    choices = {"alias": seen.alias or 0, "stage": seen.stage or 0}
+    if side in (Side.ALIAS, Side.STAGE):
+        choices["journal"] = choices[side.value]
+    return Judgement(Class.DECISION, _told(look, side, agreed), choices=choices)
+
+
+def _last_done(look: Look) -> tuple[str, ...]:
+    """Return the pointers of the last move, without one of a migration that was stopped before it moved anything."""
+    stopped = {event.event for event in open_intents(look) if event.kind in MIGRATING}
+    return () if look.last is not None and look.last.event in stopped else look.last_moved
+
+
+def _if_ready(look: Look, found: Judgement) -> Judgement:
+    """Return a judgement without the versions that may not go live: gone, not READY, or needed in another stage."""
+    bad = {}
+    for number in {found.target, *found.choices.values()} - {None}:
+        if why := _unfit(look, number or 0):
+            bad[number] = why
+    if not bad:
+        return found
+    choices = {prefer: version for prefer, version in found.choices.items() if version not in bad}
+    why = "; ".join(bad.values())
+    if found.target in bad:
+        return Judgement(Class.DECISION, why)
+    return Judgement(found.kind, f"{found.reason}; {why}", found.target, choices)
+
+
+def _unfit(look: Look, number: int) -> str:
+    """Return why a version may not be what both pointers name, the empty text where it may."""
+    version = look.version(number)
+    if version is None:
+        return f"version {number} was deleted"
+    if version.status != "READY":
+        return f"version {number} is {version.status}, not READY"
+    if look.seen.rule.stage == "Staging" and version.stage == "Production":
+        return f"version {number} is in Production, and a version has one stage"
+    return ""
+
+
+def _told(look: Look, side: Side, agreed: int | None = None) -> str:
+    """Return where the pointers are apart, and which of them moved."""
+    seen = look.seen
+    apart = f"the alias names version {seen.alias}, the stage {seen.rule.stage} version {seen.stage}"
+    was = called(look.last.to_version if look.last else agreed)
+    moved = {
+        Side.ALIAS: f"the alias moved from {was}",
+        Side.STAGE: f"the stage moved from {was}",
+        Side.APART: f"both moved from {was}, apart",
+    }
+    return f"{apart}: {moved.get(side, 'nothing is recorded that tells which of them moved')}"
+
+
+def _since(look: Look) -> str:
+    """Return since when."""
+    return f"since event {look.last.event}" if look.last else "since it was last seen"
+
+
+def called(version: int | None) -> str:
+    """Return what a text calls a version or the lack of one."""
+    return "nothing" if version is None else f"version {version}"
