@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Literal
 
 from prodpointer import journal, registration
 from prodpointer.detection import ASK_AGAIN_AFTER, capabilities
-from prodpointer.drift import MIGRATING, Class, Judgement, Prefer, judge, open_intents
+from prodpointer.drift import MIGRATING, Class, Judgement, Prefer, Side, judge, open_intents, side_moved
 from prodpointer.mlflow_border.registry import Registry
 from prodpointer.promotion import Look, look_at
 from prodpointer.records import Before, Kind, ModelReply, ModelVersion, Promotion
@@ -24,8 +24,8 @@ from prodpointer.selection import Rule, pointer_for, view
 
 Outcome = Literal["moved", "closed", "nothing", "left", "failed"]
 
-_TRIES = 6
-_A_LITTLE = 0.3  # seconds for a promotion that is under way, the first time; then twice as long, and so on
+_TRIES = 5
+_A_LITTLE = 0.2  # seconds for a promotion that is under way, the first time; then twice as long, and so on
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Step:
-    """What became of one alias and its stage of one model."""
+    """What became of one alias and its stage of one model; ``again`` says that another look may find it settled."""
 
     name: str
     alias: str
@@ -53,6 +53,7 @@ class Step:
     to_version: int | None = None
     pointers: tuple[str, ...] = ()
     event: str | None = None
+    again: bool = False
 
 
 @dataclass
@@ -86,7 +87,7 @@ class Carrier:
     reason: str = ""
     by: str = field(default_factory=registration.acting_user)
 
-    def carry(self, planned: Found, agreed: int | None = None) -> list[Step]:
+    def carry(self, planned: Found) -> list[Step]:
         """Make both pointers of each rule name one version, and return what became of each rule.
 
         One request finds whether the model is still as it was read; what changed is read again.
@@ -95,11 +96,20 @@ class Carrier:
         ----------
         planned
             The model as the pages told.
-        agreed
-            What both pointers were seen to name before, for a model of which nothing is recorded.
         """
-        model = self.read_again(planned)
-        return [self._carry(model, rule, agreed) for rule in self.rules]
+        return self.carry_model(self.read_again(planned), {})
+
+    def carry_model(self, model: Model, agreed: Mapping[str, int]) -> list[Step]:
+        """Carry a model that was read just now.
+
+        Parameters
+        ----------
+        model
+            The model, which is kept current.
+        agreed
+            What both pointers were seen to name before, by alias, for a model of which nothing is recorded.
+        """
+        return [self._carry(model, rule, agreed.get(rule.alias)) for rule in self.rules]
 
     def read_again(self, planned: Found) -> Model:
         """Return a model as it is now; its versions are read only where the reply tells of a change."""
@@ -126,10 +136,12 @@ class Carrier:
             judged = judge(look, agreed)
             target = judged.choices.get(self.prefer or "") if judged.kind is Class.DECISION else judged.target
             if judged.under_way:
-                step = replace(step, reason=judged.reason)
+                step = replace(step, reason=judged.reason, again=True)
                 time.sleep(_A_LITTLE * 2**attempt * random.uniform(0.5, 1.0))  # noqa: S311  # a pause, no secret
                 self.refresh(model)
             elif target is None:
+                if self.kind == "bridge" and judged.kind is Class.NOTHING and side_moved(look, agreed) is Side.SAME:
+                    self._note_seen(model, look)
                 return self._without_a_move(model, look, judged)
             elif (move := self._moved(model, look, target)) is not None:
                 return Step(
@@ -144,6 +156,11 @@ class Carrier:
             self.close_open(model, look)
             outcome = "closed"
         return Step(model.reply.name, look.seen.rule.alias, outcome, judged.reason, look.seen.live, look.seen.live)
+
+    def _note_seen(self, model: Model, look: Look) -> None:
+        """Record that other tools moved both pointers to one version, from which the next move is told by its side."""
+        seen = replace(self._move(model, look, look.seen.live, (), Before(self.run, look.seen.alias)), state="done")
+        self._write(model, replace(seen, reason="both pointers were moved to it by other tools"))
 
     def close_open(self, model: Model, look: Look) -> None:
         """Close what interrupted runs left open where the pointers are as they should be."""
@@ -195,8 +212,16 @@ class Carrier:
         for intent in open_intents(look):
             if (intent.kind, intent.to_version) == (self.kind, target) and intent.migration is not None:
                 return intent
+        move = self._move(model, look, target, pointers, before)
+        self._write(model, move)
+        return move
+
+    def _move(
+        self, model: Model, look: Look, target: int | None, pointers: tuple[str, ...], before: Before
+    ) -> Promotion:
+        """Return what is about to be done, with an id after every event there is."""
         version = None if target is None else look.version(target)
-        move = Promotion(
+        return Promotion(
             name=model.reply.name,
             from_version=look.seen.live,
             to_version=target,
@@ -211,8 +236,6 @@ class Carrier:
             sha256=version.sha256 if version else None,
             migration=before,
         )
-        self._write(model, move)
-        return move
 
     def close(self, model: Model, move: Promotion, *, done: bool) -> Promotion:
         """Write what became of an intent, and return it."""

@@ -11,20 +11,20 @@ import os
 import signal
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, get_args
 
 import click
 
 from prodpointer.conformance import try_registry
-from prodpointer.connecting import connect, registered_model_names
 from prodpointer.delivery import Verify
 from prodpointer.demo import MODEL, demonstrate, registry_uri
 from prodpointer.errors import ProdpointerError, without_credentials
+from prodpointer.migrate_commands import migrate
+from prodpointer.options import Settings, settings_of, shared_options
 from prodpointer.printing import print_conformance, print_history, print_json, print_move, print_statuses
 from prodpointer.promotion import NOT_GIVEN
 from prodpointer.records import POINTERS, Promotion
@@ -32,48 +32,8 @@ from prodpointer.registered_model import RegisteredModel
 
 _PROGRESS_BARS = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"
 
-DEFAULT_TIMEOUT = 10.0
-"""Seconds for each request."""
-
 DISAGREE = 4
 """The exit code that says: pointers disagree."""
-
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The options that every command shares; None and False mean "not given"."""
-
-    tracking_uri: str | None = None
-    registry_uri: str | None = None
-    pointer: str | None = None
-    alias: str | None = None
-    timeout: float | None = None
-    as_json: bool = False
-
-    def overridden_by(self, other: Settings) -> Settings:
-        """Return these settings with those of ``other`` that were given: options count before and after a command."""
-        given = {key: value for key, value in vars(other).items() if value}
-        return replace(self, **given)
-
-    def model(self, name: str, *, create_database: bool | None = False) -> RegisteredModel:
-        """Connect to one registered model; a mistyped SQLite file is not made by looking at it."""
-        pointer: Any = self.pointer or "auto"
-        return connect(
-            name,
-            tracking_uri=self.tracking_uri,
-            registry_uri=self.registry_uri,
-            pointer=pointer,
-            alias=self.alias or "production",
-            timeout=self.timeout or DEFAULT_TIMEOUT,
-            create_database=create_database,
-        )
-
-    def names(self) -> list[str]:
-        """Return the names of every registered model."""
-        timeout = self.timeout or DEFAULT_TIMEOUT
-        return registered_model_names(tracking_uri=self.tracking_uri, registry_uri=self.registry_uri, timeout=timeout)
 
 
 class _Commands(click.Group):
@@ -89,31 +49,9 @@ class _Commands(click.Group):
             ctx.exit(error.exit_code)
 
 
-def _shared_options(command: Command) -> Command:
-    """Add the options that every command shares and hand them over as one value."""
-    for option in (
-        click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table."),
-        click.option(
-            "--timeout", type=click.FloatRange(0, min_open=True), help="Seconds for each request (default: 10)."
-        ),
-        click.option("--alias", help="Name of the pointer (default: production)."),
-        click.option("--pointer", type=click.Choice(POINTERS), help="Override which pointer is used (default: auto)."),
-        click.option("--registry-uri", help="The model registry, where it is not the tracking server."),
-        click.option("--tracking-uri", help="The MLflow server or database (default: MLFLOW_TRACKING_URI)."),
-    ):
-        command = option(command)
-    return command
-
-
-def _settings(ctx: click.Context, options: dict[str, Any]) -> Settings:
-    """Return the settings in force for a command, and keep them for those below it."""
-    above = ctx.obj if isinstance(ctx.obj, Settings) else Settings()
-    return above.overridden_by(Settings(**options))
-
-
 @click.group(cls=_Commands)
 @click.version_option(package_name="prodpointer")
-@_shared_options
+@shared_options
 @click.pass_context
 def main(ctx: click.Context, /, **options: Any) -> None:
     """Say which version of a model is live and move that pointer, the same way on MLflow 2 and MLflow 3.
@@ -121,18 +59,18 @@ def main(ctx: click.Context, /, **options: Any) -> None:
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 promotion refused or lost, 4 pointers disagree, 5 registry
     unavailable.
     """
-    ctx.obj = _settings(ctx, options)
+    ctx.obj = settings_of(ctx, options)
 
 
 @main.command()
 @click.option(
     "--dir", "directory", type=click.Path(file_okay=False, path_type=Path), help="Where to keep the registry."
 )
-@_shared_options
+@shared_options
 @click.pass_context
 def demo(ctx: click.Context, /, directory: Path | None, **options: Any) -> None:
     """Run the whole loop on this machine: train, register, promote, load, go back. Needs no server."""
-    settings = _settings(ctx, options)
+    settings = settings_of(ctx, options)
     directory = directory or Path(tempfile.mkdtemp(prefix="prodpointer-demo-"))
     steps = []
     for step in demonstrate(directory):
@@ -162,7 +100,7 @@ def demo(ctx: click.Context, /, directory: Path | None, **options: Any) -> None:
     default="new",
     help="What to do where the artifact is a version already: make a new one, or take that one (default: new).",
 )
-@_shared_options
+@shared_options
 @click.pass_context
 def register(  # noqa: PLR0917  # click passes them by name
     ctx: click.Context,
@@ -178,7 +116,7 @@ def register(  # noqa: PLR0917  # click passes them by name
     **options: Any,
 ) -> None:
     """Register ARTIFACT of the run RUN_ID as a new version of NAME; nothing goes live."""
-    settings = _settings(ctx, options)
+    settings = settings_of(ctx, options)
     model = settings.model(name, create_database=None)
     number = model.register(
         run_id,
@@ -205,7 +143,7 @@ def register(  # noqa: PLR0917  # click passes them by name
 )
 @click.option("--across-datasets", is_flag=True, help="Compare metrics also where the runs logged other datasets.")
 @click.option("--reason", default="", help="Why, for the record.")
-@_shared_options
+@shared_options
 @click.pass_context
 def promote(  # noqa: PLR0917  # click passes them by name
     ctx: click.Context,
@@ -219,7 +157,7 @@ def promote(  # noqa: PLR0917  # click passes them by name
     **options: Any,
 ) -> None:
     """Make VERSION of NAME live; an older one too."""
-    settings = _settings(ctx, options)
+    settings = settings_of(ctx, options)
     model = settings.model(name)
     move = model.promote(
         version, expected=_expected(expected), gates=gates, across_datasets=across_datasets, reason=reason
@@ -230,11 +168,11 @@ def promote(  # noqa: PLR0917  # click passes them by name
 @main.command()
 @click.argument("name")
 @click.option("--reason", default="", help="Why, for the record.")
-@_shared_options
+@shared_options
 @click.pass_context
 def withdraw(ctx: click.Context, /, name: str, reason: str, **options: Any) -> None:
     """Make nothing of NAME live any more; its versions stay."""
-    settings = _settings(ctx, options)
+    settings = settings_of(ctx, options)
     _show_move(settings, settings.model(name).withdraw(reason=reason))
 
 
@@ -243,24 +181,24 @@ def withdraw(ctx: click.Context, /, name: str, reason: str, **options: Any) -> N
 @click.option("--to", help="The version to go back to; by default the one that was live before.")
 @click.option("--expected", help="Refuse unless this version is live now; 'none' for nothing.")
 @click.option("--reason", default="", help="Why, for the record.")
-@_shared_options
+@shared_options
 @click.pass_context
 def rollback(
     ctx: click.Context, /, name: str, to: str | None, expected: str | None, reason: str, **options: Any
 ) -> None:
     """Make the version of NAME live that was really live before; twice goes two back."""
-    settings = _settings(ctx, options)
+    settings = settings_of(ctx, options)
     model = settings.model(name)
     _show_move(settings, model.rollback(to=to, expected=_expected(expected), reason=reason))
 
 
 @main.command()
 @click.argument("name")
-@_shared_options
+@shared_options
 @click.pass_context
 def repair(ctx: click.Context, /, name: str, **options: Any) -> None:
     """Make the rest of NAME's pointers follow what is live, after a promotion that was stopped half way."""
-    settings = _settings(ctx, options)
+    settings = settings_of(ctx, options)
     found = settings.model(name).repair()
     if settings.as_json:
         print_json({"models": [found.as_json()]})
@@ -274,11 +212,11 @@ def repair(ctx: click.Context, /, name: str, **options: Any) -> None:
 @main.command()
 @click.argument("name")
 @click.option("--at", "when", help="What was live at this time, such as 2026-11-23T12:00 (UTC).")
-@_shared_options
+@shared_options
 @click.pass_context
 def history(ctx: click.Context, /, name: str, when: str | None, **options: Any) -> None:
     """Show each move of NAME's pointer, oldest first, moves that nobody recorded among them."""
-    settings = _settings(ctx, options)
+    settings = settings_of(ctx, options)
     model = settings.model(name)
     if when is not None:
         _print_live_at(settings, model, when)
@@ -292,11 +230,11 @@ def history(ctx: click.Context, /, name: str, when: str | None, **options: Any) 
 
 @main.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@_shared_options
+@shared_options
 @click.pass_context
 def status(ctx: click.Context, /, names: tuple[str, ...], **options: Any) -> None:
     """Show what both pointers say, of every model or of those named. Exit code 4 where they disagree."""
-    settings = _settings(ctx, options)
+    settings = settings_of(ctx, options)
     found = [settings.model(name).status() for name in names or settings.names()]
     if settings.as_json:
         print_json({"models": [each.as_json() for each in found]})
@@ -310,11 +248,11 @@ def status(ctx: click.Context, /, names: tuple[str, ...], **options: Any) -> Non
 @click.argument("name")
 @click.argument("destination", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--verify", type=click.Choice(get_args(Verify)), default="warn", help="Whether a digest is required.")
-@_shared_options
+@shared_options
 @click.pass_context
 def pull(ctx: click.Context, /, name: str, destination: Path, verify: Verify, **options: Any) -> None:
     """Copy the live version's artifact of NAME, its digest checked, into the directory DESTINATION."""
-    settings = _settings(ctx, options)
+    settings = settings_of(ctx, options)
     pulled = settings.model(name).pull(destination, verify=verify)
     if pulled is None:
         raise ProdpointerError(f"Nothing of {name!r} is live.", next_step="Promote a version first.")
@@ -327,11 +265,11 @@ def pull(ctx: click.Context, /, name: str, destination: Path, verify: Verify, **
 @main.command()
 @click.argument("name")
 @click.argument("version")
-@_shared_options
+@shared_options
 @click.pass_context
 def adopt(ctx: click.Context, /, name: str, version: str, **options: Any) -> None:
     """Record the digest of VERSION of NAME, which was registered elsewhere: its bytes are what they are now."""
-    settings = _settings(ctx, options)
+    settings = settings_of(ctx, options)
     model = settings.model(name)
     digest = model.adopt(version)
     if settings.as_json:
@@ -343,13 +281,13 @@ def adopt(ctx: click.Context, /, name: str, version: str, **options: Any) -> Non
 @main.command()
 @click.option("--try", "trying", is_flag=True, help="Try every move on a scratch model, and remove it again.")
 @click.option("--model", help="Ask what you may do with this registered model; nothing of it is changed.")
-@_shared_options
+@shared_options
 @click.pass_context
 def doctor(ctx: click.Context, /, trying: bool, model: str | None, **options: Any) -> None:
     """Tell what there is, what was chosen and why, what will not work, and what to do next."""
     from prodpointer.diagnosis import diagnose, screen
 
-    settings = _settings(ctx, options)
+    settings = settings_of(ctx, options)
     with _interrupted_when_terminated():
         found = diagnose(
             tracking_uri=settings.tracking_uri,
@@ -379,14 +317,14 @@ def _interrupted_when_terminated() -> Iterator[None]:
 
 @main.command()
 @click.option("--prefix", default="", help="What the models' names start with, such as catalog.schema. where needed.")
-@_shared_options
+@shared_options
 @click.pass_context
 def conformance(ctx: click.Context, /, prefix: str, **options: Any) -> None:
     """Try the laws on this registry: fresh models and runs are made, tried, and deleted again.
 
     Tried are all four pointers, or the one that --pointer names. Exit code 1 where a law is broken.
     """
-    settings = _settings(ctx, options)
+    settings = settings_of(ctx, options)
     found = try_registry(
         tracking_uri=settings.tracking_uri,
         registry_uri=settings.registry_uri,
@@ -398,6 +336,9 @@ def conformance(ctx: click.Context, /, prefix: str, **options: Any) -> None:
     else:
         print_conformance(found)
     ctx.exit(1 if found.failed or found.left else 0)
+
+
+main.add_command(migrate)
 
 
 def _tags(pairs: tuple[str, ...]) -> dict[str, str]:

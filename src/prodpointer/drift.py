@@ -131,7 +131,7 @@ def _of_pointers(look: Look, agreed: int | None) -> Judgement:
         reason = f"the alias names version {seen.alias}, which was deleted (dangling)"
         return Judgement(Class.DECISION, reason, choices=choices)
     if held > 1:
-        return _many(look)
+        return _many(look, agreed)
     if seen.alias is None:
         return _stage_alone(look) if held else Judgement(Class.NOTHING, "nothing is live")
     return _both(look, agreed) if held else _alias_alone(look)
@@ -163,16 +163,11 @@ def _overridden(look: Look) -> Judgement:
     )
 
 
-def _many(look: Look) -> Judgement:
-    """Return what to do about several versions in one stage."""
-    seen, last = look.seen, look.last
-    choices = {"stage": max(look.in_stage)}
-    if seen.alias is not None:
-        choices["alias"] = seen.alias
-    if last is not None and last.to_version in look.in_stage:
-        choices["journal"] = last.to_version
+def _many(look: Look, agreed: int | None) -> Judgement:
+    """Return what to do about several versions in one stage, of which plain MLflow loads the highest."""
     held = " and ".join(map(str, look.in_stage))
-    return Judgement(Class.DECISION, f"the stage {seen.rule.stage} holds versions {held}", choices=choices)
+    reason = f"the stage {look.seen.rule.stage} holds versions {held}"
+    return Judgement(Class.DECISION, reason, choices=_choices(look, side_moved(look, agreed)))
 
 
 def _stage_alone(look: Look) -> Judgement:
@@ -199,14 +194,18 @@ def _alias_alone(look: Look) -> Judgement:
 
 def _both(look: Look, agreed: int | None) -> Judgement:
     """Return what to do about a model with both pointers."""
-    seen = look.seen
-    if seen.alias == seen.stage:
+    if look.seen.alias == look.seen.stage:
         return Judgement(Class.NOTHING, "both pointers agree")
     side = side_moved(look, agreed)
-    choices = {"alias": seen.alias or 0, "stage": seen.stage or 0}
-    if side in (Side.ALIAS, Side.STAGE):
-        choices["journal"] = choices[side.value]
-    return Judgement(Class.DECISION, _told(look, side, agreed), choices=choices)
+    return Judgement(Class.DECISION, _told(look, side, agreed), choices=_choices(look, side))
+
+
+def _choices(look: Look, side: Side) -> dict[str, int]:
+    """Return what each side would make live; the record follows the side that moved."""
+    seen = look.seen
+    found = {name: at for name, at in (("alias", seen.alias), ("stage", seen.stage)) if at is not None}
+    journal = {Side.ALIAS: seen.alias, Side.STAGE: seen.stage, Side.NONE: seen.live, Side.SAME: seen.live}.get(side)
+    return found if journal is None else {**found, "journal": journal}
 
 
 def _last_done(look: Look) -> tuple[str, ...]:

@@ -32,8 +32,8 @@ from prodpointer.selection import Rule, known_pointer, view
 from prodpointer.unwinding import Undoing, end_stages
 
 _RUN = re.compile(r"[\w.-]{1,64}")
-_LOOKS = 5
-_A_MOMENT = 0.2  # seconds between two looks at pointers that are being moved
+_LOOKS = 3
+_A_MOMENT = 0.1  # seconds between two looks at pointers that are being moved
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,10 @@ class Checked:
     by_stage: int | None
     problem: str = ""
 
+    def as_json(self) -> dict[str, Any]:
+        """Return what ``migrate verify --json`` prints for one pair."""
+        return dict(vars(self))
+
 
 @dataclass(frozen=True)
 class Run:
@@ -57,6 +61,10 @@ class Run:
     models: int
     first: datetime
     last: datetime
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what ``migrate undo --json`` prints for one run."""
+        return {**vars(self), "first": self.first.isoformat(), "last": self.last.isoformat()}
 
 
 def rules_for(mapping: Mapping[str, str] | None = None) -> tuple[Rule, ...]:
@@ -141,6 +149,7 @@ class Migration:
         self.at_once = at_once
         self.most_failures = most_failures
         self.stopped = threading.Event()
+        self.total = 0
         self.registry = open_registry(
             tracking_uri,
             registry_uri,
@@ -175,7 +184,7 @@ class Migration:
             tag_model(self.registry, reply.name, POINTER_TAG, "both")
             return [Step(reply.name, "", "moved", "both pointers are kept from now on")]
 
-        return self._each(list(models_like(self.registry, self.globs)), mark)
+        return self.each(list(models_like(self.registry, self.globs)), mark)
 
     def apply(
         self, plan: Plan, run: str, *, prefer: Prefer | None = None, reason: str = ""
@@ -195,11 +204,11 @@ class Migration:
         """
         carrier = Carrier(self.registry, run, self.rules, prefer=prefer, reason=reason)
         todo = [model.found for model in plan.models if model.may_be_carried(prefer)]
-        return self._each(todo, carrier.carry)
+        return self.each(todo, carrier.carry)
 
     def verify(self) -> Iterator[Result[ModelReply, list[Checked]]]:
         """Ask the two endpoints that plain clients ask, for each model, past the code by which this library reads."""
-        return self._each(list(models_like(self.registry, self.globs)), self._checked)
+        return self.each(list(models_like(self.registry, self.globs)), self._checked)
 
     def _checked(self, reply: ModelReply) -> list[Checked]:
         """Return what plain clients are told of one model; pointers that are being moved are asked for again."""
@@ -215,21 +224,21 @@ class Migration:
             by_alias = plain_alias(self.registry, reply.name, spelled)
             by_stage = plain_stage(self.registry, reply.name, stage)
             checked = Checked(reply.name, spelled, stage, by_alias, by_stage, _problem(by_alias, by_stage, both=both))
-            if not checked.problem or self.stopped.wait(_A_MOMENT * attempt):
+            if not checked.problem or self.stopped.wait(_A_MOMENT * 2**attempt):
                 break
         return checked
 
     def finish(self, run: str, *, reason: str = "") -> Iterator[Result[Found, list[Step]]]:
         """Empty the stages of models whose readers have moved, and end their window."""
         carrier = Carrier(self.registry, run, self.rules, kind="finish", reason=reason)
-        return self._each(read_fleet(self.registry, self.globs, self.rules), lambda found: end_stages(carrier, found))
+        return self.each(read_fleet(self.registry, self.globs, self.rules), lambda found: end_stages(carrier, found))
 
     def undo(self, run: str, *, reason: str = "") -> Iterator[Result[Found, list[Step]]]:
         """Put the pointers back to what they were before a run, except where somebody moved them since."""
         carrier = Carrier(self.registry, run, self.rules, kind="undo", reason=reason)
         undoing = Undoing(carrier, run)
         fleet = [found for found in read_fleet(self.registry, self.globs, self.rules) if _took_part(found, run)]
-        return self._each(fleet, undoing.undo)
+        return self.each(fleet, undoing.undo)
 
     def runs(self) -> list[Run]:
         """Return the runs that the record tells of, the oldest first."""
@@ -245,7 +254,7 @@ class Migration:
         ]
         return sorted(told, key=lambda run: run.first)
 
-    def _each(self, items: Sequence[Any], work: Callable[[Any], Any]) -> Iterator[Result[Any, Any]]:
+    def each(self, items: Sequence[Any], work: Callable[[Any], Any]) -> Iterator[Result[Any, Any]]:
         """Yield what becomes of each; a model that was deleted meanwhile is none any more."""
 
         def done(item: Any) -> Any:

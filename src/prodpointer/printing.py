@@ -22,7 +22,7 @@ def print_history(found: list[Promotion]) -> None:
         at = f"by {each.at:%Y-%m-%d %H:%M:%S}" if each.kind == "unrecorded" else f"{each.at:%Y-%m-%d %H:%M:%S}"
         pointers = " and ".join(each.pointers) if each.state == "done" else "-"
         table.add_row(at, kind, _cell(each.from_version), _cell(each.to_version), pointers, each.by, each.reason)
-    _print_table(table if found else "No move was recorded.")
+    print_table(table if found else "No move was recorded.")
 
 
 def print_move(move: Promotion) -> None:
@@ -44,7 +44,7 @@ def print_statuses(found: list[PointerStatus]) -> None:
         stage = ", ".join(map(str, each.in_stage)) if len(each.in_stage) > 1 else _cell(each.stage)
         row = (each.name, _cell(each.live), alias, stage, "yes" if each.agreed else "no", each.pointer)
         table.add_row(*row, *((each.drift,) if drifted else ()))
-    _print_table(table if found else "There are no registered models.")
+    print_table(table if found else "There are no registered models.")
 
 
 def print_conformance(found: Conformance) -> None:
@@ -60,7 +60,7 @@ def print_conformance(found: Conformance) -> None:
     click.echo(found.row)
 
 
-def _print_table(table: object) -> None:
+def print_table(table: object) -> None:
     """Print a table, or what there is instead of one."""
     from rich.console import Console
 
@@ -73,6 +73,6 @@ def _cell(version: int | None) -> str:
     return "-" if version is None else str(version)
 
 
-def print_json(document: dict[str, Any]) -> None:
-    """Print one JSON document."""
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+def print_json(document: dict[str, Any], *, indent: int | None = 2) -> None:
+    """Print one JSON document, on one line where ``indent`` is None."""
+    click.echo(json.dumps(document, indent=indent, ensure_ascii=False))

@@ -1,0 +1,134 @@
+"""What ``prodpointer migrate`` prints for people, and its JSON documents."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from prodpointer.printing import print_table
+
+if TYPE_CHECKING:
+    from prodpointer.carrying import Step
+    from prodpointer.migration import Checked, Run
+    from prodpointer.planning import Pair, Plan
+    from prodpointer.stage_uses import StageUse
+
+_MOST_ROWS = 50
+_NEXT = {
+    "start": "next: prodpointer migrate apply",
+    "apply": "next: prodpointer migrate verify",
+    "finish": "",
+    "undo": "",
+}
+
+
+def print_plan(plan: Plan) -> None:
+    """Print the counts, and a line for each model with something to do; the whole is in ``--json`` and ``--html``."""
+    from rich.table import Table
+
+    rows = [model for kind in ("NEEDS A DECISION", "SAFE") for model in plan.models if model.kind.value == kind]
+    table = Table("model", "class", "change", "why")
+    for model in rows[:_MOST_ROWS]:
+        changes = "\n".join(text for pair in model.pairs if (text := _change(pair)))
+        table.add_row(model.name, model.kind.value, changes, "\n".join(model.reasons))
+    if rows:
+        print_table(table)
+    if len(rows) > _MOST_ROWS:
+        click.echo(f"... and {len(rows) - _MOST_ROWS} more: see --html or --json")
+    click.echo(", ".join(f"{count} {kind}" for kind, count in plan.counts.items()))
+
+
+def _change(pair: Pair) -> str:
+    """Return what would change of one alias and its stage, or what there is to choose."""
+    judged = pair.judgement
+    if judged.target is not None:
+        moved = pair.alias if pair.names != judged.target else pair.stage
+        was = pair.names if pair.names != judged.target else (", ".join(map(str, pair.holds)) or None)
+        return f"{moved}: {'-' if was is None else was} -> {judged.target}"
+    if judged.choices:
+        return f"{pair.alias}: " + ", ".join(f"{side} {version}" for side, version in judged.choices.items()) + "?"
+    return ""
+
+
+def print_steps(run: str, verb: str, steps: Sequence[Step], *, stopped: str = "") -> None:
+    """Print what became of a run: the counts, and a line for each model that was left or failed."""
+    from rich.table import Table
+
+    bad = [step for step in steps if step.outcome in ("left", "failed")]
+    table = Table("model", "alias", "outcome", "why")
+    for step in bad[:_MOST_ROWS]:
+        table.add_row(step.name, step.alias or "-", step.outcome, step.reason)
+    if bad:
+        print_table(table)
+    if len(bad) > _MOST_ROWS:
+        click.echo(f"... and {len(bad) - _MOST_ROWS} more: see --json")
+    click.echo(f"run {run}: {_counted(steps)}")
+    if stopped:
+        click.echo(stopped)
+    elif not bad and _NEXT.get(verb):
+        click.echo(_NEXT[verb])
+
+
+def _counted(steps: Sequence[Step]) -> str:
+    """Return how many pointers there are of each outcome."""
+    counted = Counter(step.outcome for step in steps)
+    return ", ".join(f"{count} {outcome}" for outcome, count in counted.items()) or "there was nothing to do"
+
+
+def steps_json(run: str, steps: Sequence[Step]) -> dict[str, Any]:
+    """Return the document that a run prints with ``--json``."""
+    return {
+        "run": run,
+        "counts": dict(Counter(step.outcome for step in steps)),
+        "steps": [_step_json(s) for s in steps],
+    }
+
+
+def _step_json(step: Step) -> dict[str, Any]:
+    """Return what became of one alias of one model."""
+    keys = ("name", "alias", "outcome", "reason", "from_version", "to_version", "pointers", "event")
+    return {key: list(value) if isinstance(value := getattr(step, key), tuple) else value for key in keys}
+
+
+def sweep_line(step: Step) -> str:
+    """Return one line on what the bridge did or left."""
+    if step.outcome != "moved":
+        return f"{step.name}: {step.alias or 'model'} {step.outcome}: {step.reason}"
+    moved = " and ".join(step.pointers)
+    return f"{step.name}: moved the {moved} to version {step.to_version} ({step.reason})"
+
+
+def print_checks(checks: Sequence[Checked]) -> None:
+    """Print a line for each model for which plain clients differ, and how many there were."""
+    from rich.table import Table
+
+    bad = [each for each in checks if each.problem]
+    table = Table("model", "stage", "alias", "problem")
+    for each in bad[:_MOST_ROWS]:
+        table.add_row(each.name, each.stage, each.alias, each.problem)
+    if bad:
+        print_table(table)
+    click.echo(f"{len(checks) - len(bad)} of {len(checks)} pairs of stage and alias are as plain clients need them")
+
+
+def print_runs(runs: Sequence[Run]) -> None:
+    """Print a line for each run."""
+    from rich.table import Table
+
+    table = Table("run", "kind", "models", "from", "to")
+    for run in runs:
+        table.add_row(run.name, run.kind, str(run.models), f"{run.first:%Y-%m-%d %H:%M:%S}", f"{run.last:%H:%M:%S}")
+    print_table(table if runs else "No run is recorded.")
+
+
+def print_stage_uses(uses: Sequence[StageUse]) -> None:
+    """Print each place that uses stages: where, what stands there, and what to write instead."""
+    for use in uses:
+        click.echo(f"{use.path}:{use.line}: {use.kind}s {use.what}")
+        click.echo(f"    {use.text}")
+        click.echo(f"    instead: {use.instead}")
+    files = len({use.path for use in uses})
+    click.echo(f"{len(uses)} uses of stages in {files} files" if uses else "No use of stages was found.")
