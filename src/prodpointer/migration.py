@@ -146,7 +146,6 @@ class Migration:
         """Open the registry and find out what it can do."""
         self.rules = rules_for(mapping)
         self.globs = tuple(models)
-        self.at_once = at_once
         self.most_failures = most_failures
         self.stopped = threading.Event()
         self.total = 0
@@ -158,6 +157,7 @@ class Migration:
             upgrade_database=False,
             at_once=True,
         )
+        self.at_once = at_once if self.registry.rest is not None else 1  # a database is asked one call at a time
         self.found = capabilities(self.registry)
         _check_both(self.registry, self.found)
 

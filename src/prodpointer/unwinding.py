@@ -140,29 +140,33 @@ class Undoing:
 
     def _put_back(self, model: Model, look: Look, before: Before, last: Promotion) -> Promotion:
         """Write the intent, then the stages, then the alias, so that there is something live at each moment."""
-        stage = look.seen.rule.stage
-        numbers = {each.version for each in look.versions}
-        in_stage = [version for version, was in before.stages.items() if was == stage]
-        kept = [version for version in look.in_stage if version not in before.stages]
-        live = before.alias if before.alias in numbers else max([*in_stage, *kept], default=None)
-        changed = tuple(
-            name for name, is_so in (("alias", look.seen.alias != before.alias), ("stage", before.stages)) if is_so
-        )
-        move = self.carrier.intend(model, look, live, changed, Before(self.run))
+        registry, stage = self.carrier.registry, look.seen.rule.stage
+        alias = before.alias if self._exists(look, before.alias) else None
         # What goes into the stage goes first.
-        for version, was in sorted(before.stages.items(), key=lambda each: each[1] != stage):
-            self.carrier.registry.move_to_stage(move.name, version, was or _NO_STAGE)
-        if look.seen.alias != before.alias:
-            pointer = pointer_for(("alias",), look.seen, self.carrier.registry, move.name)
-            if before.alias is None or before.alias not in numbers:
-                pointer.clear()
-            else:
-                pointer.set(before.alias)
+        stages = sorted(before.stages.items(), key=lambda each: each[1] != stage)
+        stages = [(version, was) for version, was in stages if self._exists(look, version)]
+        held = [version for version, was in stages if was == stage]
+        held += [version for version in look.in_stage if version not in before.stages]
+        live = max(held, default=None) if alias is None else alias
+        changes = {"alias": look.seen.alias != alias, "stage": bool(stages)}
+        pointers = tuple(pointer for pointer, changed in changes.items() if changed)
+        move = self.carrier.intend(model, look, live, pointers, Before(self.run))
+        for version, was in stages:
+            registry.move_to_stage(move.name, version, was or _NO_STAGE)
+        if changes["alias"]:
+            pointer = pointer_for(("alias",), look.seen, registry, move.name)
+            pointer.clear() if alias is None else pointer.set(alias)
         if last.kind == "finish" and before.tag is not None:
-            tag_model(self.carrier.registry, move.name, WINDOW_TAG, before.window or self.run)
-            tag_model(self.carrier.registry, move.name, POINTER_TAG, before.tag)
+            tag_model(registry, move.name, WINDOW_TAG, before.window or self.run)
+            tag_model(registry, move.name, POINTER_TAG, before.tag)
         self.carrier.refresh(model)
         return self.carrier.close(model, move, done=True)
+
+    def _exists(self, look: Look, number: int | None) -> bool:
+        """Tell whether a version is still there; a look at a fleet has only those that matter."""
+        if number is None or look.version(number) is not None:
+            return number is not None
+        return self.carrier.registry.existing_version(look.versions[0].name, number) is not None
 
 
 _UNDONE = "undone already"
