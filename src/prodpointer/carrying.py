@@ -73,6 +73,16 @@ class Model:
 
 
 @dataclass(frozen=True)
+class _Begun:
+    """A move that was made and has not been read back."""
+
+    look: Look
+    move: Promotion
+    target: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class Carrier:
     """Works on one model after another in the name of one run; several threads may share one.
 
@@ -109,7 +119,30 @@ class Carrier:
         agreed
             What both pointers were seen to name before, by alias, for a model of which nothing is recorded.
         """
-        return [self._carry(model, rule, agreed.get(rule.alias)) for rule in self.rules]
+        steps: dict[str, Step] = {}
+        for attempt in range(_TRIES):
+            begun: list[_Begun] = []
+            waiting = False
+            for rule in self.rules:
+                if rule.alias in steps and not steps[rule.alias].again:
+                    continue
+                look = self.look(model, rule)
+                judged = judge(look, agreed.get(rule.alias))
+                target = judged.choices.get(self.prefer or "") if judged.kind is Class.DECISION else judged.target
+                if judged.under_way:
+                    steps[rule.alias] = Step(model.reply.name, rule.alias, "left", judged.reason, again=True)
+                    waiting = True
+                elif target is None:
+                    steps[rule.alias] = self._without_a_move(model, look, judged, agreed.get(rule.alias))
+                else:
+                    begun.append(self._begin(model, look, target, judged.reason))
+            steps |= self._ended(model, begun)
+            if not any(step.again for step in steps.values()):
+                break
+            if waiting:
+                time.sleep(_A_LITTLE * 2**attempt * random.uniform(0.5, 1.0))  # noqa: S311  # a pause, no secret
+                self.refresh(model)
+        return [steps[rule.alias] for rule in self.rules]
 
     def read_again(self, planned: Found) -> Model:
         """Return a model as it is now; its versions are read only where the reply tells of a change."""
@@ -128,33 +161,14 @@ class Carrier:
         model.reply = self.registry.model(model.reply.name)
         model.versions = self.registry.versions(model.reply.name)
 
-    def _carry(self, model: Model, rule: Rule, agreed: int | None) -> Step:
-        """Carry one rule, again where somebody promotes meanwhile."""
-        step = Step(model.reply.name, rule.alias, "left", "something keeps moving it: look at its history")
-        for attempt in range(_TRIES):
-            look = self.look(model, rule)
-            judged = judge(look, agreed)
-            target = judged.choices.get(self.prefer or "") if judged.kind is Class.DECISION else judged.target
-            if judged.under_way:
-                step = replace(step, reason=judged.reason, again=True)
-                time.sleep(_A_LITTLE * 2**attempt * random.uniform(0.5, 1.0))  # noqa: S311  # a pause, no secret
-                self.refresh(model)
-            elif target is None:
-                if self.kind == "bridge" and judged.kind is Class.NOTHING and side_moved(look, agreed) is Side.SAME:
-                    self._note_seen(model, look)
-                return self._without_a_move(model, look, judged)
-            elif (move := self._moved(model, look, target)) is not None:
-                return Step(
-                    move.name, rule.alias, "moved", judged.reason, look.seen.live, target, move.pointers, move.event
-                )
-        return step
-
-    def _without_a_move(self, model: Model, look: Look, judged: Judgement) -> Step:
+    def _without_a_move(self, model: Model, look: Look, judged: Judgement, agreed: int | None) -> Step:
         """Return what became of a model that is not moved; what an interrupted run left open is closed."""
         outcome: Outcome = "left" if judged.kind is Class.DECISION else "nothing"
         if judged.kind is Class.SAFE:
             self.close_open(model, look)
             outcome = "closed"
+        elif outcome == "nothing" and self.kind == "bridge" and side_moved(look, agreed) is Side.SAME:
+            self._note_seen(model, look)
         return Step(model.reply.name, look.seen.rule.alias, outcome, judged.reason, look.seen.live, look.seen.live)
 
     def _note_seen(self, model: Model, look: Look) -> None:
@@ -168,25 +182,46 @@ class Carrier:
             if intent.kind in MIGRATING:
                 self.close(model, intent, done=True)
 
-    def _moved(self, model: Model, look: Look, target: int) -> Promotion | None:
-        """Record and move, and return the event once a read shows it done; None where somebody else moved meanwhile."""
+    def _begin(self, model: Model, look: Look, target: int, reason: str) -> _Begun:
+        """Record what is about to be moved, and move it: the alias, then the stage."""
         alias_moves = look.seen.alias != target
         stage_moves = self._uses_stage(look) and look.in_stage != (target,)
         pointers = tuple(name for name, moves in (("alias", alias_moves), ("stage", stage_moves)) if moves)
         before = Before(self.run, look.seen.alias, self._stages_before(look, target) if stage_moves else {}, None)
         move = self.intend(model, look, target, pointers, before)
-        updated = model.reply.updated_at
         if alias_moves:
             pointer_for(("alias",), look.seen, self.registry, move.name).set(target)
         if stage_moves:
             self._follow(look, target)
-        model.reply = self.registry.model(move.name)
-        if stage_moves or model.reply.updated_at != updated:
-            model.versions = self.registry.versions(move.name)
-        after = self.look(model, look.seen.rule)
-        done = after.seen.alias == target and (not self._uses_stage(look) or after.in_stage == (target,))
-        move = self.close(model, move, done=done)
-        return move if done else None
+        return _Begun(look, move, target, reason)
+
+    def _ended(self, model: Model, begun: Sequence[_Begun]) -> dict[str, Step]:
+        """Read the model once after all its moves, close their events, and return what became of each.
+
+        A move that does not show is lost: somebody else moved meanwhile, and it is to be judged again.
+        """
+        if not begun:
+            return {}
+        updated = model.reply.updated_at
+        model.reply = self.registry.model(model.reply.name)
+        if model.reply.updated_at != updated:  # a stage has moved, by this or by somebody else
+            model.versions = self.registry.versions(model.reply.name)
+        steps = {}
+        for each in begun:
+            after = self.look(model, each.look.seen.rule)
+            uses = self._uses_stage(each.look)
+            done = after.seen.alias == each.target and (not uses or after.in_stage == (each.target,))
+            move = self.close(model, each.move, done=done)
+            live = each.look.seen.live
+            step = Step(
+                move.name, move.alias, "moved", each.reason, live, each.target, each.move.pointers, each.move.event
+            )
+            steps[move.alias] = (
+                step
+                if done
+                else replace(step, outcome="left", reason="something keeps moving it: look at its history", again=True)
+            )
+        return steps
 
     def _uses_stage(self, look: Look) -> bool:
         """Tell whether the stage has to name what the alias names."""

@@ -85,6 +85,11 @@ def plain_promote(uri: str, name: str, version: str) -> Any:
         client.transition_model_version_stage(name, version, "Production", archive_existing_versions=True)
 
 
+def plain_alias(uri: str, name: str, version: str) -> Any:
+    """Promote as a pipeline written for MLflow 3 does."""
+    mlflow.MlflowClient(uri).set_registered_model_alias(name, "production", version)
+
+
 def plain_fill(uri: str, name: str, _: str) -> Any:
     """Open a database as plain MLflow does, which makes or upgrades it, and put a model with a live version there."""
     client = mlflow.MlflowClient(uri)
@@ -113,6 +118,7 @@ def ours(uri: str, name: str, verb: str, argument: str | None) -> Any:
 
 VERBS = {
     "connect": connect,
+    "plain_alias": plain_alias,
     "plain_fill": plain_fill,
     "plain_load": plain_load,
     "plain_promote": plain_promote,

@@ -17,6 +17,10 @@ PACKAGE = ROOT / "src" / "prodpointer"
 # Low to high: a room imports from the lines above its own only.
 ORDER: tuple[tuple[str, ...], ...] = (
     ("errors",),
+    ("stage_patterns",),
+    ("stage_source",),
+    ("stage_texts",),
+    ("stage_syntax",),
     ("names",),
     ("records",),
     ("gates",),
@@ -35,7 +39,8 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("live", "carrying"),
     ("registered_model", "unwinding", "fleet", "planning"),
     ("connecting", "migration"),
-    ("drop_in", "diagnosis", "laws", "bridge", "plan_page"),
+    ("drop_in", "diagnosis", "laws", "bridge", "plan_template"),
+    ("plan_page",),
     ("demo", "conformance", "stage_uses"),
     ("printing", "progress", "options"),
     ("migrate_printing",),
