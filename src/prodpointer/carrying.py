@@ -270,6 +270,7 @@ class Carrier:
             state="intended",
             sha256=version.sha256 if version else None,
             migration=before,
+            after=look.last_done,
         )
 
     def close(self, model: Model, move: Promotion, *, done: bool) -> Promotion:

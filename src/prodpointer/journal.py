@@ -65,19 +65,26 @@ def settled(recorded: Iterable[Promotion], live: int | None) -> list[Promotion]:
     after = [event for event in newest if not done or (event.event or "") > (done[-1].event or "")]
     finished = [event for event in after if event.state == "intended" and event.to_version == live]
     moves: list[Promotion] = []
-    lost = [event for event in newest if event.state == "lost"]
     for move in done + [replace(event, state="done") for event in finished[-1:]]:
-        moves.append(replace(move, from_version=_replaced(move, moves[-1] if moves else None, lost)))
+        moves.append(replace(move, from_version=_replaced(move, moves[-1] if moves else None, newest)))
     return moves
 
 
-def _replaced(move: Promotion, before: Promotion | None, lost: Iterable[Promotion]) -> int | None:
-    """Return what a move replaced, past everybody who lost between the move before it and its own look."""
+def _replaced(move: Promotion, before: Promotion | None, recorded: Iterable[Promotion]) -> int | None:
+    """Return what a move replaced, past everybody who was on the way between the move before it and its own look."""
     found = move.from_version
     if before and found == before.to_version:
         return found
+    if before and move.after is not None and move.after < (before.event or ""):  # decided before that one was done
+        return before.to_version
     since, until = (before.event or "" if before else ""), move.event or ""  # an id is given after what was seen
-    passing = {event.to_version: event.from_version for event in lost if since < (event.event or "") < until}
+    # They are those who lost, and those whose id was raised past this move's though they had begun before it.
+    passing = {
+        event.to_version: event.from_version
+        for event in recorded
+        if since < (event.event or "") and ((event.event or "") < until or event.at <= move.at)
+        if event.from_version != event.to_version and event.event != move.event
+    }
     while found in passing and not (before and found == before.to_version):
         found = passing.pop(found)
     return found
@@ -247,7 +254,7 @@ def _packs(packed: Sequence[Promotion]) -> Iterator[tuple[str, str]]:
 
 def _compressed(packed: Sequence[Promotion]) -> str:
     """Return events as one compressed text."""
-    rows = [[event.event, *_document(event).values()] for event in packed]
+    rows = [[event.event, *_row(event)] for event in packed]
     return base64.b85encode(zlib.compress(_dumped(rows).encode(), 9)).decode()
 
 
@@ -265,9 +272,18 @@ def _packed(name: str, tags: Mapping[str, str]) -> dict[str, Promotion]:
     return found
 
 
+def _row(event: Promotion) -> list[Any]:
+    """Return the values of an event's document, up to the last that it has."""
+    document = _document(event)
+    row = [document.get(key) for key in (*_KEYS, *_KEYS_OF_SOME)]
+    while len(row) > len(_KEYS) and row[-1] is None:
+        row.pop()
+    return row
+
+
 def _unrowed(row: Sequence[Any]) -> dict[str, Any]:
-    """Return the document of which a pack keeps the values alone; only a migration's has one more."""
-    return dict(zip((*_KEYS, "migration"), row, strict=False))
+    """Return the document of which a pack keeps the values alone; what only some events have comes last."""
+    return dict(zip((*_KEYS, *_KEYS_OF_SOME), row, strict=False))
 
 
 def _as_tags(name: str, tags: Mapping[str, str]) -> dict[str, Promotion]:
@@ -296,13 +312,14 @@ _KEYS = (
     "gates",
     "sha256",
 )
+_KEYS_OF_SOME = ("after", "migration")  # in the order in which a pack keeps them
 
 
 def _document(event: Promotion) -> dict[str, Any]:
     """Return what an event's tag says; its key says the id, the version it belongs to says the model."""
     values = {**vars(event), "at": event.at.astimezone(timezone.utc).isoformat()}
-    migration = {"migration": event.migration.as_json()} if event.migration else {}
-    return {key: values[key] for key in _KEYS} | migration
+    values["migration"] = event.migration.as_json() if event.migration else None
+    return {key: values[key] for key in _KEYS} | {key: values[key] for key in _KEYS_OF_SOME if values[key] is not None}
 
 
 def _event(name: str, event: str, values: Mapping[str, Any]) -> Promotion:
@@ -312,6 +329,7 @@ def _event(name: str, event: str, values: Mapping[str, Any]) -> Promotion:
     fields["pointers"], fields["gates"] = tuple(fields["pointers"]), tuple(fields["gates"])
     if values.get("migration"):
         fields["migration"] = Before.from_json(values["migration"])
+    fields["after"] = values.get("after")
     return Promotion(name=name, event=event, **fields)
 
 

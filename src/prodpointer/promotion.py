@@ -68,6 +68,11 @@ class Look:
         return [event for event in self.events if event.alias == self.seen.rule.alias]
 
     @property
+    def last_done(self) -> str:
+        """The id of the last event that is done; the empty text where none is."""
+        return max((event.event or "" for event in self.recorded if event.state == "done"), default="")
+
+    @property
     def in_stage(self) -> tuple[int, ...]:
         """Every version in the stage that the alias stands for."""
         stage = self.seen.rule.stage
@@ -354,6 +359,7 @@ class Promoter:
             alias=self._rule.alias,
             kind=kind,
             state="intended",
+            after=look.last_done,
         )
 
     def _decided(self, move: Promotion, versions: Sequence[ModelVersion]) -> int | None:
@@ -387,9 +393,11 @@ class Promoter:
         if named != move.to_version:
             self._write(replace(move, state="lost"))
             raise self._lost(move, named, look.recorded)
-        known = {each.event for each in before.recorded} | {move.event}
+        known = {each.event for each in before.recorded if each.state != "intended"} | {move.event}
         since = [each for each in look.recorded if each.state == "done" and each.event not in known]
-        if since and move.to_version is not None:  # somebody else's promotion was done between the look and the move
+        if (
+            since and since[-1].to_version != move.to_version is not None
+        ):  # somebody else's promotion was done between the look and the move
             move = replace(move, from_version=since[-1].to_version)
         move = replace(move, state="done")
         self._write(move)

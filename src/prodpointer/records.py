@@ -112,8 +112,9 @@ class Promotion:
     registry, None where there is none. ``alias`` is the name of the pointer that was moved, ``sha256`` the digest of
     the version that went live. ``kind`` ``"unrecorded"`` is a move that other tools made: what is known of it is the
     time by which it had happened. ``state`` is ``"intended"`` from before the pointer moves, then ``"done"``, or
-    ``"lost"`` where another promotion won. ``migration`` belongs to the moves of ``prodpointer migrate``: the run, and
-    what the pointers were before it.
+    ``"lost"`` where another promotion won. ``after`` is the last event that was done when this one was decided, so that
+    of two that met neither looks like a move by another tool. ``migration`` belongs to the moves of ``prodpointer
+    migrate``: the run, and what the pointers were before it.
     """
 
     name: str
@@ -130,6 +131,7 @@ class Promotion:
     state: State = "done"
     sha256: str | None = None
     migration: Before | None = None
+    after: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the keys that ``promote --json`` prints."""

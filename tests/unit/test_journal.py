@@ -25,7 +25,7 @@ from prodpointer.journal import (
     stack,
     told,
 )
-from prodpointer.records import Kind, ModelVersion, Promotion, State
+from prodpointer.records import Before, Kind, ModelVersion, Promotion, State
 
 NOON = datetime(2026, 11, 3, 12, tzinfo=timezone.utc)
 
@@ -221,6 +221,50 @@ def test_who_lost_was_not_live_before_the_next_move() -> None:
     recorded = [moved(1, 1), moved(2, 2, frm=1, state="lost"), moved(3, 3, frm=2)]
     assert [(each.from_version, each.to_version) for each in settled(recorded, live=3)] == [(None, 1), (1, 3)]
     assert stack(told(settled(recorded, live=3), 3, NOON)) == [None, 1, 3]
+
+
+def test_who_lost_with_a_raised_id_was_not_live_before_either() -> None:
+    """Its id was raised past that of the move that overtook it, and it was begun before."""
+    lost = replace(moved(3, 7, frm=1, state="lost"), at=NOON + timedelta(hours=1, minutes=30))
+    moves = told(settled([moved(1, 1), moved(2, 2, frm=7), lost], 2), 2, NOON)
+    assert [(move.kind, move.from_version, move.to_version) for move in moves] == [
+        ("promote", None, 1),
+        ("promote", 1, 2),
+    ]
+
+
+def test_two_who_met_are_no_move_by_others() -> None:
+    """The second was decided before the first was done, so that it could not see what that left."""
+    second = replace(moved(3, 2, frm=1), after="000000000001-00000000")
+    moves = told(settled([moved(1, 1), moved(2, 2, frm=1), second], 2), 2, NOON)
+    assert [(move.kind, move.from_version) for move in moves] == [("promote", None), ("promote", 1), ("promote", 2)]
+
+
+def test_a_move_by_others_after_what_was_done_is_still_one() -> None:
+    """The second had seen that the first was done, and found another version live."""
+    second = replace(moved(3, 2, frm=1), after="000000000002-00000000")
+    moves = told(settled([moved(1, 1), moved(2, 2, frm=1), second], 2), 2, NOON)
+    assert [move.kind for move in moves] == ["promote", "promote", "unrecorded", "promote"]
+
+
+def test_what_met_a_promotion_with_a_raised_id_is_no_move_by_others() -> None:
+    """It found the version live that another one had just set, whose id was raised past its own."""
+    found = replace(moved(2, 3, frm=3), at=NOON + timedelta(hours=2))
+    raised = replace(moved(3, 3, frm=1), at=NOON + timedelta(hours=1), after="000000000001-00000000")
+    moves = told(settled([moved(1, 1), found, raised], 3), 3, NOON)
+    assert [(move.kind, move.from_version) for move in moves] == [("promote", None), ("promote", 1), ("promote", 3)]
+
+
+@pytest.mark.parametrize("migration", [None, Before("run", 2, {3: "Production", 1: None}, "both", "window")])
+def test_what_only_some_events_have_is_kept_and_packed(migration: Before | None) -> None:
+    """The text of a tag and a pack give back what a migration found before it, and what an event came after."""
+    event = replace(moved(1, 1), migration=migration, after="000000000000-00000000")
+    assert event_from("news", event.event or "", event_text(event)) == event
+    recorded = [replace(moved(count, 1), migration=migration) for count in range(1, 40)]
+    packed = packing(carrying(1, *recorded))
+    assert packed is not None
+    kept = replace(carrying(1, *recorded[-8:]), tags={**carrying(1, *recorded[-8:]).tags, **packed.write})
+    assert events([kept]) == recorded
 
 
 def test_a_move_by_others_to_what_had_lost_is_still_one() -> None:
