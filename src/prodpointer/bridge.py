@@ -131,7 +131,7 @@ class Bridge:
             return steps
 
         done = plainly(self._migration.each(changed, carry))
-        return [step for step in done if step.outcome != "nothing"]
+        return sorted((step for step in done if step.outcome != "nothing"), key=lambda step: (step.name, step.alias))
 
     def _mark(self, reply: ModelReply) -> _Mark:
         """Return what of a reply tells of a change."""

@@ -244,14 +244,14 @@ def _unfit(look: Look, number: int) -> str:
 def _told(look: Look, side: Side, agreed: int | None = None) -> str:
     """Return where the pointers are apart, and which of them moved."""
     seen = look.seen
-    apart = f"the alias names version {seen.alias}, the stage {seen.rule.stage} version {seen.stage}"
+    apart = f"the alias names version {seen.alias}, the stage version {seen.stage}"
     was = called(look.last.to_version if look.last else agreed)
     moved = {
         Side.ALIAS: f"the alias moved from {was}",
         Side.STAGE: f"the stage moved from {was}",
         Side.APART: f"both moved from {was}, apart",
     }
-    return f"{apart}: {moved.get(side, 'nothing is recorded that tells which of them moved')}"
+    return f"{apart}: {moved.get(side, 'nothing is recorded that tells which moved')}"
 
 
 def _since(look: Look) -> str:

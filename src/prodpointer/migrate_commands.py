@@ -243,6 +243,7 @@ def _run(
             steps += plainly([result])
             if result.error is not None:
                 errors.append(result.error)
+    steps.sort(key=lambda step: (step.name, step.alias))
     if settings.as_json:
         print_json(steps_json(name, steps))
     else:

@@ -65,16 +65,16 @@ def print_steps(run: str, verb: str, steps: Sequence[Step], *, stopped: str = ""
         print_table(table)
     if len(bad) > _MOST_ROWS:
         click.echo(f"... and {len(bad) - _MOST_ROWS} more: see --json")
-    click.echo(f"run {run}: {_counted(steps)}")
+    click.echo(f"run {run}: {_counted(steps, verb)}")
     if stopped:
         click.echo(stopped)
     elif not bad and _NEXT.get(verb):
         click.echo(_NEXT[verb])
 
 
-def _counted(steps: Sequence[Step]) -> str:
-    """Return how many pointers there are of each outcome."""
-    counted = Counter(step.outcome for step in steps)
+def _counted(steps: Sequence[Step], verb: str) -> str:
+    """Return how many there are of each outcome: pointers, and models where these were marked."""
+    counted = Counter("marked" if (verb, step.outcome) == ("start", "moved") else step.outcome for step in steps)
     return ", ".join(f"{count} {outcome}" for outcome, count in counted.items()) or "there was nothing to do"
 
 

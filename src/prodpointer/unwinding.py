@@ -130,7 +130,8 @@ class Undoing:
         undone = {each.migration.run for each in since if each.kind == "undo" and each.migration is not None}
         others = [each for each in since if each.migration is None or each.migration.run not in {*undone, self.run}]
         if others:
-            return f"version {others[-1].to_version} was moved there since, by the event {others[-1].event}"
+            live = called(others[-1].to_version)
+            return f"{live} is live since, by the event {others[-1].event}"
         if last.state == "intended" or since:  # the run or its undoing was interrupted: wherever it stands is its own
             return ""
         held = () if last.kind == "finish" else (last.to_version,)

@@ -155,7 +155,7 @@ WORK = [
         model(3, production(4)),
         Class.DECISION,
         choices={"alias": 3, "stage": 4},
-        says="the alias names version 3, the stage Production version 4",
+        says="the alias names version 3, the stage version 4",
     ),
     Case(
         "two in Production and no alias",

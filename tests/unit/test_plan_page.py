@@ -159,7 +159,7 @@ def safe(name: str, version: int = 3) -> Planned:
 
 def decision(name: str, alias: int = 3, stage: int = 4) -> Planned:
     """Return a model whose pointers differ, of which nothing is recorded."""
-    reason = f"the alias names version {alias}, the stage Production version {stage}: nothing is recorded"
+    reason = f"the alias names version {alias}, the stage version {stage}: nothing is recorded"
     return model(name, pair(Class.DECISION, reason, names=alias, holds=(stage,), alias=alias, stage=stage))
 
 
@@ -384,7 +384,7 @@ def test_an_empty_fleet_has_counts_and_no_bar() -> None:
 def test_reasons_that_differ_in_numbers_are_one() -> None:
     """Reasons are counted by their shape, the most frequent first, each with a model that has it."""
     assert page(safe("a"), decision("b", 3, 4), decision("c", 12, 13), decision("d", 7, 1), safe("e")).reasons == [
-        ["3", "Production: the alias names version N, the stage Production version N: nothing is recorded",
+        ["3", "Production: the alias names version N, the stage version N: nothing is recorded",
          "NEEDS A DECISION", "b"],
         ["2", "Production: the alias 'production' is not set", "SAFE", "a"],
     ]  # fmt: skip
