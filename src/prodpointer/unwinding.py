@@ -43,6 +43,8 @@ def _obstacle(look: Look) -> str:
         return "a promotion is under way, or was stopped half way"
     if not look.in_stage:
         return ""
+    if seen.requested == "stage":
+        return f"{seen.source} says stage"
     held = " and ".join(map(str, look.in_stage))
     if seen.alias is None or seen.dangling:
         return (
@@ -183,7 +185,8 @@ def _together(mine: Sequence[Promotion]) -> Before:
 
 
 def _end_window(carrier: Carrier, reply: ModelReply) -> None:
-    """Take the tags away that say that both pointers are kept."""
-    for key in (POINTER_TAG, WINDOW_TAG):
-        if key in reply.tags:
-            tag_model(carrier.registry, reply.name, key, None)
+    """Take the tags away that say that both pointers are kept; what somebody else said of them stays."""
+    if reply.tags.get(POINTER_TAG) == "both":
+        tag_model(carrier.registry, reply.name, POINTER_TAG, None)
+    if WINDOW_TAG in reply.tags:
+        tag_model(carrier.registry, reply.name, WINDOW_TAG, None)

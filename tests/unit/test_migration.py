@@ -416,6 +416,15 @@ def test_pointers_that_are_apart_are_not_finished(fleet: Fleet) -> None:
     assert fleet.at(name) == ({"production": 1}, {2: "Production"})
 
 
+@pytest.mark.parametrize(("tag", "outcome", "stages"), [("stage", "left", {1: "Production"}), ("alias", "moved", {})])
+def test_what_somebody_said_of_a_model_stays(fleet: Fleet, tag: str, outcome: str, stages: dict[int, str]) -> None:
+    """A model that is told to follow its stage keeps it, and no tag is taken away but that of the window."""
+    name = fleet.add("told", alias=1, stage=1)
+    fleet.lab.client.set_registered_model_tag(name, POINTER_TAG, tag)
+    assert outcomes(fleet.finish())[name, "production"] == outcome
+    assert (fleet.at(name), fleet.tags(name)) == (({"production": 1}, stages), {POINTER_TAG: tag})
+
+
 def test_finishing_twice_ends_the_same(fleet: Fleet, staged: str) -> None:
     """The second time there is nothing to do."""
     fleet.apply()
