@@ -20,6 +20,9 @@ Prefer = Literal["alias", "stage", "journal"]
 UNDER_WAY = timedelta(seconds=60)
 """For so long an intent that nobody closed is a promotion under way; after that its promoter was stopped half way."""
 
+MOST_IN_STAGE = 30
+"""Versions of one stage that a migration moves at most: the event has to hold what each of them was in."""
+
 MIGRATING = ("migrate", "bridge", "finish", "undo")
 """The kinds of moves that carry pointers and change nothing of what was decided."""
 
@@ -165,8 +168,11 @@ def _overridden(look: Look) -> Judgement:
 
 def _many(look: Look, agreed: int | None) -> Judgement:
     """Return what to do about several versions in one stage, of which plain MLflow loads the highest."""
+    stage, count = look.seen.rule.stage, len(look.in_stage)
+    if count > MOST_IN_STAGE:
+        return Judgement(Class.DECISION, f"the stage {stage} holds {count} versions: archive some of them first")
     held = " and ".join(map(str, look.in_stage))
-    reason = f"the stage {look.seen.rule.stage} holds versions {held}"
+    reason = f"the stage {stage} holds versions {held}"
     return Judgement(Class.DECISION, reason, choices=_choices(look, side_moved(look, agreed)))
 
 

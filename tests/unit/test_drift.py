@@ -228,6 +228,14 @@ WORK = [
 ]
 
 
+def test_a_stage_with_very_many_versions_is_left() -> None:
+    """An event could not hold what each of them was in."""
+    versions = tuple(ModelVersion("news", each, "Production", "READY", "", None, None, None) for each in range(1, 40))
+    look = model(1, production(1))
+    found = judge(replace(look, versions=versions))
+    assert (found.kind, dict(found.choices), "39 versions" in found.reason) == (Class.DECISION, {}, True)
+
+
 @pytest.mark.parametrize("case", WORK, ids=lambda case: case.what)
 def test_each_model_is_judged(case: Case) -> None:
     """The class, the version that both are to name, and what a person may choose."""
