@@ -119,30 +119,41 @@ class Carrier:
         agreed
             What both pointers were seen to name before, by alias, for a model of which nothing is recorded.
         """
-        steps: dict[str, Step] = {}
+        name = model.reply.name
+        steps = {rule.alias: Step(name, rule.alias, "left", "not looked at yet", again=True) for rule in self.rules}
         for attempt in range(_TRIES):
-            begun: list[_Begun] = []
-            waiting = False
-            for rule in self.rules:
-                if rule.alias in steps and not steps[rule.alias].again:
-                    continue
-                look = self.look(model, rule)
-                judged = judge(look, agreed.get(rule.alias))
-                target = judged.choices.get(self.prefer or "") if judged.kind is Class.DECISION else judged.target
-                if judged.under_way:
-                    steps[rule.alias] = Step(model.reply.name, rule.alias, "left", judged.reason, again=True)
-                    waiting = True
-                elif target is None:
-                    steps[rule.alias] = self._without_a_move(model, look, judged, agreed.get(rule.alias))
-                else:
-                    begun.append(self._begin(model, look, target, judged.reason))
-            steps |= self._ended(model, begun)
+            waiting = self._round(model, steps, agreed)
             if not any(step.again for step in steps.values()):
                 break
             if waiting:
                 time.sleep(_A_LITTLE * 2**attempt * random.uniform(0.5, 1.0))  # noqa: S311  # a pause, no secret
                 self.refresh(model)
         return [steps[rule.alias] for rule in self.rules]
+
+    def _round(self, model: Model, steps: dict[str, Step], agreed: Mapping[str, int]) -> bool:
+        """Judge the rules that are not settled, move what is to be moved, and tell whether a promotion is under way.
+
+        A version has one stage: once one was moved, the other rules are judged after the next look.
+        """
+        begun: list[_Begun] = []
+        waiting = False
+        for rule in self.rules:
+            if not steps[rule.alias].again:
+                continue
+            look = self.look(model, rule)
+            judged = judge(look, agreed.get(rule.alias))
+            target = judged.choices.get(self.prefer or "") if judged.kind is Class.DECISION else judged.target
+            if judged.under_way:
+                steps[rule.alias] = Step(model.reply.name, rule.alias, "left", judged.reason, again=True)
+                waiting = True
+            elif target is None:
+                steps[rule.alias] = self._without_a_move(model, look, judged, agreed.get(rule.alias))
+            else:
+                begun.append(self._begin(model, look, target, judged.reason))
+                if "stage" in begun[-1].move.pointers:
+                    break
+        steps.update(self._ended(model, begun))
+        return waiting
 
     def read_again(self, planned: Found) -> Model:
         """Return a model as it is now; its versions are read only where the reply tells of a change."""

@@ -250,6 +250,14 @@ def test_two_in_production_can_be_decided(fleet: Fleet) -> None:
     assert fleet.at(name) == ({"production": 2}, {1: "Archived", 2: "Production"})
 
 
+def test_a_version_that_leaves_staging_for_production_is_not_staging(fleet: Fleet) -> None:
+    """A version has one stage, so the one rule is judged after the move of the other."""
+    name = fleet.add("both", alias=2, stage=3)
+    fleet.to_stage(name, 2, "Staging")
+    fleet.apply(prefer="alias")
+    assert fleet.at(name) == ({"production": 2}, {2: "Production", 3: "Archived"})
+
+
 def test_a_model_that_moved_since_the_plan_is_judged_anew(fleet: Fleet, staged: str) -> None:
     """What is carried is what the stage holds now, not what the plan saw."""
     migration = fleet.migration()
