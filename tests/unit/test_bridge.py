@@ -137,7 +137,7 @@ def test_one_deleted_that_the_alias_named_leaves_the_stage_live(fleet: Fleet) ->
     fleet.delete(name, 2)
     bridge.sweep()
     assert held(fleet, name) == ((3, 3) if ENDS_WITH_ITS_VERSION else (2, 3))
-    assert fleet.model(name).production() is not None
+    assert fleet.model(name).status().live == 3
 
 
 @pytest.mark.parametrize(("alias", "stage", "after"), [(3, 2, 3), (2, 3, 3)], ids=["alias", "stage"])
