@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from prodpointer.carrying import Carrier, Found, Step
-from prodpointer.errors import ProdpointerError
-from prodpointer.fleet import models_like, read_fleet
-from prodpointer.migration import Migration, plainly
-from prodpointer.mlflow_border.fleet_pages import tag_model
-from prodpointer.records import POINTER_TAG, WINDOW_TAG, ModelReply
+from prodpointer.errors import ProdpointerError, RegistryError, RegistryUnavailable
+from prodpointer.migration import Migration, mark_model, plainly
+from prodpointer.planning import problems_of_names
+from prodpointer.records import POINTER_TAG, ModelReply
 
 EVERY = 10.0
 """Seconds from the beginning of one sweep to that of the next."""
@@ -96,42 +95,62 @@ class Bridge:
         """Look at all models once and carry what was moved; the first time each is looked at with its versions."""
         began = time.monotonic()
         if self._marks is None:
-            fleet = read_fleet(self._migration.registry, self._migration.globs, self._migration.rules)
+            fleet = self._migration.fleet()
             before: dict[str, _Mark] = {}
             changed = [found for found in fleet if self._may_need_work(found)]
         else:
             before = self._marks
-            replies = models_like(self._migration.registry, self._migration.globs)
-            fleet = [Found(reply) for reply in replies]
+            fleet = [Found(reply) for reply in self._migration.models()]
             changed = [found for found in fleet if before.get(found.name) != self._mark(found.reply)]
+        problems = problems_of_names((found.name for found in fleet), self._migration.globs)
+        left = [Step(found.name, "", "left", problems[found.name]) for found in changed if found.name in problems]
+        changed = [found for found in changed if found.name not in problems]
         marks = {found.name: self._mark(found.reply) for found in fleet}
         for found in changed:
             del marks[found.name]  # kept once it was looked at, so that what fails is looked at again
         self._marks = marks
         steps = self._carried(changed, before)
-        return Sweep(len(fleet), len(changed), tuple(steps), time.monotonic() - began)
+        return Sweep(len(fleet), len(changed), (*left, *steps), time.monotonic() - began)
 
     def _may_need_work(self, found: Found) -> bool:
-        """Tell whether a model of the first sweep has a pointer at all."""
+        """Tell whether a model of the first sweep has a pointer at all, or is to be marked."""
+        if self._mark_new and POINTER_TAG not in found.reply.tags:
+            return True
         return any(alias is not None or stage is not None for _, alias, stage in self._mark(found.reply).pointers)
 
     def _carried(self, changed: list[Found], before: dict[str, _Mark]) -> list[Step]:
         """Carry the models that changed, and keep what they were like then."""
 
         def carry(found: Found) -> list[Step]:
-            model = self._carrier.read_again(found)
-            if self._mark_new and POINTER_TAG not in model.reply.tags:
-                tag_model(self._migration.registry, found.name, WINDOW_TAG, self._run)
-                tag_model(self._migration.registry, found.name, POINTER_TAG, "both")
-                self._carrier.refresh(model)
-            mark = before.get(found.name)
-            steps = self._carrier.carry_model(model, mark.agreed if mark else {})
-            if self._marks is not None and not any(step.outcome == "left" and step.again for step in steps):
-                self._marks[found.name] = self._mark(model.reply)
-            return steps
+            try:
+                return self._carry(found, before)
+            except ProdpointerError as error:
+                if not isinstance(error, (RegistryUnavailable, RegistryError)):  # the next time would be the same
+                    self._keep(found.reply)
+                raise
 
-        done = plainly(self._migration.each(changed, carry))
-        return sorted((step for step in done if step.outcome != "nothing"), key=lambda step: (step.name, step.alias))
+        done = plainly(self._migration.each(changed, carry, most_failures=len(changed)))
+        told = (step for step in done if step.outcome != "nothing")
+        return sorted(told, key=lambda step: (step.name, step.alias))
+
+    def _carry(self, found: Found, before: dict[str, _Mark]) -> list[Step]:
+        """Carry one model, marked before where that is wanted and its stages have not been ended."""
+        model = self._carrier.read_again(found)
+        if self._mark_new and POINTER_TAG not in model.reply.tags:
+            last = [self._carrier.look(model, rule).last for rule in self._migration.rules]
+            if not any(each is not None and each.kind == "finish" for each in last):
+                mark_model(self._migration.registry, found.name, self._run)
+                self._carrier.refresh(model)
+        mark = before.get(found.name)
+        steps = self._carrier.carry_model(model, mark.agreed if mark else {})
+        if not any(step.again for step in steps):
+            self._keep(model.reply)
+        return steps
+
+    def _keep(self, reply: ModelReply) -> None:
+        """Keep what a model is like, so that it is looked at again only once it has changed."""
+        if self._marks is not None:
+            self._marks[reply.name] = self._mark(reply)
 
     def _mark(self, reply: ModelReply) -> _Mark:
         """Return what of a reply tells of a change."""

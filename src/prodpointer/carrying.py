@@ -16,14 +16,15 @@ from typing import Literal
 
 from prodpointer import journal, registration
 from prodpointer.detection import ASK_AGAIN_AFTER, capabilities
-from prodpointer.drift import MIGRATING, Class, Judgement, Prefer, Side, judge, open_intents, side_moved
+from prodpointer.drift import Class, Judgement, Prefer, Side, judge, open_intents, side_moved
 from prodpointer.mlflow_border.registry import Registry
-from prodpointer.promotion import Look, look_at
-from prodpointer.records import Before, Kind, ModelReply, ModelVersion, Promotion
+from prodpointer.promotion import Look, keep_small, look_at
+from prodpointer.records import MIGRATING, Before, Kind, ModelReply, ModelVersion, Promotion
 from prodpointer.selection import Rule, pointer_for, view
 
 Outcome = Literal["moved", "closed", "nothing", "left", "failed"]
 
+_CARRYING = ("migrate", "bridge")
 _TRIES = 5
 _A_LITTLE = 0.2  # seconds for a promotion that is under way, the first time; then twice as long, and so on
 
@@ -56,12 +57,30 @@ class Step:
     again: bool = False
 
 
+@dataclass(frozen=True)
+class Taken:
+    """An alias that was set to a version while somebody else moved the model, and what it would name without that."""
+
+    version: int
+    instead: int | None
+
+
 @dataclass
 class Model:
     """One model while it is worked on: the last reply, and its versions with what was written to them since."""
 
     reply: ModelReply
     versions: Sequence[ModelVersion]
+    taken: dict[str, Taken] = field(default_factory=dict)
+
+    def as_others_left_it(self) -> ModelReply:
+        """Return the reply as it would be without the aliases that were set here while somebody else moved them."""
+        aliases = dict(self.reply.aliases)
+        for spelling, taken in self.taken.items():
+            if aliases.get(spelling) == taken.version:
+                del aliases[spelling]
+                aliases |= {} if taken.instead is None else {spelling: taken.instead}
+        return replace(self.reply, aliases=aliases)
 
     def note(self, event: Promotion, text: str) -> None:
         """Keep a tag that was written, so that the next id is higher and nothing has to be read again."""
@@ -78,6 +97,7 @@ class _Begun:
 
     look: Look
     move: Promotion
+    pointers: tuple[str, ...]
     target: int
     reason: str
 
@@ -87,6 +107,7 @@ class Carrier:
     """Works on one model after another in the name of one run; several threads may share one.
 
     ``rules`` are the aliases with their stages, ``prefer`` is what a person chose for models that need a decision.
+    ``begun`` are the models that were written to, whose versions are no longer as the pages told.
     """
 
     registry: Registry
@@ -96,6 +117,7 @@ class Carrier:
     prefer: Prefer | None = None
     reason: str = ""
     by: str = field(default_factory=registration.acting_user)
+    begun: set[str] = field(default_factory=set)
 
     def carry(self, planned: Found) -> list[Step]:
         """Make both pointers of each rule name one version, and return what became of each rule.
@@ -128,6 +150,8 @@ class Carrier:
             if waiting:
                 time.sleep(_A_LITTLE * 2**attempt * random.uniform(0.5, 1.0))  # noqa: S311  # a pause, no secret
                 self.refresh(model)
+        for rule in self.rules if model.taken else ():
+            self._give_back(model, self.look(model, rule))
         return [steps[rule.alias] for rule in self.rules]
 
     def _round(self, model: Model, steps: dict[str, Step], agreed: Mapping[str, int]) -> bool:
@@ -146,8 +170,9 @@ class Carrier:
             if judged.under_way:
                 steps[rule.alias] = Step(model.reply.name, rule.alias, "left", judged.reason, again=True)
                 waiting = True
-            elif target is None:
-                steps[rule.alias] = self._without_a_move(model, look, judged, agreed.get(rule.alias))
+            elif target is None or not self._moves(model, look, target):
+                self._give_back(model, look)
+                steps[rule.alias] = self._without_a_move(model, look, judged, target, agreed.get(rule.alias))
             else:
                 begun.append(self._begin(model, look, target, judged.reason))
                 if "stage" in begun[-1].move.pointers:
@@ -158,23 +183,26 @@ class Carrier:
     def read_again(self, planned: Found) -> Model:
         """Return a model as it is now; its versions are read only where the reply tells of a change."""
         reply = self.registry.model(planned.name)
-        if planned.versions and reply == planned.reply:
+        if planned.versions and reply == planned.reply and planned.name not in self.begun:
             return Model(reply, planned.versions)
         return Model(reply, self.registry.versions(planned.name))
 
     def look(self, model: Model, rule: Rule) -> Look:
         """Return what a model is like by one rule."""
         found = capabilities(self.registry, max_age=ASK_AGAIN_AFTER)
-        return look_at(view(rule, model.reply, found, self.registry.addresses.shown), model.versions)
+        reply = model.as_others_left_it()
+        return look_at(view(rule, reply, found, self.registry.addresses.shown), model.versions)
 
     def refresh(self, model: Model) -> None:
         """Read a model and its versions again."""
         model.reply = self.registry.model(model.reply.name)
         model.versions = self.registry.versions(model.reply.name)
 
-    def _without_a_move(self, model: Model, look: Look, judged: Judgement, agreed: int | None) -> Step:
+    def _without_a_move(
+        self, model: Model, look: Look, judged: Judgement, target: int | None, agreed: int | None
+    ) -> Step:
         """Return what became of a model that is not moved; what an interrupted run left open is closed."""
-        outcome: Outcome = "left" if judged.kind is Class.DECISION else "nothing"
+        outcome: Outcome = "left" if judged.kind is Class.DECISION and target is None else "nothing"
         if judged.kind is Class.SAFE:
             self.close_open(model, look)
             outcome = "closed"
@@ -184,7 +212,8 @@ class Carrier:
 
     def _note_seen(self, model: Model, look: Look) -> None:
         """Record that other tools moved both pointers to one version, from which the next move is told by its side."""
-        seen = replace(self._move(model, look, look.seen.live, (), Before(self.run, look.seen.alias)), state="done")
+        before = Before(self.run, look.seen.rule.stage, look.seen.alias)
+        seen = replace(self._move(model, look, look.seen.live, (), before), state="done")
         self._write(model, replace(seen, reason="both pointers were moved to it by other tools"))
 
     def close_open(self, model: Model, look: Look) -> None:
@@ -193,18 +222,23 @@ class Carrier:
             if intent.kind in MIGRATING:
                 self.close(model, intent, done=True)
 
+    def _moves(self, model: Model, look: Look, target: int) -> tuple[str, ...]:
+        """Return the pointers that do not name a version yet, in the order in which they are moved."""
+        stage = self._uses_stage(look) and look.in_stage != (target,)
+        moves = {"alias": model.reply.aliases.get(look.seen.spelling) != target, "stage": stage}
+        return tuple(pointer for pointer, has_to in moves.items() if has_to)
+
     def _begin(self, model: Model, look: Look, target: int, reason: str) -> _Begun:
         """Record what is about to be moved, and move it: the alias, then the stage."""
-        alias_moves = look.seen.alias != target
-        stage_moves = self._uses_stage(look) and look.in_stage != (target,)
-        pointers = tuple(name for name, moves in (("alias", alias_moves), ("stage", stage_moves)) if moves)
-        before = Before(self.run, look.seen.alias, self._stages_before(look, target) if stage_moves else {}, None)
+        pointers = self._moves(model, look, target)
+        stages = self._stages_before(look, target) if "stage" in pointers else {}
+        before = Before(self.run, look.seen.rule.stage, look.seen.alias, stages)
         move = self.intend(model, look, target, pointers, before)
-        if alias_moves:
+        if "alias" in pointers:
             pointer_for(("alias",), look.seen, self.registry, move.name).set(target)
-        if stage_moves:
+        if "stage" in pointers:
             self._follow(look, target)
-        return _Begun(look, move, target, reason)
+        return _Begun(look, move, pointers, target, reason)
 
     def _ended(self, model: Model, begun: Sequence[_Begun]) -> dict[str, Step]:
         """Read the model once after all its moves, close their events, and return what became of each.
@@ -217,22 +251,38 @@ class Carrier:
         model.reply = self.registry.model(model.reply.name)
         if model.reply.updated_at != updated:  # a stage has moved, by this or by somebody else
             model.versions = self.registry.versions(model.reply.name)
-        steps = {}
-        for each in begun:
-            after = self.look(model, each.look.seen.rule)
-            uses = self._uses_stage(each.look)
-            done = after.seen.alias == each.target and (not uses or after.in_stage == (each.target,))
-            move = self.close(model, each.move, done=done)
-            live = each.look.seen.live
-            step = Step(
-                move.name, move.alias, "moved", each.reason, live, each.target, each.move.pointers, each.move.event
-            )
-            steps[move.alias] = (
-                step
-                if done
-                else replace(step, outcome="left", reason="something keeps moving it: look at its history", again=True)
-            )
-        return steps
+        return {each.move.alias: self._closed(model, each) for each in begun}
+
+    def _closed(self, model: Model, begun: _Begun) -> Step:
+        """Close the event of one move, and return what became of it."""
+        rule, target = begun.look.seen.rule, begun.target
+        model.taken.pop(begun.look.seen.spelling, None)
+        after = self.look(model, rule)
+        done = after.seen.alias == target and (not self._uses_stage(begun.look) or after.in_stage == (target,))
+        move = self.close(model, begun.move, done=done)
+        step = Step(move.name, move.alias, "moved", begun.reason, move.from_version, target, begun.pointers, move.event)
+        if done:
+            return step
+        if "alias" in begun.pointers and after.seen.alias == target:
+            model.versions = self.registry.versions(move.name)
+            model.taken[after.seen.spelling] = Taken(target, self._left_by_others(model, begun))
+        return replace(step, outcome="left", reason="something keeps moving it: look at its history", again=True)
+
+    def _left_by_others(self, model: Model, begun: _Begun) -> int | None:
+        """Return what an alias would name had it not been set here: what was done meanwhile, else what it named."""
+        known = {event.event for event in begun.look.events if event.state == "done"} | {begun.move.event}
+        done = [event for event in self.look(model, begun.look.seen.rule).recorded if event.state == "done"]
+        since = [event for event in done if event.event not in known and "alias" in event.pointers]
+        return since[-1].to_version if since else begun.look.seen.alias
+
+    def _give_back(self, model: Model, look: Look) -> None:
+        """Put an alias back that was set while somebody else moved the model, where it is not to be carried now."""
+        taken = model.taken.pop(look.seen.spelling, None)
+        if taken is None or model.reply.aliases.get(look.seen.spelling) != taken.version:
+            return
+        pointer = pointer_for(("alias",), look.seen, self.registry, model.reply.name)
+        pointer.clear() if taken.instead is None else pointer.set(taken.instead)
+        model.reply = self.registry.model(model.reply.name)
 
     def _uses_stage(self, look: Look) -> bool:
         """Tell whether the stage has to name what the alias names."""
@@ -255,9 +305,15 @@ class Carrier:
         self, model: Model, look: Look, target: int | None, pointers: tuple[str, ...], before: Before
     ) -> Promotion:
         """Write what is about to be done, and return it; an intent of an interrupted run that says the same goes on."""
+        same = _CARRYING if self.kind in _CARRYING else (self.kind,)
+        going_on: Promotion | None = None
         for intent in open_intents(look):
-            if (intent.kind, intent.to_version) == (self.kind, target) and intent.migration is not None:
-                return intent
+            if intent.kind in same and intent.to_version == target and intent.migration is not None:
+                going_on = intent
+            elif intent.kind in MIGRATING:
+                self.close(model, intent, done=False)
+        if going_on is not None:
+            return going_on
         move = self._move(model, look, target, pointers, before)
         self._write(model, move)
         return move
@@ -285,9 +341,13 @@ class Carrier:
         )
 
     def close(self, model: Model, move: Promotion, *, done: bool) -> Promotion:
-        """Write what became of an intent, and return it."""
+        """Write what became of an intent, and return it; a version with many events keeps them packed."""
         move = replace(move, state="done" if done else "lost")
         self._write(model, move)
+        number = move.from_version if move.to_version is None else move.to_version
+        for version in model.versions:
+            if version.version == number:
+                keep_small(self.registry, version)
         return move
 
     def _write(self, model: Model, event: Promotion) -> None:
@@ -296,5 +356,6 @@ class Carrier:
         if number is None:
             return
         text = journal.event_text(event)
+        self.begun.add(event.name)
         self.registry.tag_version(event.name, number, f"{journal.EVENT_TAG}{event.event}", text)
         model.note(event, text)

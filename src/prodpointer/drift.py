@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Literal
 
 from prodpointer.promotion import Look
-from prodpointer.records import Promotion
+from prodpointer.records import MIGRATING, Promotion
 
 Prefer = Literal["alias", "stage", "journal"]
 
@@ -22,9 +22,6 @@ UNDER_WAY = timedelta(seconds=60)
 
 MOST_IN_STAGE = 30
 """Versions of one stage that a migration moves at most: the event has to hold what each of them was in."""
-
-MIGRATING = ("migrate", "bridge", "finish", "undo")
-"""The kinds of moves that carry pointers and change nothing of what was decided."""
 
 
 class Class(Enum):
@@ -117,13 +114,30 @@ def _judged(look: Look, agreed: int | None) -> Judgement:
     intents = open_intents(look)
     moving = [event for event in intents if event.kind not in MIGRATING]
     if moving and not _agree(look):
-        return _half_done(look, moving[-1])
+        if datetime.now(timezone.utc) - moving[-1].at < UNDER_WAY:
+            what = f"a {moving[-1].kind} to {called(moving[-1].to_version)}"
+            return Judgement(Class.SAFE, f"{what} is under way", under_way=True)
+        if len(moving[-1].pointers) > 1:
+            return _half_done(look, moving[-1])
     if seen.requested in ("alias", "stage"):
         return _overridden(look)
+    carried = [event for event in intents if event.kind in ("migrate", "bridge")]
+    if carried and not _agree(look) and left_by(look, carried[-1]):
+        target = carried[-1].to_version
+        return Judgement(Class.SAFE, f"a run was interrupted that had begun to carry version {target}", target=target)
     found = _of_pointers(look, agreed)
     if found.kind is Class.NOTHING and len(moving) < len(intents):
         return Judgement(Class.SAFE, "the record of a run that was interrupted is to be closed")
     return found
+
+
+def left_by(look: Look, event: Promotion) -> bool:
+    """Tell whether the pointers are somewhere between what they were before a move of a migration and what it makes."""
+    before = event.migration
+    if before is None:
+        return False
+    known = {event.to_version, *before.stages} if before.stages else {event.to_version, *look.in_stage}
+    return look.seen.alias in (before.alias, event.to_version) and known.issuperset(look.in_stage)
 
 
 def _of_pointers(look: Look, agreed: int | None) -> Judgement:
@@ -136,8 +150,8 @@ def _of_pointers(look: Look, agreed: int | None) -> Judgement:
     if held > 1:
         return _many(look, agreed)
     if seen.alias is None:
-        return _stage_alone(look) if held else Judgement(Class.NOTHING, "nothing is live")
-    return _both(look, agreed) if held else _alias_alone(look)
+        return _stage_alone(look, agreed) if held else Judgement(Class.NOTHING, "nothing is live")
+    return _both(look, agreed) if held else _alias_alone(look, agreed)
 
 
 def _agree(look: Look) -> bool:
@@ -146,12 +160,13 @@ def _agree(look: Look) -> bool:
 
 
 def _half_done(look: Look, intent: Promotion) -> Judgement:
-    """Return what to do about a promotion that has moved one pointer and not the other, or none yet."""
-    what = f"a {intent.kind} to {called(intent.to_version)}"
-    if datetime.now(timezone.utc) - intent.at < UNDER_WAY:
-        return Judgement(Class.SAFE, f"{what} is under way", under_way=True)
+    """Return what to do about a promotion of both pointers that was stopped half way: the alias is moved first."""
     live = look.seen.live
-    choices = {} if live is None else {"alias": live, "journal": live}  # the alias is moved first
+    if intent.to_version is None:
+        choices = {} if look.seen.stage is None else {"stage": look.seen.stage}
+    else:
+        choices = {} if live is None else {"alias": live, "journal": live}
+    what = f"a {intent.kind} to {called(intent.to_version)}"
     return Judgement(Class.DECISION, f"{what} was stopped half way (event {intent.event})", choices=choices)
 
 
@@ -176,22 +191,24 @@ def _many(look: Look, agreed: int | None) -> Judgement:
     return Judgement(Class.DECISION, reason, choices=_choices(look, side_moved(look, agreed)))
 
 
-def _stage_alone(look: Look) -> Judgement:
+def _stage_alone(look: Look, agreed: int | None) -> Judgement:
     """Return what to do about a model with a stage and no alias."""
     (version,) = look.in_stage
-    if "alias" not in _last_done(look):
+    if "alias" not in look.last_moved and (look.last is not None or agreed is None):
         return Judgement(Class.SAFE, f"the alias {look.seen.rule.alias!r} is not set", target=version)
     return Judgement(Class.DECISION, f"the alias was taken away, {_since(look)}", choices={"stage": version})
 
 
-def _alias_alone(look: Look) -> Judgement:
+def _alias_alone(look: Look, agreed: int | None) -> Judgement:
     """Return what to do about a model with an alias and no stage: it gets one in the window alone."""
     seen = look.seen
-    wanted = seen.requested == "both"
-    if "stage" in _last_done(look):
+    version = look.version(seen.alias or 0)
+    if seen.rule.stage == "Staging" and version is not None and version.stage == "Production":
+        return Judgement(Class.NOTHING, f"the version in staging, {seen.alias}, was promoted to production")
+    if "stage" in look.last_moved or (look.last is None and agreed is not None):
         choices = {} if seen.alias is None else {"alias": seen.alias}
         return Judgement(Class.DECISION, f"the stage {seen.rule.stage} was emptied, {_since(look)}", choices=choices)
-    if not wanted:
+    if seen.requested != "both":
         return Judgement(Class.NOTHING, "the model has an alias alone")
     return Judgement(
         Class.SAFE, f"the stage {seen.rule.stage} is empty, and {seen.source} says both", target=seen.alias
@@ -211,13 +228,9 @@ def _choices(look: Look, side: Side) -> dict[str, int]:
     seen = look.seen
     found = {name: at for name, at in (("alias", seen.alias), ("stage", seen.stage)) if at is not None}
     journal = {Side.ALIAS: seen.alias, Side.STAGE: seen.stage, Side.NONE: seen.live, Side.SAME: seen.live}.get(side)
+    if look.last is not None and look.last.kind == "finish":
+        journal = None  # its stages have ended: who goes on with them is to be told
     return found if journal is None else {**found, "journal": journal}
-
-
-def _last_done(look: Look) -> tuple[str, ...]:
-    """Return the pointers of the last move, without one of a migration that was stopped before it moved anything."""
-    stopped = {event.event for event in open_intents(look) if event.kind in MIGRATING}
-    return () if look.last is not None and look.last.event in stopped else look.last_moved
 
 
 def _if_ready(look: Look, found: Judgement) -> Judgement:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
-from prodpointer.records import Before, ModelVersion, Promotion
+from prodpointer.records import MIGRATING, Before, ModelVersion, Promotion
 
 EVENT_TAG = "prodpointer.event."
 PACK_TAG = "prodpointer.events."
@@ -57,13 +57,14 @@ def settled(recorded: Iterable[Promotion], live: int | None) -> list[Promotion]:
     """Return the moves that happened, oldest first.
 
     An intent that nobody finished counts where nothing was done after it and it names what is live: whoever made it was
-    stopped after the pointer had moved. Who lost was live for a moment at most: a move that found that version live
-    replaced what it had replaced.
+    stopped after the pointer had moved. That of a migration does not, which names what is live before it has moved
+    anything. Who lost was live for a moment at most: a move that found that version live replaced what it had replaced.
     """
     newest = list(recorded)
     done = [event for event in newest if event.state == "done"]
     after = [event for event in newest if not done or (event.event or "") > (done[-1].event or "")]
-    finished = [event for event in after if event.state == "intended" and event.to_version == live]
+    intents = [event for event in after if event.state == "intended" and event.kind not in MIGRATING]
+    finished = [event for event in intents if event.to_version == live]
     moves: list[Promotion] = []
     for move in done + [replace(event, state="done") for event in finished[-1:]]:
         moves.append(replace(move, from_version=_replaced(move, moves[-1] if moves else None, newest)))

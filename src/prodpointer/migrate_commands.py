@@ -319,8 +319,10 @@ def bridge(ctx: click.Context, /, every: float, once: bool, mark: bool, run: str
             _tell_sweep(settings, name, last)
             if once:
                 migration.stopped.set()
-    failed = last is not None and (last.error or any(step.outcome == "failed" for step in last.steps))
-    ctx.exit(1 if once and failed else 0)
+    if not once or last is None:
+        return
+    failed = any(step.outcome == "failed" for step in last.steps)
+    ctx.exit(last.error.exit_code if last.error else 1 if failed else 0)
 
 
 def _tell_sweep(settings: Settings, name: str, sweep: Sweep) -> None:

@@ -120,7 +120,8 @@ def print_runs(runs: Sequence[Run]) -> None:
 
     table = Table("run", "kind", "models", "from", "to")
     for run in runs:
-        table.add_row(run.name, run.kind, str(run.models), f"{run.first:%Y-%m-%d %H:%M:%S}", f"{run.last:%H:%M:%S}")
+        times = [f"{at:%Y-%m-%d %H:%M:%S}" if at else "-" for at in (run.first, run.last)]
+        table.add_row(run.name, run.kind, str(run.models), *times)
     print_table(table if runs else "No run is recorded.")
 
 

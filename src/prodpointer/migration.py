@@ -10,25 +10,26 @@ from __future__ import annotations
 import re
 import secrets
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
 from prodpointer import journal
-from prodpointer.carrying import Carrier, Found, Step
+from prodpointer.carrying import Carrier, Found, Outcome, Step
 from prodpointer.detection import Capabilities, capabilities
-from prodpointer.drift import Prefer
+from prodpointer.drift import Class, Prefer
 from prodpointer.errors import InvalidName, ModelNotFound, PointerUnsupported
-from prodpointer.fleet import AT_ONCE, MOST_FAILURES, Result, each_of, models_like, read_fleet
+from prodpointer.fleet import AT_ONCE, MOST_FAILURES, Patience, Result, each_of, models_like, read_fleet
 from prodpointer.mlflow_border.fleet_pages import plain_alias, plain_stage, tag_model
 from prodpointer.mlflow_border.opening import open_registry
 from prodpointer.mlflow_border.registry import Registry
 from prodpointer.names import alias_name, readable_text, stage_for
-from prodpointer.planning import Plan, planned
+from prodpointer.planning import Plan, planned, problems_of_names
 from prodpointer.promotion import Look, look_at
 from prodpointer.records import POINTER_TAG, WINDOW_TAG, ModelReply, Promotion
-from prodpointer.selection import Rule, known_pointer, view
+from prodpointer.selection import Rule, view
 from prodpointer.unwinding import Undoing, end_stages
 
 _RUN = re.compile(r"[\w.-]{1,64}")
@@ -54,17 +55,21 @@ class Checked:
 
 @dataclass(frozen=True)
 class Run:
-    """What the record tells of one run: its kind, how many models it moved, and when it began and ended."""
+    """What the record tells of one run: its kind, how many models it moved, and when it began and ended.
+
+    A window has no times: all there is of it are the tags of the models.
+    """
 
     name: str
     kind: str
     models: int
-    first: datetime
-    last: datetime
+    first: datetime | None
+    last: datetime | None
 
     def as_json(self) -> dict[str, Any]:
         """Return what ``migrate undo --json`` prints for one run."""
-        return {**vars(self), "first": self.first.isoformat(), "last": self.last.isoformat()}
+        times = {key: at.isoformat() if (at := getattr(self, key)) else None for key in ("first", "last")}
+        return {**vars(self), **times}
 
 
 def rules_for(mapping: Mapping[str, str] | None = None) -> tuple[Rule, ...]:
@@ -84,13 +89,13 @@ def rules_for(mapping: Mapping[str, str] | None = None) -> tuple[Rule, ...]:
             )
         if folded in chosen:
             chosen[folded] = alias
-        elif alias != "skip":
+        elif alias.lower() != "skip":
             raise InvalidName(
                 f"The versions in {stage} cannot become an alias: it names one version, and they are history.",
                 where="--map",
                 next_step=f"Use {stage}=skip: the versions stay, and `prodpointer history` tells what was live.",
             )
-    carried = {stage: alias_name(alias) for stage, alias in chosen.items() if alias != "skip"}
+    carried = {stage: alias_name(alias) for stage, alias in chosen.items() if alias.lower() != "skip"}
     if len(set(carried.values())) < len(carried) or not carried:
         raise InvalidName("Each stage needs an alias of its own, and one stage at least.", where="--map")
     return tuple(
@@ -163,8 +168,7 @@ class Migration:
 
     def plan(self) -> Plan:
         """Return what is, what would change and why, for each model; a request a page, and nothing is changed."""
-        fleet = read_fleet(self.registry, self.globs, self.rules)
-        models = planned(fleet, self.rules, self._look, self.globs)
+        models = planned(self.fleet(), self.rules, self._look, self.globs)
         return Plan(self.registry.addresses.shown, self.found.shown_version, self.globs, tuple(models))
 
     def _look(self, found: Found, rule: Rule) -> Look:
@@ -174,17 +178,16 @@ class Migration:
     def start(self, run: str) -> Iterator[Result[ModelReply, list[Step]]]:
         """Mark each model by the tag ``prodpointer.pointer=both``, so that either major's readers find what is live."""
 
-        def mark(reply: ModelReply) -> list[Step]:
+        def mark(listed: ModelReply) -> list[Step]:
+            reply = self.registry.model(listed.name)
             there = reply.tags.get(POINTER_TAG)
             if there is not None:
-                known_pointer(there, f"the tag {POINTER_TAG} of {reply.name!r}")
-                outcome: Any = "nothing" if there == "both" else "left"
+                outcome: Outcome = "nothing" if there == "both" else "left"
                 return [Step(reply.name, "", outcome, f"the tag {POINTER_TAG} says {there}")]
-            tag_model(self.registry, reply.name, WINDOW_TAG, run)
-            tag_model(self.registry, reply.name, POINTER_TAG, "both")
+            mark_model(self.registry, reply.name, run)
             return [Step(reply.name, "", "moved", "both pointers are kept from now on")]
 
-        return self.each(list(models_like(self.registry, self.globs)), mark)
+        return self._each_named_well(self.models(), mark)
 
     def apply(
         self, plan: Plan, run: str, *, prefer: Prefer | None = None, reason: str = ""
@@ -202,18 +205,32 @@ class Migration:
         reason
             Why, for the record.
         """
-        carrier = Carrier(self.registry, run, self.rules, prefer=prefer, reason=reason)
-        todo = [model.found for model in plan.models if model.may_be_carried(prefer)]
-        return self.each(todo, carrier.carry)
+        carrier = Carrier(self.registry, run, self.rules, prefer=prefer, reason=_checked(reason))
+        left = {
+            model.name: [Step(model.name, pair.alias, "left", pair.judgement.reason) for pair in model.undecided]
+            or [Step(model.name, "", "left", model.problem)]
+            for model in plan.models
+            if model.kind is Class.DECISION and not model.may_be_carried(prefer)
+        }
+        todo = [model.found for model in plan.models if model.name in left or model.may_be_carried(prefer)]
+        return self.each(todo, lambda found: left.get(found.name) or carrier.carry(found))
 
     def verify(self) -> Iterator[Result[ModelReply, list[Checked]]]:
         """Ask the two endpoints that plain clients ask, for each model, past the code by which this library reads."""
-        return self.each(list(models_like(self.registry, self.globs)), self._checked)
+        return self.each(self.models(), self._asked_for)
 
-    def _checked(self, reply: ModelReply) -> list[Checked]:
-        """Return what plain clients are told of one model; pointers that are being moved are asked for again."""
+    def _asked_for(self, reply: ModelReply) -> list[Checked]:
+        """Return what plain clients are told of one model; none where it was deleted meanwhile."""
         both = reply.tags.get(POINTER_TAG) == "both"
-        return [self._asked(reply, rule, both=both) for rule in self.rules]
+        try:
+            checks = [self._asked(reply, rule, both=both) for rule in self.rules]
+        except ModelNotFound:
+            return []
+        live = {check.by_stage for check in checks if check.stage == "Production"}
+        return [
+            replace(check, problem="") if check.by_stage is None and check.by_alias in live else check
+            for check in checks  # a version that was promoted out of staging is no longer in its stage
+        ]
 
     def _asked(self, reply: ModelReply, rule: Rule, *, both: bool) -> Checked:
         """Ask for one alias and its stage, as it is spelled in this model."""
@@ -230,31 +247,57 @@ class Migration:
 
     def finish(self, run: str, *, reason: str = "") -> Iterator[Result[Found, list[Step]]]:
         """Empty the stages of models whose readers have moved, and end their window."""
-        carrier = Carrier(self.registry, run, self.rules, kind="finish", reason=reason)
-        return self.each(read_fleet(self.registry, self.globs, self.rules), lambda found: end_stages(carrier, found))
+        carrier = Carrier(self.registry, run, self.rules, kind="finish", reason=_checked(reason))
+        return self._each_named_well(self.fleet(), lambda found: end_stages(carrier, found))
 
     def undo(self, run: str, *, reason: str = "") -> Iterator[Result[Found, list[Step]]]:
         """Put the pointers back to what they were before a run, except where somebody moved them since."""
-        carrier = Carrier(self.registry, run, self.rules, kind="undo", reason=reason)
+        fleet = [found for found in self.fleet() if _took_part(found, run)]
+        carrier = Carrier(self.registry, run, self._rules_of(fleet, run), kind="undo", reason=_checked(reason))
         undoing = Undoing(carrier, run)
-        fleet = [found for found in read_fleet(self.registry, self.globs, self.rules) if _took_part(found, run)]
-        return self.each(fleet, undoing.undo)
+        # Which versions matter is for the run to say, so all of them are read.
+        return self.each([Found(found.reply) for found in fleet], undoing.undo)
+
+    def _rules_of(self, fleet: Sequence[Found], run: str) -> tuple[Rule, ...]:
+        """Return the aliases that a run carried, with their stages, whatever they are called now."""
+        found = {
+            event.alias: event.migration.stage
+            for each in fleet
+            for event in journal.events(each.versions)
+            if event.migration is not None and event.migration.run == run
+        }
+        ours = {rule.alias: rule.stage for rule in self.rules}
+        return tuple(Rule(alias, stage, None, None) for alias, stage in sorted({**ours, **found}.items()))
 
     def runs(self) -> list[Run]:
-        """Return the runs that the record tells of, the oldest first."""
+        """Return the runs that the record tells of, the oldest first; of a window is known which models it marked."""
         seen: dict[str, list[Promotion]] = {}
-        for found in read_fleet(self.registry, self.globs, self.rules):
+        marked: Counter[str] = Counter()
+        for found in self.fleet():
+            if window := found.reply.tags.get(WINDOW_TAG):
+                marked[window] += 1
             for event in journal.events(found.versions):
                 if event.migration is not None and event.kind != "undo":
                     seen.setdefault(event.migration.run, []).append(event)
+        windows = [Run(name, "start", count, None, None) for name, count in marked.items() if name not in seen]
         told = [
             Run(name, each[0].kind, len({event.name for event in each}), min(times), max(times))
             for name, each in seen.items()
             if (times := [event.at for event in each])
         ]
-        return sorted(told, key=lambda run: run.first)
+        return windows + sorted(told, key=lambda run: run.first or datetime.max.replace(tzinfo=timezone.utc))
 
-    def each(self, items: Sequence[Any], work: Callable[[Any], Any]) -> Iterator[Result[Any, Any]]:
+    def fleet(self) -> list[Found]:
+        """Return the models with the versions that matter, read by pages, with patience for a server that is busy."""
+        return Patience(self.stopped).call(lambda _: read_fleet(self.registry, self.globs, self.rules), None)
+
+    def models(self) -> list[ModelReply]:
+        """Return the models, read by pages, with patience for a server that is busy."""
+        return Patience(self.stopped).call(lambda _: list(models_like(self.registry, self.globs)), None)
+
+    def each(
+        self, items: Sequence[Any], work: Callable[[Any], Any], *, most_failures: int | None = None
+    ) -> Iterator[Result[Any, Any]]:
         """Yield what becomes of each; a model that was deleted meanwhile is none any more."""
 
         def done(item: Any) -> Any:
@@ -264,7 +307,29 @@ class Migration:
                 return [Step(item.name, "", "nothing", "the model was deleted meanwhile")]
 
         self.total = len(items)
-        return each_of(items, done, at_once=self.at_once, most_failures=self.most_failures, stopped=self.stopped)
+        failures = self.most_failures if most_failures is None else most_failures
+        return each_of(items, done, at_once=self.at_once, most_failures=failures, stopped=self.stopped)
+
+    def _each_named_well(self, items: Sequence[Any], work: Callable[[Any], list[Step]]) -> Iterator[Result[Any, Any]]:
+        """Yield what becomes of each; what has a name for which it is never touched is left."""
+        problems = problems_of_names((item.name for item in items), self.globs)
+
+        def touched(item: Any) -> list[Step]:
+            problem = problems.get(item.name)
+            return [Step(item.name, "", "left", problem)] if problem else work(item)
+
+        return self.each(items, touched)
+
+
+def mark_model(registry: Registry, name: str, run: str) -> None:
+    """Mark one model as one of which both pointers are kept, by a run that can be undone."""
+    tag_model(registry, name, WINDOW_TAG, run)
+    tag_model(registry, name, POINTER_TAG, "both")
+
+
+def _checked(reason: str) -> str:
+    """Return a reason, or raise ``InvalidName`` for what no registry can store."""
+    return readable_text(reason, "The reason")
 
 
 def _check_both(registry: Registry, found: Capabilities) -> None:

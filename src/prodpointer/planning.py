@@ -70,6 +70,11 @@ class Planned:
         told = [f"{pair.stage}: {pair.judgement.reason}" for pair in self.pairs if pair.judgement.kind is self.kind]
         return (self.problem,) if self.problem else tuple(told)
 
+    @property
+    def undecided(self) -> tuple[Pair, ...]:
+        """The pairs that need a decision."""
+        return tuple(pair for pair in self.pairs if pair.judgement.kind is Class.DECISION)
+
     def may_be_carried(self, prefer: Prefer | None) -> bool:
         """Tell whether there is something to carry: what is safe, or what the preferred side decides."""
         judged = [pair.judgement for pair in self.pairs]
@@ -129,15 +134,31 @@ def planned(
     globs
         The patterns that chose the models: who names one in full means it.
     """
-    twins = _twins(found.name for found in fleet)
+    problems = problems_of_names((found.name for found in fleet), globs)
     for found in fleet:
-        problem = _problem_of_name(found.name, twins.get(found.name.lower(), ()), globs)
+        problem = problems.get(found.name, "")
         try:
             pairs = tuple(_pair(looking(found, rule)) for rule in rules)
         except InvalidName as error:  # aliases that differ only in case, or a tag that names no pointer
             yield Planned(found, (), problem or error.what)
         else:
             yield Planned(found, pairs, problem)
+
+
+def problems_of_names(names: Iterable[str], globs: Sequence[str]) -> dict[str, str]:
+    """Return why models are never touched for their names, by name; none for those that are like any other.
+
+    Parameters
+    ----------
+    names
+        The names of all models that were chosen.
+    globs
+        The patterns that chose them: of names that differ only in case, the one that is given in full is meant.
+    """
+    every = list(names)
+    twins = _twins(every)
+    found = {name: _problem_of_name(name, twins.get(name.lower(), ()), globs) for name in every}
+    return {name: problem for name, problem in found.items() if problem}
 
 
 def _pair(look: Look) -> Pair:
@@ -158,6 +179,8 @@ def _problem_of_name(name: str, twins: Sequence[str], globs: Sequence[str]) -> s
     """Return what is wrong with a name, the empty text for nothing; a twin that was named in full is meant."""
     if "/" in name or ":" in name or not name.strip():
         return "MLflow 3.11.1 and later cannot read a model of this name: rename it before the upgrade"
+    if "'" in name and '"' in name:
+        return "MLflow's searches cannot ask for a name with both kinds of quotes: rename it"
     if twins and name not in globs:
         others = " and ".join(repr(each) for each in twins if each != name)
         return f"the name differs only in case from {others}: name the one that is meant with --models"

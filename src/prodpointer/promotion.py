@@ -119,6 +119,20 @@ def look_at(seen: View, versions: Sequence[ModelVersion]) -> Look:
     return replace(look, moves=moves)
 
 
+def keep_small(registry: Registry, version: ModelVersion) -> None:
+    """Pack the older events of a version where there are many."""
+    packed = journal.packing(version)
+    if packed is None:
+        return
+    for key, text in packed.write.items():
+        registry.tag_version(version.name, version.version, key, text)
+    there = registry.version(version.name, version.version).tags
+    if all(there.get(key) == text for key, text in packed.write.items()):
+        with suppress(AccessDenied):  # deleting a tag is a right of its own in MLflow's basic-auth (2.22.5, 3.17.2)
+            for key in packed.remove:
+                registry.untag_version(version.name, version.version, key)
+
+
 class Promoter:
     """Moves the pointer of one registered model and keeps the record of it.
 
@@ -444,16 +458,8 @@ class Promoter:
     def _pack(self, look: Look, move: Promotion) -> None:
         """Keep the record of the version that just went live small."""
         version = look.version(move.to_version) if move.to_version is not None else None
-        packed = journal.packing(version) if version else None
-        if version is None or packed is None:
-            return
-        for key, text in packed.write.items():
-            self._registry.tag_version(self._name, version.version, key, text)
-        there = self._registry.version(self._name, version.version).tags
-        if all(there.get(key) == text for key, text in packed.write.items()):
-            with suppress(AccessDenied):  # deleting a tag is a right of its own in MLflow's basic-auth (2.22.5, 3.17.2)
-                for key in packed.remove:
-                    self._registry.untag_version(self._name, version.version, key)
+        if version is not None:
+            keep_small(self._registry, version)
 
     def _lost(self, move: Promotion, named: int | None, recorded: Sequence[Promotion]) -> PromotionLost:
         """Return the error that names the winner and its event."""

@@ -75,18 +75,21 @@ class Run:
 
 Kind = Literal["promote", "rollback", "withdraw", "unrecorded", "migrate", "bridge", "finish", "undo"]
 State = Literal["intended", "done", "lost"]
+MIGRATING = ("migrate", "bridge", "finish", "undo")
+"""The kinds of moves that carry pointers from one to the other, and decide nothing of their own."""
 
 
 @dataclass(frozen=True)
 class Before:
     """What one run of a migration found before it moved the pointers of one model, so that they can be put back.
 
-    ``alias`` is the version that the alias named, ``stages`` maps each version that was moved to the stage it had (None
-    for none), ``tag`` is what the model's tag ``prodpointer.pointer`` said and ``window`` the run that had set it, None
-    where it was not set.
+    ``stage`` is the stage that stands for the alias. ``alias`` is the version that the alias named, ``stages`` maps
+    each version that was moved to the stage it had (None for none), ``tag`` is what the model's tag
+    ``prodpointer.pointer`` said and ``window`` the run that had set it, None where it was not set.
     """
 
     run: str
+    stage: str | None = None
     alias: int | None = None
     stages: Mapping[int, str | None] = field(default_factory=dict, hash=False)
     tag: str | None = None
@@ -95,13 +98,13 @@ class Before:
     def as_json(self) -> dict[str, Any]:
         """Return what is kept of it in an event."""
         stages = {str(version): stage for version, stage in self.stages.items()}
-        return {"run": self.run, "alias": self.alias, "stages": stages, "tag": self.tag, "window": self.window}
+        return {**vars(self), "stages": stages}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Before:
         """Read back what :meth:`as_json` returned."""
         stages = {int(version): stage for version, stage in document["stages"].items()}
-        return cls(document["run"], document["alias"], stages, document["tag"], document["window"])
+        return cls(**{**document, "stages": stages})
 
 
 @dataclass(frozen=True)

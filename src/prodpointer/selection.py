@@ -36,9 +36,12 @@ class Rule:
 
     def requested(self, tags: Mapping[str, str]) -> tuple[str, str]:
         """Return the override in force for a model with these tags, and where it comes from."""
+        told = tags.get(POINTER_TAG)
+        if self.stage is None and told in ("stage", "both"):
+            told = None  # it speaks of the model's stages, and this alias stands for none
         for value, source in (
             (self.argument, "the argument pointer="),
-            (tags.get(POINTER_TAG), f"the model's tag {POINTER_TAG}"),
+            (told, f"the model's tag {POINTER_TAG}"),
             (self.environment, f"the environment variable {POINTER_VARIABLE}"),
         ):
             if value:

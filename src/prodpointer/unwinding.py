@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from prodpointer.carrying import Carrier, Found, Model, Step
-from prodpointer.drift import MIGRATING, called, open_intents
+from prodpointer.drift import called, left_by, open_intents
 from prodpointer.mlflow_border.fleet_pages import tag_model
 from prodpointer.promotion import Look
-from prodpointer.records import POINTER_TAG, WINDOW_TAG, Before, ModelReply, Promotion
+from prodpointer.records import MIGRATING, POINTER_TAG, WINDOW_TAG, Before, ModelReply, Promotion
 from prodpointer.selection import Rule, pointer_for
 
 _TRIES = 4
@@ -30,7 +30,8 @@ def end_stages(carrier: Carrier, found: Found) -> list[Step]:
     obstacles = [why for look in looks if (why := _obstacle(look))]
     if obstacles:
         return [Step(found.name, look.seen.rule.alias, "left", "; ".join(obstacles)) for look in looks]
-    steps = [_end_stage(carrier, model, rule) for rule in carrier.rules]
+    marks = (model.reply.tags.get(POINTER_TAG), model.reply.tags.get(WINDOW_TAG))
+    steps = [_end_stage(carrier, model, rule, marks) for rule in carrier.rules]
     if all(step.outcome != "left" for step in steps):
         _end_window(carrier, model.reply)
     return steps
@@ -55,20 +56,22 @@ def _obstacle(look: Look) -> str:
     return ""
 
 
-def _end_stage(carrier: Carrier, model: Model, rule: Rule) -> Step:
-    """Empty the stage of one rule, again where a promotion that had begun before fills it meanwhile."""
+def _end_stage(carrier: Carrier, model: Model, rule: Rule, marks: tuple[str | None, str | None]) -> Step:
+    """Empty the stage of one rule, again where a promotion that had begun before fills it meanwhile.
+
+    The window ends once the intent says that it was one, and before the stage is emptied, so that no bridge fills it.
+    """
     look = carrier.look(model, rule)
-    tag = model.reply.tags.get(POINTER_TAG)
-    if not look.in_stage and (tag is None or look.seen.live is None):
+    if not look.in_stage and (marks[0] is None or look.seen.live is None):
         carrier.close_open(model, look)
         return Step(model.reply.name, rule.alias, "nothing", f"the stage {rule.stage} is empty")
     for _ in range(_TRIES):
         if why := _obstacle(look):
             return Step(model.reply.name, rule.alias, "left", why)
         live = look.seen.live
-        window = model.reply.tags.get(WINDOW_TAG)
-        before = Before(carrier.run, look.seen.alias, dict.fromkeys(look.in_stage, rule.stage), tag, window)
+        before = Before(carrier.run, rule.stage, look.seen.alias, dict.fromkeys(look.in_stage, rule.stage), *marks)
         move = carrier.intend(model, look, live, ("stage",), before)
+        _end_window(carrier, model.reply)
         for version in look.in_stage:
             carrier.registry.move_to_stage(move.name, version, _NO_STAGE)
         carrier.refresh(model)
@@ -91,8 +94,9 @@ class Undoing:
     def undo(self, found: Found) -> list[Step]:
         """Put the pointers of one model back to what they were before the run, where they are as the run left them."""
         model = self.carrier.read_again(found)
+        marked = model.reply.tags.get(WINDOW_TAG) == self.run
         steps = [self._undo(model, rule) for rule in self.carrier.rules]
-        if model.reply.tags.get(WINDOW_TAG) == self.run:
+        if marked:
             _end_window(self.carrier, model.reply)
             steps.append(Step(found.name, "", "moved", "the window that the run had begun has ended"))
         return steps
@@ -104,42 +108,45 @@ class Undoing:
         mine = [each for each in look.recorded if self._is_mine(each) and each.kind != "undo" and each.state != "lost"]
         if not mine:
             return step
-        if why := self._moved_since(look, mine[-1]):
+        standing, why = self._standing(look, mine)
+        if not standing:
             return replace(step, outcome="nothing" if why == _UNDONE else "left", reason=why)
-        before = _together(mine)
-        move = self._put_back(model, look, before, mine[-1])
+        move = self._put_back(model, look, _together(standing), standing[-1])
         reason = f"as it was before the run {self.run}"
-        return replace(
-            step,
-            outcome="moved",
-            reason=reason,
-            from_version=move.from_version,
-            to_version=move.to_version,
-            pointers=move.pointers,
-            event=move.event,
+        return Step(
+            move.name, rule.alias, "moved", reason, move.from_version, move.to_version, move.pointers, move.event
         )
 
     def _is_mine(self, event: Promotion) -> bool:
         """Tell whether an event belongs to the run."""
         return event.migration is not None and event.migration.run == self.run
 
-    def _moved_since(self, look: Look, last: Promotion) -> str:
-        """Return who moved the pointers after the run, the empty text where nobody did."""
-        since = [each for each in look.recorded if (each.event or "") > (last.event or "") and each.state != "lost"]
-        if any(each.kind == "undo" and self._is_mine(each) and each.state == "done" for each in since):
-            return _UNDONE
+    def _standing(self, look: Look, mine: Sequence[Promotion]) -> tuple[list[Promotion], str]:
+        """Return the events of the run that still stand, or none and why: undone, or moved by somebody else since."""
+        undone = [each for each in look.recorded if each.kind == "undo" and each.state == "done"]
+        ended = max((each.event or "" for each in undone if self._is_mine(each)), default="")
         # What another run did after this one and what took that back cancel out.
-        undone = {each.migration.run for each in since if each.kind == "undo" and each.migration is not None}
-        others = [each for each in since if each.migration is None or each.migration.run not in {*undone, self.run}]
-        if others:
-            live = called(others[-1].to_version)
-            return f"{live} is live since, by the event {others[-1].event}"
-        if last.state == "intended" or since:  # the run or its undoing was interrupted: wherever it stands is its own
-            return ""
+        gone = {each.migration.run for each in undone if each.migration is not None} - {self.run}
+        others = [
+            each
+            for each in look.recorded
+            if each.state == "done" and not self._is_mine(each)
+            if each.migration is None or each.migration.run not in gone
+        ]
+        moved = max((each.event or "" for each in others), default="")
+        standing = [each for each in mine if (each.event or "") > max(ended, moved)]
+        if not standing:
+            live = called(others[-1].to_version) if others else ""
+            why = f"{live} is live since, by the event {moved}" if moved > ended else _UNDONE
+            return [], why
+        return (standing, "") if self._is_as_left(look, standing[-1]) else ([], f"{_ANOTHER_TOOL}: {_named(look)}")
+
+    def _is_as_left(self, look: Look, last: Promotion) -> bool:
+        """Tell whether the pointers are as the run left them, or on the way where it or its undoing was interrupted."""
+        if last.state == "intended" or any(each.kind == "undo" for each in open_intents(look) if self._is_mine(each)):
+            return left_by(look, last)
         held = () if last.kind == "finish" else (last.to_version,)
-        if (look.seen.alias, look.in_stage) != (last.to_version, held):
-            return f"another tool moved the pointers since: {called(look.seen.live)} is live"
-        return ""
+        return (look.seen.alias, look.in_stage) == (last.to_version, held)
 
     def _put_back(self, model: Model, look: Look, before: Before, last: Promotion) -> Promotion:
         """Write the intent, then the stages, then the alias, so that there is something live at each moment."""
@@ -153,15 +160,15 @@ class Undoing:
         live = max(held, default=None) if alias is None else alias
         changes = {"alias": look.seen.alias != alias, "stage": bool(stages)}
         pointers = tuple(pointer for pointer, changed in changes.items() if changed)
-        move = self.carrier.intend(model, look, live, pointers, Before(self.run))
+        move = self.carrier.intend(model, look, live, pointers, Before(self.run, stage))
         for version, was in stages:
             registry.move_to_stage(move.name, version, was or _NO_STAGE)
         if changes["alias"]:
             pointer = pointer_for(("alias",), look.seen, registry, move.name)
             pointer.clear() if alias is None else pointer.set(alias)
-        if last.kind == "finish" and before.tag is not None:
-            tag_model(registry, move.name, WINDOW_TAG, before.window or self.run)
-            tag_model(registry, move.name, POINTER_TAG, before.tag)
+        for key, was in ((WINDOW_TAG, before.window), (POINTER_TAG, before.tag)):
+            if last.kind == "finish" and was is not None:
+                tag_model(registry, move.name, key, was)
         self.carrier.refresh(model)
         return self.carrier.close(model, move, done=True)
 
@@ -173,6 +180,13 @@ class Undoing:
 
 
 _UNDONE = "undone already"
+_ANOTHER_TOOL = "another tool moved the pointers since"
+
+
+def _named(look: Look) -> str:
+    """Return what both pointers name."""
+    held = " and ".join(map(str, look.in_stage)) or "nothing"
+    return f"the alias names {called(look.seen.alias)}, the stage holds {held}"
 
 
 def _together(mine: Sequence[Promotion]) -> Before:

@@ -94,7 +94,15 @@ IS_THREE = MLFLOW.major >= 3
 NEW_POINTER = "alias" if IS_THREE else "stage"
 
 # Where there are no aliases there is nothing to migrate to: test_migration_refused.py asserts the refusal.
-collect_ignore = ["test_migration_refused.py"] if HAS_ALIASES else ["test_migration.py", "test_bridge.py"]
+collect_ignore = (
+    ["test_migration_refused.py"]
+    if HAS_ALIASES
+    else [
+        "test_migration.py",
+        "test_migration_meetings.py",
+        "test_bridge.py",
+    ]
+)
 
 
 @pytest.fixture(scope="session")

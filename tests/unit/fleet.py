@@ -113,6 +113,12 @@ class Fleet:
         found.sweep()
         return found
 
+    def bridge_failing(self) -> Sweeps:
+        """Return a bridge over this fleet, after a first sweep in which models may fail."""
+        found = Sweeps(Bridge(self.migration(), run_name("bridge")))
+        found.bridge.sweep()
+        return found
+
 
 @dataclass(frozen=True)
 class Sweeps:

@@ -255,7 +255,9 @@ def test_what_met_a_promotion_with_a_raised_id_is_no_move_by_others() -> None:
     assert [(move.kind, move.from_version) for move in moves] == [("promote", None), ("promote", 1), ("promote", 3)]
 
 
-@pytest.mark.parametrize("migration", [None, Before("run", 2, {3: "Production", 1: None}, "both", "window")])
+@pytest.mark.parametrize(
+    "migration", [None, Before("run", "Production", 2, {3: "Production", 1: None}, "both", "window")]
+)
 def test_what_only_some_events_have_is_kept_and_packed(migration: Before | None) -> None:
     """The text of a tag and a pack give back what a migration found before it, and what an event came after."""
     event = replace(moved(1, 1), migration=migration, after="000000000000-00000000")

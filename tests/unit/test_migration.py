@@ -90,7 +90,7 @@ def test_models_that_differ_only_in_case_need_a_decision(fleet: Fleet) -> None:
     name, twin = fleet.add("twin", stage=1), fleet.add("Twin", stage=1)
     assert {model.kind for model in fleet.plan().models} == {Class.DECISION}
     assert [model.kind for model in fleet.plan(twin, fleet.glob).models if model.name == twin] == [Class.SAFE]
-    assert outcomes(fleet.apply()) == {}
+    assert outcomes(fleet.apply()) == {(name, ""): "left", (twin, ""): "left"}
     assert fleet.at(name)[0] == {}
 
 
@@ -98,7 +98,7 @@ def test_a_tag_that_names_no_pointer_needs_a_decision(fleet: Fleet, staged: str)
     """A model whose tag nobody understands is not touched."""
     fleet.lab.client.set_registered_model_tag(staged, POINTER_TAG, "both?")
     assert "no pointer" in fleet.planned(staged).reasons[0]
-    assert outcomes(fleet.apply(prefer="stage")) == {}
+    assert outcomes(fleet.apply(prefer="stage")) == {(staged, ""): "left"}
 
 
 def test_two_in_production_are_found(fleet: Fleet) -> None:
@@ -217,6 +217,21 @@ def test_what_needs_a_decision_is_left_alone(fleet: Fleet) -> None:
     assert snapshot(fleet, name) == before
 
 
+def test_a_choice_that_decides_nothing_leaves_the_rest(fleet: Fleet) -> None:
+    """What no side can decide is left and named."""
+    name = fleet.add("two", stage=1)
+    fleet.to_stage(name, 2, archive=False)
+    assert outcomes(fleet.apply(prefer="alias")) == {(name, "production"): "left"}
+
+
+def test_a_reason_that_no_registry_can_store_is_refused(fleet: Fleet, staged: str) -> None:
+    """Before anything is written."""
+    before = snapshot(fleet, staged)
+    with pytest.raises(InvalidName):
+        fleet.apply(reason="\udcff")
+    assert snapshot(fleet, staged) == before
+
+
 @pytest.mark.parametrize(("prefer", "version"), [("alias", 1), ("stage", 2)])
 def test_a_preferred_side_decides(fleet: Fleet, prefer: str, version: int) -> None:
     """Both pointers name what the chosen side names, and the other version leaves the stage."""
@@ -329,6 +344,26 @@ def test_a_window_marks_the_models(fleet: Fleet, staged: str) -> None:
     assert fleet.at(name) == ({"production": 2}, {2: "Production"})
 
 
+def test_a_window_says_nothing_to_other_aliases(fleet: Fleet) -> None:
+    """An alias that stands for no stage is read and moved as before."""
+    name = fleet.add("canary", alias=1)
+    fleet.start()
+    canary = fleet.model(name, alias="canary")
+    assert canary.promote(2).pointers == ("alias",)
+    assert canary.live_version() == 2
+
+
+@pytest.mark.parametrize("verb", ["start", "apply", "finish"])
+def test_a_name_that_no_search_can_ask_for_is_never_touched(fleet: Fleet, verb: str) -> None:
+    """It holds both kinds of quotes."""
+    name = fleet.add('it\'s "new"', versions=0)
+    fleet.lab.client.create_model_version(name, "s3://models/bundle")
+    fleet.to_stage(name, 1)
+    assert set(outcomes(getattr(fleet, verb)()).values()) == {"left"}
+    assert dict(fleet.lab.client.get_registered_model(name).aliases) == {}
+    assert fleet.tags(name) == {}
+
+
 def test_a_window_leaves_other_tags(fleet: Fleet, staged: str) -> None:
     """What somebody said of a model on purpose counts."""
     fleet.lab.client.set_registered_model_tag(staged, POINTER_TAG, "stage")
@@ -381,6 +416,23 @@ def test_verifying_wants_a_stage_in_the_window(fleet: Fleet) -> None:
     assert fleet.problems() == {}
     fleet.start()
     assert fleet.problems() == {name: "clients of the alias load version 1, clients of the stage find nothing"}
+
+
+def test_a_version_promoted_out_of_staging_is_right(fleet: Fleet, staged: str) -> None:
+    """The alias staging still names it, its stage is empty, and nobody has to do anything about that."""
+    fleet.start()
+    fleet.apply()
+    fleet.model(staged).promote(2)
+    assert fleet.problems() == {}
+    assert fleet.plan().is_done
+
+
+def test_a_model_that_is_deleted_while_it_is_verified_is_no_problem(fleet: Fleet, staged: str) -> None:
+    """It is none any more."""
+    migration = fleet.migration()
+    results = migration.verify()
+    fleet.lab.client.delete_registered_model(staged)
+    assert [(result.value, result.error) for result in results] == [([], None)]
 
 
 def test_verifying_asks_for_an_alias_as_it_is_spelled(fleet: Fleet) -> None:
@@ -554,6 +606,60 @@ def test_a_run_is_not_undone_under_a_later_one(fleet: Fleet, staged: str) -> Non
     assert fleet.at(staged) == (CARRIED, {1: "Archived"})
 
 
+def test_a_run_with_other_aliases_is_undone_without_being_told_them(fleet: Fleet, staged: str) -> None:
+    """The record says which alias stood for which stage."""
+    before = fleet.at(staged)
+    fleet.apply("run", mapping={"Production": "champion", "Staging": "skip"})
+    fleet.undo("run")
+    assert fleet.at(staged) == before
+
+
+def test_undoing_goes_back_to_what_was_promoted_in_between(fleet: Fleet) -> None:
+    """Of a run that moved a model twice, the move after somebody's promotion alone still stands."""
+    name = fleet.add("twice", versions=5)
+    fleet.model(name, pointer="both").promote(1)
+    for stage in (2, 4):
+        fleet.to_stage(name, stage)
+        fleet.apply("run", prefer="journal")
+        if stage == 2:
+            fleet.model(name).promote(3)
+    fleet.undo("run")
+    aliases, stages = fleet.at(name)
+    assert (aliases["production"], stages[4]) == (3, "Production")
+
+
+def test_a_name_used_twice_is_undone_by_its_last_run(fleet: Fleet, staged: str) -> None:
+    """Carried, taken back, carried again under the same name, and taken back again."""
+    before = fleet.at(staged)
+    for _ in range(2):
+        fleet.apply("run")
+        fleet.undo("run")
+        assert fleet.at(staged) == before
+
+
+def test_undoing_compares_the_pointers_whatever_happened_between(fleet: Fleet, staged: str) -> None:
+    """After a later run was taken back, a move of plain tools is still one."""
+    fleet.apply("one")
+    fleet.finish("two")
+    fleet.undo("two")
+    fleet.set_alias(staged, 1)
+    fleet.to_stage(staged, 1)
+    before = fleet.at(staged)
+    assert outcomes(fleet.undo("one"))[staged, "production"] == "left"
+    assert fleet.at(staged)[0]["production"] == before[0]["production"]
+    assert fleet.at(staged)[1] == before[1]
+
+
+def test_a_mark_of_ones_own_survives_the_end_and_the_way_back(fleet: Fleet, staged: str) -> None:
+    """A tag set by hand is put back as it was, without one of a run."""
+    fleet.lab.client.set_registered_model_tag(staged, POINTER_TAG, "both")
+    fleet.apply()
+    fleet.finish("end")
+    assert fleet.tags(staged) == {}
+    fleet.undo("end")
+    assert fleet.tags(staged) == {POINTER_TAG: "both"}
+
+
 def test_a_run_that_nobody_knows_undoes_nothing(fleet: Fleet, staged: str) -> None:
     """Nothing is touched."""
     fleet.apply("run")
@@ -562,10 +668,10 @@ def test_a_run_that_nobody_knows_undoes_nothing(fleet: Fleet, staged: str) -> No
 
 def test_the_runs_are_listed(fleet: Fleet, staged: str) -> None:
     """Which there were, of which kind, and how many models each moved."""
+    fleet.start("zero")
     fleet.apply("one")
-    fleet.finish("two")
     found = [(run.name, run.kind, run.models) for run in fleet.migration().runs()]
-    assert found == [("one", "migrate", 1), ("two", "finish", 1)]
+    assert found == [("zero", "start", 1), ("one", "migrate", 1)]
 
 
 # The command line
@@ -635,11 +741,11 @@ def test_the_whole_way_on_the_command_line(at: Command, fleet: Fleet, staged: st
     assert fleet.at(staged) == (CARRIED, {1: "Archived"})
 
 
-def test_what_is_left_ends_with_4(at: Command, fleet: Fleet) -> None:
+@pytest.mark.parametrize("verb", ["apply", "finish"])
+def test_what_is_left_ends_with_4(at: Command, fleet: Fleet, verb: str) -> None:
     """A run that leaves decisions says so."""
     name = fleet.add("apart", alias=1, stage=2)
-    fleet.model(name).status()
-    answer = at("finish")
+    answer = at(verb)
     assert (answer.exit_code, name in answer.out) == (4, True)
 
 
@@ -723,4 +829,6 @@ def test_a_run_knows_when_it_was(fleet: Fleet, staged: str) -> None:
     """From its first event to its last."""
     fleet.apply("timed")
     (run,) = fleet.migration().runs()
+    assert run.first is not None
+    assert run.last is not None
     assert timedelta(0) <= run.last - run.first < timedelta(minutes=1)
