@@ -19,6 +19,7 @@ from prodpointer.errors import ProdpointerError, RegistryUnavailable
 from prodpointer.migrate_printing import (
     print_checks,
     print_plan,
+    print_plan_json,
     print_runs,
     print_stage_uses,
     print_steps,
@@ -149,7 +150,7 @@ def plan(ctx: click.Context, /, html: Path | None, **options: Any) -> None:
     if html is not None:
         _write_page(html, made)
     if settings.as_json:
-        print_json(made.as_json())
+        print_plan_json(made)
     else:
         print_plan(made)
     ctx.exit(0 if made.is_done else WORK_TO_DO)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import textwrap
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -23,6 +25,16 @@ _NEXT = {
     "finish": "",
     "undo": "",
 }
+
+
+def print_plan_json(plan: Plan) -> None:
+    """Print a plan as one JSON document, model by model, so that a large one is never in memory as a whole."""
+    head = json.dumps(plan.as_json(), indent=2, ensure_ascii=False)
+    click.echo(head.removesuffix("\n}") + ',\n  "models": [', nl=False)
+    for number, model in enumerate(plan.models):
+        text = json.dumps(model.as_json(), indent=2, ensure_ascii=False)
+        click.echo(("," if number else "") + "\n" + textwrap.indent(text, "    "), nl=False)
+    click.echo(("\n  " if plan.models else "") + "]\n}")
 
 
 def print_plan(plan: Plan) -> None:

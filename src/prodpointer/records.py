@@ -24,7 +24,7 @@ def utc_from_millis(millis: int | None) -> datetime | None:
     return None if millis is None else datetime.fromtimestamp(millis / 1000, tz=timezone.utc)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ModelVersion:
     """One version of a registered model, as the registry described it at one moment."""
 

@@ -719,6 +719,12 @@ def test_a_plan_can_be_a_document(at: Command, staged: str) -> None:
     }
 
 
+def test_the_document_of_nothing_is_one_too(cli: Command, lab: Lab) -> None:
+    """No model matches, and it is still JSON."""
+    answer = cli("--tracking-uri", lab.uri, "--json", "migrate", "plan", "--models", "no-such-model")
+    assert (answer.exit_code, answer.document["models"]) == (0, [])
+
+
 def test_a_plan_can_be_a_page(at: Command, staged: str, tmp_path: Path) -> None:
     """``--html`` writes it, whatever is printed beside it."""
     file = tmp_path / "plan.html"
