@@ -626,7 +626,7 @@ MUTATIONS = (
     Mutation(
         "the environment goes before the tag",
         "selection.py",
-        '            (tags.get(POINTER_TAG), f"the model\'s tag {POINTER_TAG}"),\n',
+        '            (told, f"the model\'s tag {POINTER_TAG}"),\n',
         "",
         ("test_the_models_tag_overrides", "test_an_argument_goes_before_the_tag_and_the_tag_before_the_environment"),
     ),
