@@ -17,6 +17,7 @@ import platform
 import re
 import signal
 import sys
+import textwrap
 import time
 import warnings
 from collections.abc import Callable, Collection, Sequence
@@ -41,14 +42,16 @@ FLAT = 1.2  # times the cost of a model
 FULL = 0.9  # of the most requests a second: more in flight does not get much more out of the server
 WORK_TO_DO = 4  # the exit code of a plan with something to do
 UNDONE_BY = "carried"
+LINE = 120
 
 TEXT = """# Migration at scale
 
 `prodpointer migrate` on registries of {sizes} models with {versions} versions each, one in Production, one in Staging,
-one archived: MLflow {mlflow} with {workers} workers on PostgreSQL, all on one machine of {cores} cores and {memory:.0f}
-GB, Python {python}. Each verb is a process of its own, start-up included, with {in_flight} models in flight. The
-registries were seeded through MLflow's own store in process; each of them was measured on a fresh copy and a fresh
-server. Measured on {day}; `nox -s fleet` does it again and writes this page.
+one archived: MLflow {mlflow} with {workers} workers on PostgreSQL, all on one machine of {cores} cores and
+{memory:.0f} GB, Python {python}. Each verb is a process of its own, start-up included, with {in_flight} models in
+flight. The registries were seeded through MLflow's own store in process; this library was measured on a fresh copy with
+a fresh server, the loops one after the other on another. Measured on {day}; `nox -s fleet` does it again and writes
+this page. It takes more than an hour, not all of it at one time, and other work on the machine comes and goes: the last column says how much there was.
 
 The loop beside it is what one would write by hand: plain `MlflowClient`, one model after the other; for each stage
 `get_latest_versions`, then `set_registered_model_alias`. Its `verify` asks `get_latest_versions` and
@@ -56,9 +59,10 @@ The loop beside it is what one would write by hand: plain `MlflowClient`, one mo
 `latest_versions` of the pages of `search_registered_models`: the fewest requests that a plain client needs. Neither
 checks again before it moves, records, or confirms.
 
-Requests are counted in the server's log, pages of all models or all versions apart. The last columns are CPU time, as
-a part of {cores} cores over the wall time: of the server, of PostgreSQL, of the process itself, and of everything else
-that ran on the machine.
+Requests are counted in the server's log, pages of all models or all versions apart. A loop takes as long for each model
+as for any other, so most of its work was measured on a part of the models, of which it then reads no more pages. The
+last columns are CPU time, as a part of {cores} cores over the wall time: of the server, of PostgreSQL, of the process
+itself, and of everything else that ran on the machine.
 
 {parts}
 
@@ -315,7 +319,8 @@ SHARES = ("server", "PostgreSQL", "itself", "others")
 
 def page(found: Findings, killed: Crashes) -> str:
     """Return the page."""
-    return TEXT.format(
+    told = {True: "Held", False: "**Missed**"}
+    text = TEXT.format(
         sizes=" and ".join(f"{size:,}" for size in sizes(found)),
         versions=len(STAGES),
         mlflow=NEWEST,
@@ -332,8 +337,16 @@ def page(found: Findings, killed: Crashes) -> str:
         killed=killed.models,
         kills=len(killed.after),
         crashes=what_kills_left(killed),
-        targets="\n".join(f"- {'Held' if held else '**Missed**'}: {text}" for held, text in targets(found, killed)),
+        targets="\n".join(wrapped(f"- {told[held]}: {text}", indent="  ") for held, text in targets(found, killed)),
     )
+    paragraphs = text.split("\n\n")
+    laid = [each if each.startswith(("#", "|", "-")) else wrapped(each) for each in paragraphs]
+    return "\n\n".join(laid).rstrip() + "\n"
+
+
+def wrapped(text: str, indent: str = "") -> str:
+    """Return a paragraph in lines of the length that the other pages have."""
+    return textwrap.fill(text, LINE, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def sizes(found: Findings) -> list[int]:
@@ -349,7 +362,11 @@ def memory() -> float:
 
 def part(found: Findings, size: int) -> str:
     """Return the part of one registry."""
-    rows = [row for verb in VERBS for row in found.rows if (row.size, row.verb) == (size, verb)]
+    ways = list(WAYS)
+    rows = sorted(
+        (row for row in found.rows if row.size == size),
+        key=lambda row: (VERBS.index(row.verb), ways.index(row.way)),
+    )
     return f"## {size:,} models\n\n{table([*HEAD, *SHARES], [row.line() for row in rows])}"
 
 
