@@ -18,7 +18,6 @@ from prodpointer.selection import Rule, view
 
 MLFLOW_2 = Capabilities(Version("2.22.5"), is_three=False, aliases=True, stages=True, how="MLflow 2.22.5")
 MLFLOW_3 = Capabilities(Version("3.17.2"), is_three=True, aliases=True, stages=True, how="MLflow 3.17.2")
-NOW = datetime.now(timezone.utc)
 PRODUCTION = Rule("production", "Production", None, None)
 STAGING = Rule("staging", "Staging", None, None)
 BOTH, ALIAS, STAGE = ("alias", "stage"), ("alias",), ("stage",)
@@ -35,7 +34,7 @@ def event(
 ) -> Promotion:
     """Return the event number ``count``, by which a version went live."""
     migration = Before("run") if kind in ("migrate", "bridge", "finish", "undo") else None
-    at, identifier = NOW - age, f"{count:012d}-00000000"
+    at, identifier = datetime.now(timezone.utc) - age, f"{count:012d}-00000000"
     return Promotion(
         "news", None, to, pointers, at, "ada", event=identifier, kind=kind, state=state, migration=migration
     )
