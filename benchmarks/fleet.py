@@ -51,7 +51,8 @@ one archived: MLflow {mlflow} with {workers} workers on PostgreSQL, all on one m
 {memory:.0f} GB, Python {python}. Each verb is a process of its own, start-up included, with {in_flight} models in
 flight. The registries were seeded through MLflow's own store in process; this library was measured on a fresh copy with
 a fresh server, the loops one after the other on another. Measured on {day}; `nox -s fleet` does it again and writes
-this page. It takes more than an hour, not all of it at one time, and other work on the machine comes and goes: the last column says how much there was.
+this page. It takes more than an hour, not all of it at one time, and other work on the machine comes and goes: the last
+column says how much there was.
 
 The loop beside it is what one would write by hand: plain `MlflowClient`, one model after the other; for each stage
 `get_latest_versions`, then `set_registered_model_alias`. Its `verify` asks `get_latest_versions` and
