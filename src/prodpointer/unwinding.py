@@ -112,6 +112,8 @@ class Undoing:
         if not standing:
             return replace(step, outcome="nothing" if why == _UNDONE else "left", reason=why)
         move = self._put_back(model, look, _together(standing), standing[-1])
+        if move.state == "lost":
+            return replace(step, outcome="left", reason="it was promoted meanwhile: look at its history")
         reason = f"as it was before the run {self.run}"
         return Step(
             move.name, rule.alias, "moved", reason, move.from_version, move.to_version, move.pointers, move.event
@@ -170,7 +172,10 @@ class Undoing:
             if last.kind == "finish" and was is not None:
                 tag_model(registry, move.name, key, was)
         self.carrier.refresh(model)
-        return self.carrier.close(model, move, done=True)
+        after = self.carrier.look(model, look.seen.rule)
+        now = {version.version: version.stage for version in after.versions}
+        done = after.seen.alias == alias and all(now.get(version) == was for version, was in stages)
+        return self.carrier.close(model, move, done=done)
 
     def _exists(self, look: Look, number: int | None) -> bool:
         """Tell whether a version is still there; a look at a fleet has only those that matter."""

@@ -207,3 +207,24 @@ def test_an_alias_alone_never_gets_a_stage_from_a_promoter_that_was_stopped(
     assert fleet.model(name).promote(3).pointers == ("alias",)
     assert fleet.at(name) == ({"production": 3}, {})
     assert outcomes(fleet.apply()) == {}
+
+
+def test_a_promotion_in_the_middle_of_an_undo_is_not_recorded_over(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody promotes when the alias has just been put back: the undo says so, and its event is lost."""
+    name = fleet.add("apart", alias=1, stage=2)
+    fleet.apply("run", prefer="stage")
+    real = Carrier.refresh
+
+    def refresh(carrier: Carrier, model: object) -> None:
+        monkeypatch.undo()
+        fleet.model(name).promote(3)
+        real(carrier, model)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Carrier, "refresh", refresh)
+    assert outcomes(fleet.undo("run"))[name, "production"] == "left"
+    assert fleet.model(name).status().live == 3
+    assert [(event.kind, event.state) for event in fleet.model(name).history() if event.kind == "undo"] == [
+        ("undo", "lost")
+    ]
