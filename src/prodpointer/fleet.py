@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 from prodpointer.carrying import Found
 from prodpointer.errors import ProdpointerError, RegistryError, RegistryUnavailable
 from prodpointer.journal import EVENT_TAG, PACK_TAG
-from prodpointer.mlflow_border.fleet_pages import model_pages, version_pages
+from prodpointer.mlflow_border.fleet_pages import version_pages
 from prodpointer.mlflow_border.registry import Registry
 from prodpointer.records import ModelReply, ModelVersion
 from prodpointer.selection import Rule
@@ -44,7 +44,7 @@ def models_like(registry: Registry, globs: Sequence[str]) -> Iterator[ModelReply
     globs
         Patterns as a shell has them, such as ``"news-*"``; none match every model.
     """
-    for page in model_pages(registry):
+    for page in registry.model_pages(unfiltered=True):
         for reply in page:
             if not globs or any(fnmatchcase(reply.name, glob) for glob in globs):
                 yield reply

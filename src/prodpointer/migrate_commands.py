@@ -26,7 +26,16 @@ from prodpointer.migrate_printing import (
     steps_json,
     sweep_line,
 )
-from prodpointer.options import DEFAULT_TIMEOUT, Command, Settings, settings_of
+from prodpointer.options import (
+    DEFAULT_TIMEOUT,
+    JSON,
+    REGISTRY_URI,
+    TIMEOUT,
+    TRACKING_URI,
+    Command,
+    Settings,
+    settings_of,
+)
 from prodpointer.printing import print_json
 from prodpointer.progress import told
 
@@ -48,12 +57,7 @@ def migrate() -> None:
     """
 
 
-_REGISTRY = (
-    click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table."),
-    click.option("--timeout", type=click.FloatRange(0, min_open=True), help="Seconds for each request (default: 10)."),
-    click.option("--registry-uri", help="The model registry, where it is not the tracking server."),
-    click.option("--tracking-uri", help="The MLflow server or database (default: MLFLOW_TRACKING_URI)."),
-)
+_REGISTRY = (JSON, TIMEOUT, REGISTRY_URI, TRACKING_URI)
 _MODELS = (
     click.option(
         "--map",

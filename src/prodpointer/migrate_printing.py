@@ -22,8 +22,6 @@ _MOST_ROWS = 50
 _NEXT = {
     "start": "next: prodpointer migrate apply",
     "apply": "next: prodpointer migrate verify",
-    "finish": "",
-    "undo": "",
 }
 
 
@@ -39,17 +37,17 @@ def print_plan_json(plan: Plan) -> None:
 
 def print_plan(plan: Plan) -> None:
     """Print the counts, and a line for each model with something to do; the whole is in ``--json`` and ``--html``."""
-    from rich.table import Table
-
     rows = [model for kind in ("NEEDS A DECISION", "SAFE") for model in plan.models if model.kind.value == kind]
-    table = Table("model", "class", "change", "why")
-    for model in rows[:_MOST_ROWS]:
-        changes = "\n".join(text for pair in model.pairs if (text := _change(pair)))
-        table.add_row(model.name, model.kind.value, changes, "\n".join(model.reasons))
-    if rows:
-        print_table(table)
-    if len(rows) > _MOST_ROWS:
-        click.echo(f"... and {len(rows) - _MOST_ROWS} more: see --html or --json")
+    shown = [
+        (
+            model.name,
+            model.kind.value,
+            "\n".join(text for pair in model.pairs if (text := _change(pair))),
+            "\n".join(model.reasons),
+        )
+        for model in rows[:_MOST_ROWS]
+    ]
+    _print_first(("model", "class", "change", "why"), shown, len(rows), "--html or --json")
     click.echo(", ".join(f"{count} {kind}" for kind, count in plan.counts.items()))
 
 
@@ -67,20 +65,13 @@ def _change(pair: Pair) -> str:
 
 def print_steps(run: str, verb: str, steps: Sequence[Step], *, stopped: str = "") -> None:
     """Print what became of a run: the counts, and a line for each model that was left or failed."""
-    from rich.table import Table
-
     bad = [step for step in steps if step.outcome in ("left", "failed")]
-    table = Table("model", "alias", "outcome", "why")
-    for step in bad[:_MOST_ROWS]:
-        table.add_row(step.name, step.alias or "-", step.outcome, step.reason)
-    if bad:
-        print_table(table)
-    if len(bad) > _MOST_ROWS:
-        click.echo(f"... and {len(bad) - _MOST_ROWS} more: see --json")
+    shown = [(step.name, step.alias or "-", step.outcome, step.reason) for step in bad[:_MOST_ROWS]]
+    _print_first(("model", "alias", "outcome", "why"), shown, len(bad), "--json")
     click.echo(f"run {run}: {_counted(steps, verb)}")
     if stopped:
         click.echo(stopped)
-    elif not bad and _NEXT.get(verb):
+    elif not bad and verb in _NEXT:
         click.echo(_NEXT[verb])
 
 
@@ -115,15 +106,23 @@ def sweep_line(step: Step) -> str:
 
 def print_checks(checks: Sequence[Checked]) -> None:
     """Print a line for each model for which plain clients differ, and how many there were."""
+    bad = [each for each in checks if each.problem]
+    shown = [(each.name, each.stage, each.alias, each.problem) for each in bad[:_MOST_ROWS]]
+    _print_first(("model", "stage", "alias", "problem"), shown, len(shown), "--json")
+    click.echo(f"{len(checks) - len(bad)} of {len(checks)} pairs of stage and alias are as plain clients need them")
+
+
+def _print_first(head: Sequence[str], rows: Sequence[Sequence[str]], count: int, whole: str) -> None:
+    """Print the first rows of ``count``, and where the whole is; nothing where there are none."""
     from rich.table import Table
 
-    bad = [each for each in checks if each.problem]
-    table = Table("model", "stage", "alias", "problem")
-    for each in bad[:_MOST_ROWS]:
-        table.add_row(each.name, each.stage, each.alias, each.problem)
-    if bad:
+    table = Table(*head)
+    for row in rows:
+        table.add_row(*row)
+    if rows:
         print_table(table)
-    click.echo(f"{len(checks) - len(bad)} of {len(checks)} pairs of stage and alias are as plain clients need them")
+    if count > len(rows):
+        click.echo(f"... and {count - len(rows)} more: see {whole}")
 
 
 def print_runs(runs: Sequence[Run]) -> None:

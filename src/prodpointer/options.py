@@ -53,17 +53,23 @@ class Settings:
         return registered_model_names(tracking_uri=self.tracking_uri, registry_uri=self.registry_uri, timeout=timeout)
 
 
+JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
+TIMEOUT = click.option(
+    "--timeout", type=click.FloatRange(0, min_open=True), help="Seconds for each request (default: 10)."
+)
+REGISTRY_URI = click.option("--registry-uri", help="The model registry, where it is not the tracking server.")
+TRACKING_URI = click.option("--tracking-uri", help="The MLflow server or database (default: MLFLOW_TRACKING_URI).")
+
+
 def shared_options(command: Command) -> Command:
     """Add the options that every command shares and hand them over as one value."""
     for option in (
-        click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table."),
-        click.option(
-            "--timeout", type=click.FloatRange(0, min_open=True), help="Seconds for each request (default: 10)."
-        ),
+        JSON,
+        TIMEOUT,
         click.option("--alias", help="Name of the pointer (default: production)."),
         click.option("--pointer", type=click.Choice(POINTERS), help="Override which pointer is used (default: auto)."),
-        click.option("--registry-uri", help="The model registry, where it is not the tracking server."),
-        click.option("--tracking-uri", help="The MLflow server or database (default: MLFLOW_TRACKING_URI)."),
+        REGISTRY_URI,
+        TRACKING_URI,
     ):
         command = option(command)
     return command

@@ -390,9 +390,8 @@ class Promoter:
 
     def _tag(self, event: Promotion, text: str) -> None:
         """Write the tag of one event."""
-        version = event.from_version if event.to_version is None else event.to_version
-        if version is not None:
-            self._registry.tag_version(self._name, version, f"{journal.EVENT_TAG}{event.event}", text)
+        if event.held_by is not None:
+            self._registry.tag_version(self._name, event.held_by, f"{journal.EVENT_TAG}{event.event}", text)
 
     def _done(self, move: Promotion, before: Look) -> Promotion:
         """Read back what is live, close the event and return it; raise ``PromotionLost`` for another version."""
@@ -409,9 +408,8 @@ class Promoter:
             raise self._lost(move, named, look.recorded)
         known = {each.event for each in before.recorded if each.state != "intended"} | {move.event}
         since = [each for each in look.recorded if each.state == "done" and each.event not in known]
-        if (
-            since and since[-1].to_version != move.to_version is not None
-        ):  # somebody else's promotion was done between the look and the move
+        # Somebody else's promotion was done between the look and the move; of the same version, both replaced the same.
+        if move.to_version is not None and since and since[-1].to_version != move.to_version:
             move = replace(move, from_version=since[-1].to_version)
         move = replace(move, state="done")
         self._write(move)

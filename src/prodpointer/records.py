@@ -136,6 +136,11 @@ class Promotion:
     migration: Before | None = None
     after: str | None = None
 
+    @property
+    def held_by(self) -> int | None:
+        """The version that holds the record of it: the one it moves to; of a move to nothing, the one that was live."""
+        return self.from_version if self.to_version is None else self.to_version
+
     def as_json(self) -> dict[str, Any]:
         """Return the keys that ``promote --json`` prints."""
         keys = ("name", "from_version", "to_version", "pointers", "event", "at", "by", "reason", "gates")

@@ -6,12 +6,9 @@ import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from prodpointer.errors import ModelNotFound
-from prodpointer.mlflow_border import entities
 from prodpointer.mlflow_border.registry import Registry
-from prodpointer.mlflow_border.rest import MODELS_PAGE
 from prodpointer.mlflow_border.translation import error_code
-from prodpointer.records import ModelReply, ModelVersion
+from prodpointer.records import ModelVersion
 
 VERSIONS_PAGE = 5_000
 """Versions of one page: about 5 MB of JSON with the record of a few moves each."""
@@ -22,25 +19,6 @@ _BY_NAME = ["name ASC", "version_number ASC"]
 _NOTHING_THERE = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")
 
 
-def model_pages(registry: Registry) -> Iterator[list[ModelReply]]:
-    """Yield each page of registered models with their aliases and newest versions, prompts left out.
-
-    A server is asked by MLflow's own call without the filter that clients from 2.21 on add: servers up to 2.20.4 answer
-    that one with nothing (measured).
-    """
-    with registry.asking("list the registered models"):
-        if registry.rest is not None:
-            yield from map(entities.replies_from_json, registry.rest.model_pages())
-            return
-        token: str | None = None
-        while True:
-            page = registry.client.search_registered_models(max_results=MODELS_PAGE, page_token=token)
-            yield [entities.reply(model) for model in page if not entities.is_prompt(model)]
-            token = page.token
-            if not token:
-                return
-
-
 def version_pages(registry: Registry) -> Iterator[list[ModelVersion]]:
     """Yield each page of the versions of all models."""
     with registry.asking("list the versions of all models"):
@@ -49,7 +27,7 @@ def version_pages(registry: Registry) -> Iterator[list[ModelVersion]]:
 
 def tag_model(registry: Registry, name: str, key: str, value: str | None) -> None:
     """Set one tag of a registered model, or delete it where the value is None; one that is not there is no error."""
-    with registry.asking(f"tag the registered model {name!r}", missing=lambda: _no_model(registry, name), name=name):
+    with registry.asking(f"tag the registered model {name!r}", missing=lambda: registry.no_model(name), name=name):
         rest = registry.written_by_rest
         if value is not None:
             (rest.tag_model if rest else registry.client.set_registered_model_tag)(name, key, value)
@@ -77,7 +55,7 @@ def plain_alias(registry: Registry, name: str, alias: str) -> int | None:
 
 def plain_stage(registry: Registry, name: str, stage: str) -> int | None:
     """Return the version that plain MLflow loads for ``models:/name/stage``, asked as plain clients ask, or None."""
-    with registry.asking(f"read the stage {stage} of {name!r}", missing=lambda: _no_model(registry, name), name=name):
+    with registry.asking(f"read the stage {stage} of {name!r}", missing=lambda: registry.no_model(name), name=name):
         if (rest := registry.rest) is not None:
             found = [_number(version) for version in rest.get_latest(name, stage).get("model_versions", [])]
         else:
@@ -96,8 +74,3 @@ def _latest(registry: Registry, name: str, stage: str) -> Any:
 def _number(version: Mapping[str, Any]) -> int:
     """Return the number in the JSON of a version."""
     return int(version["version"])
-
-
-def _no_model(registry: Registry, name: str) -> ModelNotFound:
-    """Return the error for a registered model that was deleted meanwhile."""
-    return ModelNotFound(f"The registered model {name!r} does not exist.", where=registry.addresses.shown)

@@ -164,7 +164,7 @@ class Registry:
         """
         with self.asking(
             f"read the registered model {name!r}",
-            missing=lambda: self._no_model(name),
+            missing=lambda: self.no_model(name),
             invalid=InvalidName,
             name=name,
         ):
@@ -192,19 +192,28 @@ class Registry:
         unfiltered
             Whether a server is asked without the filter that MLflow's client adds: see ``lists_nothing``.
         """
-        if unfiltered and self.rest is not None:
-            with self.asking("list the registered models"):
-                pages = map(entities.replies_from_json, self.rest.model_pages())
-                return sorted(each.name for page in pages for each in page)
-        found: list[str] = []
-        token: str | None = None
+        return sorted(reply.name for page in self.model_pages(unfiltered=unfiltered) for reply in page)
+
+    def model_pages(self, *, unfiltered: bool) -> Iterator[list[ModelReply]]:
+        """Yield each page of registered models with their aliases and newest versions, prompts left out.
+
+        Parameters
+        ----------
+        unfiltered
+            Whether a server is asked without the filter that clients from 2.21 on add, which servers up to 2.20.4
+            answer with nothing (measured).
+        """
         with self.asking("list the registered models"):
+            if unfiltered and self.rest is not None:
+                yield from map(entities.replies_from_json, self.rest.model_pages())
+                return
+            token: str | None = None
             while True:
                 page = self._client.search_registered_models(max_results=MODELS_PAGE, page_token=token)
-                found += [model.name for model in page if not entities.is_prompt(model)]
+                yield [entities.reply(model) for model in page if not entities.is_prompt(model)]
                 token = page.token
                 if not token:
-                    return sorted(found)
+                    return
 
     def version(self, name: str, version: int) -> ModelVersion:
         """Return one version, or raise ``VersionNotFound`` or ``ModelNotFound``."""
@@ -267,7 +276,7 @@ class Registry:
 
     def delete_model(self, name: str) -> None:
         """Delete the registered model with its versions; only for models that were made to be thrown away."""
-        with self.asking(f"delete the registered model {name!r}", missing=lambda: self._no_model(name)):
+        with self.asking(f"delete the registered model {name!r}", missing=lambda: self.no_model(name)):
             if (rest := self._asked_by_rest) is not None:  # also while a call that was interrupted still goes on
                 rest.delete_model(name)
             else:
@@ -298,7 +307,7 @@ class Registry:
     def delete_alias(self, name: str, alias: str) -> None:
         """Delete an alias; one that is not set is no error."""
         doing = f"delete the alias {alias!r} of {name!r}"
-        with self.asking(doing, missing=lambda: self._no_model(name), invalid=InvalidName, name=name):
+        with self.asking(doing, missing=lambda: self.no_model(name), invalid=InvalidName, name=name):
             if (rest := self._alias_rest) is not None:
                 rest.delete_alias(name, alias)
             else:
@@ -349,7 +358,7 @@ class Registry:
                 return rest.get_download_uri(name, str(version))
             return str(self._client.get_model_version_download_uri(name, str(version)))
 
-    def _no_model(self, name: str) -> ProdpointerError:
+    def no_model(self, name: str) -> ProdpointerError:
         """Return the error for a registered model that does not exist."""
         return ModelNotFound(
             f"The registered model {name!r} does not exist.",
