@@ -193,6 +193,13 @@ class Carrier:
         reply = model.as_others_left_it()
         return look_at(view(rule, reply, found, self.registry.addresses.shown), model.versions)
 
+    def read_back(self, model: Model) -> None:
+        """Read a model after its moves; its versions only where a stage has moved, by these or by somebody else."""
+        updated = model.reply.updated_at
+        model.reply = self.registry.model(model.reply.name)
+        if model.reply.updated_at != updated:
+            model.versions = self.registry.versions(model.reply.name)
+
     def refresh(self, model: Model) -> None:
         """Read a model and its versions again."""
         model.reply = self.registry.model(model.reply.name)
@@ -247,10 +254,7 @@ class Carrier:
         """
         if not begun:
             return {}
-        updated = model.reply.updated_at
-        model.reply = self.registry.model(model.reply.name)
-        if model.reply.updated_at != updated:  # a stage has moved, by this or by somebody else
-            model.versions = self.registry.versions(model.reply.name)
+        self.read_back(model)
         return {each.move.alias: self._closed(model, each) for each in begun}
 
     def _closed(self, model: Model, begun: _Begun) -> Step:

@@ -171,7 +171,7 @@ class Undoing:
         for key, was in ((WINDOW_TAG, before.window), (POINTER_TAG, before.tag)):
             if last.kind == "finish" and was is not None:
                 tag_model(registry, move.name, key, was)
-        self.carrier.refresh(model)
+        self.carrier.read_back(model)
         after = self.carrier.look(model, look.seen.rule)
         now = {version.version: version.stage for version in after.versions}
         done = after.seen.alias == alias and all(now.get(version) == was for version, was in stages)

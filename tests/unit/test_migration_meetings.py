@@ -215,14 +215,14 @@ def test_a_promotion_in_the_middle_of_an_undo_is_not_recorded_over(
     """Somebody promotes when the alias has just been put back: the undo says so, and its event is lost."""
     name = fleet.add("apart", alias=1, stage=2)
     fleet.apply("run", prefer="stage")
-    real = Carrier.refresh
+    real = Carrier.read_back
 
-    def refresh(carrier: Carrier, model: object) -> None:
+    def read_back(carrier: Carrier, model: object) -> None:
         monkeypatch.undo()
         fleet.model(name).promote(3)
         real(carrier, model)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Carrier, "refresh", refresh)
+    monkeypatch.setattr(Carrier, "read_back", read_back)
     assert outcomes(fleet.undo("run"))[name, "production"] == "left"
     assert fleet.model(name).status().live == 3
     assert [(event.kind, event.state) for event in fleet.model(name).history() if event.kind == "undo"] == [
