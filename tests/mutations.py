@@ -189,7 +189,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a withdrawn alias is forgotten",
-        "promotion.py",
+        "look.py",
         "        return recorded[-1] if recorded else None",
         "        return None",
         ("test_a_withdrawn_alias_comes_back_as_an_alias",),
@@ -570,16 +570,16 @@ MUTATIONS = (
     ),
     Mutation(
         "the selection forgets the withdrawal",
-        "promotion.py",
+        "look.py",
         "return self.seen.moved(self.last_moved)",
         "return self.seen.moved()",
         ("test_a_promotion_after_a_withdrawal_restores_both",),
     ),
     Mutation(
         "a pointer that was cleared is forgotten",
-        "promotion.py",
+        "look.py",
         "self.seen.moved(self.last_moved)",
-        "self.seen.moved(self.last_moved if self.seen.unset else ())",
+        "self.seen.moved(() if self.seen.alias or self.seen.stage else self.last_moved)",
         ("test_a_promotion_moves_what_the_last_one_moved",),
     ),
     Mutation(
@@ -1365,7 +1365,7 @@ MUTATIONS = (
     ),
     Mutation(
         "all pointers have one history",
-        "promotion.py",
+        "look.py",
         " if event.alias == self.seen.rule.alias]",
         "]",
         ("test_two_pointers_have_two_histories",),

@@ -17,8 +17,9 @@ from typing import Literal
 from prodpointer import journal, registration
 from prodpointer.detection import ASK_AGAIN_AFTER, capabilities
 from prodpointer.drift import Class, Judgement, Prefer, Side, judge, open_intents, side_moved
+from prodpointer.look import Look, look_at
 from prodpointer.mlflow_border.registry import Registry
-from prodpointer.promotion import Look, keep_small, look_at
+from prodpointer.promotion import keep_small
 from prodpointer.records import MIGRATING, Before, Kind, ModelReply, ModelVersion, Promotion
 from prodpointer.selection import Rule, pointer_for, view
 

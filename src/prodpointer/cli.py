@@ -27,7 +27,7 @@ from prodpointer.migrate_commands import migrate
 from prodpointer.options import Settings, settings_of, shared_options
 from prodpointer.printing import print_conformance, print_history, print_json, print_move, print_statuses
 from prodpointer.promotion import NOT_GIVEN
-from prodpointer.records import POINTERS, Promotion
+from prodpointer.records import POINTERS, Promotion, called
 from prodpointer.registered_model import RegisteredModel
 
 _PROGRESS_BARS = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"
@@ -373,8 +373,7 @@ def _print_live_at(settings: Settings, model: RegisteredModel, when: str) -> Non
     if settings.as_json:
         print_json({"name": model.name, "at": at.isoformat(), "version": version.version if version else None})
     else:
-        text = f"version {version.version} was live" if version else "nothing was live"
-        click.echo(f"{model.name}: {text} at {at.isoformat()}")
+        click.echo(f"{model.name}: {called(version.version if version else None)} was live at {at.isoformat()}")
 
 
 @contextmanager

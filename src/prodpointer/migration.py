@@ -22,12 +22,12 @@ from prodpointer.detection import Capabilities, capabilities
 from prodpointer.drift import Class, Prefer
 from prodpointer.errors import InvalidName, ModelNotFound, PointerUnsupported
 from prodpointer.fleet import AT_ONCE, MOST_FAILURES, Patience, Result, each_of, models_like, read_fleet
+from prodpointer.look import Look, look_at
 from prodpointer.mlflow_border.fleet_pages import plain_alias, plain_stage, tag_model
 from prodpointer.mlflow_border.opening import open_registry
 from prodpointer.mlflow_border.registry import Registry
 from prodpointer.names import alias_name, readable_text, stage_for
 from prodpointer.planning import Plan, planned, problems_of_names
-from prodpointer.promotion import Look, look_at
 from prodpointer.records import POINTER_TAG, WINDOW_TAG, ModelReply, Promotion
 from prodpointer.selection import Rule, view
 from prodpointer.unwinding import Undoing, end_stages

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from prodpointer.conformance import Conformance
-from prodpointer.records import PointerStatus, Promotion
+from prodpointer.records import PointerStatus, Promotion, called
 
 
 def print_history(found: list[Promotion]) -> None:
@@ -27,10 +27,9 @@ def print_history(found: list[Promotion]) -> None:
 
 def print_move(move: Promotion) -> None:
     """Print one move of a pointer."""
-    now = "nothing is live" if move.to_version is None else f"version {move.to_version} is live"
-    before = "nothing" if move.from_version is None else f"version {move.from_version}"
-    moved = f"was {before}; moved {' and '.join(move.pointers)}" if move.pointers else "nothing had to move"
-    click.echo(f"{move.name}: {now} ({moved})")
+    before = f"was {called(move.from_version)}; moved {' and '.join(move.pointers)}"
+    moved = before if move.pointers else "nothing had to move"
+    click.echo(f"{move.name}: {called(move.to_version)} is live ({moved})")
 
 
 def print_statuses(found: list[PointerStatus]) -> None:

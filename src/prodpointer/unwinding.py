@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from prodpointer.carrying import Carrier, Found, Model, Step
-from prodpointer.drift import called, left_by, open_intents
+from prodpointer.drift import left_by, open_intents
+from prodpointer.look import Look
 from prodpointer.mlflow_border.fleet_pages import tag_model
-from prodpointer.promotion import Look
-from prodpointer.records import MIGRATING, POINTER_TAG, WINDOW_TAG, Before, ModelReply, Promotion
+from prodpointer.records import MIGRATING, POINTER_TAG, WINDOW_TAG, Before, ModelReply, Promotion, called
 from prodpointer.selection import Rule, pointer_for
 
 _TRIES = 4

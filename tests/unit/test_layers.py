@@ -34,6 +34,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("journal", "artifacts", "loaders", "notices", "in_use"),
     ("cache",),
     ("registration", "delivery"),
+    ("look",),
     ("promotion",),
     ("drift", "loading"),
     ("live", "carrying"),
