@@ -474,10 +474,17 @@ MUTATIONS = (
     ),
     Mutation(
         "SIGTERM ends at once",
-        "cli.py",
-        "signal.signal(signal.SIGTERM, signal.default_int_handler)",
-        "signal.SIG_DFL",
+        "process.py",
+        "with _handled(signal.default_int_handler, signal.SIGTERM):",
+        "with _handled(signal.default_int_handler):",
         ("test_an_interrupted_trial_leaves_nothing_behind",),
+    ),
+    Mutation(
+        "SIGTERM ends the laws at once",
+        "cli.py",
+        "    with interrupted_by_signals():\n        found = try_registry(",
+        "    if True:\n        found = try_registry(",
+        ("test_laws_that_are_interrupted_leave_nothing_behind",),
     ),
     Mutation(
         "what is left is not named",

@@ -6,13 +6,7 @@ standard error. MLflow is imported by the commands that need it, never by ``--he
 
 from __future__ import annotations
 
-import logging
-import os
-import signal
 import tempfile
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, get_args
@@ -22,15 +16,14 @@ import click
 from prodpointer.conformance import try_registry
 from prodpointer.delivery import Verify
 from prodpointer.demo import MODEL, demonstrate, registry_uri
-from prodpointer.errors import ProdpointerError, without_credentials
+from prodpointer.errors import ProdpointerError
 from prodpointer.migrate_commands import migrate
-from prodpointer.options import Settings, settings_of, shared_options
+from prodpointer.options import DEFAULT_TIMEOUT, Settings, settings_of, shared_options
 from prodpointer.printing import print_conformance, print_history, print_json, print_move, print_statuses
+from prodpointer.process import interrupted_by_signals, quiet
 from prodpointer.promotion import NOT_GIVEN
 from prodpointer.records import POINTERS, Promotion, called
 from prodpointer.registered_model import RegisteredModel
-
-_PROGRESS_BARS = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"
 
 DISAGREE = 4
 """The exit code that says: pointers disagree."""
@@ -42,7 +35,7 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command, or say in one line why it could not be done."""
         try:
-            with _quietly():
+            with quiet():
                 return super().invoke(ctx)
         except ProdpointerError as error:
             click.echo(f"error: {error}", err=True)
@@ -288,12 +281,13 @@ def doctor(ctx: click.Context, /, trying: bool, model: str | None, **options: An
     from prodpointer.diagnosis import diagnose, screen
 
     settings = settings_of(ctx, options)
-    with _interrupted_when_terminated():
+    with interrupted_by_signals():
         found = diagnose(
             tracking_uri=settings.tracking_uri,
             registry_uri=settings.registry_uri,
             pointer=settings.pointer or "auto",
             alias=settings.alias or "production",
+            timeout=settings.timeout or DEFAULT_TIMEOUT,
             model=model,
             trying=trying,
         )
@@ -303,16 +297,6 @@ def doctor(ctx: click.Context, /, trying: bool, model: str | None, **options: An
         for line in screen(found):
             click.echo(line)
     ctx.exit(found.exit_code)
-
-
-@contextmanager
-def _interrupted_when_terminated() -> Iterator[None]:
-    """Let SIGTERM interrupt like Ctrl-C, so that what was made for a moment is removed."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 @main.command()
@@ -325,12 +309,14 @@ def conformance(ctx: click.Context, /, prefix: str, **options: Any) -> None:
     Tried are all four pointers, or the one that --pointer names. Exit code 1 where a law is broken.
     """
     settings = settings_of(ctx, options)
-    found = try_registry(
-        tracking_uri=settings.tracking_uri,
-        registry_uri=settings.registry_uri,
-        pointers=(settings.pointer,) if settings.pointer else POINTERS,
-        prefix=prefix,
-    )
+    with interrupted_by_signals():
+        found = try_registry(
+            tracking_uri=settings.tracking_uri,
+            registry_uri=settings.registry_uri,
+            pointers=(settings.pointer,) if settings.pointer else POINTERS,
+            prefix=prefix,
+            timeout=settings.timeout or DEFAULT_TIMEOUT,
+        )
     if settings.as_json:
         print_json(found.as_json())
     else:
@@ -374,25 +360,3 @@ def _print_live_at(settings: Settings, model: RegisteredModel, when: str) -> Non
         print_json({"name": model.name, "at": at.isoformat(), "version": version.version if version else None})
     else:
         click.echo(f"{model.name}: {called(version.version if version else None)} was live at {at.isoformat()}")
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Show warnings as one line each, and keep MLflow's migration log and progress bars away from the results."""
-    disabled, bars = logging.root.manager.disable, os.environ.get(_PROGRESS_BARS)
-    with warnings.catch_warnings():
-        warnings.showwarning = _show_warning
-        logging.disable(logging.INFO)
-        os.environ.setdefault(_PROGRESS_BARS, "false")  # MLflow shows them wherever tqdm is installed
-        try:
-            yield
-        finally:
-            logging.disable(disabled)
-            if bars is None:
-                os.environ.pop(_PROGRESS_BARS, None)
-
-
-def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-    """Print a warning to standard error: this library's as it is, others by their kind."""
-    kind = "" if category.__module__.startswith("prodpointer") else f"{category.__name__}: "
-    click.echo(f"warning: {kind}{without_credentials(str(message))}", err=True)

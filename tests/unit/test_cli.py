@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+import socket
 import tempfile
 import time
 from pathlib import Path
@@ -426,6 +427,16 @@ def test_the_timeout_may_be_given(cli: Command, closed_port: int) -> None:
     uri = f"http://127.0.0.1:{closed_port}"
     assert cli("--tracking-uri", uri, "--timeout", "0.5", "status", "news").exit_code == 5
     assert cli("--tracking-uri", uri, "status", "news", "--timeout", "0").exit_code == 2
+
+
+@pytest.mark.parametrize("command", ["status", "doctor", "conformance"])
+def test_the_timeout_bounds_every_command(command: str, cli: Command) -> None:
+    """A server that takes the connection and stays silent is given up after ``--timeout``, and ends with 5."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        began = time.monotonic()
+        assert cli("--tracking-uri", uri, command, "--timeout", "0.5").exit_code == 5
+    assert time.monotonic() - began < 5
 
 
 def test_pull_can_require_a_digest(at: Command, lab: Lab, name: str, tmp_path: Path) -> None:

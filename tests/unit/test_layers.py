@@ -43,7 +43,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("drop_in", "diagnosis", "laws", "bridge", "plan_template"),
     ("plan_page",),
     ("demo", "conformance", "stage_uses"),
-    ("printing", "progress", "options"),
+    ("printing", "progress", "options", "process"),
     ("migrate_printing",),
     ("migrate_commands",),
     ("cli",),
