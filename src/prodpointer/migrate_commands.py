@@ -20,7 +20,8 @@ from prodpointer.migrate_printing import (
     print_runs,
     print_stage_uses,
     print_steps,
-    steps_json,
+    print_steps_json,
+    print_sweep_json,
     sweep_line,
 )
 from prodpointer.options import (
@@ -231,7 +232,7 @@ def _run(
                 errors.append(result.error)
     steps.sort(key=lambda step: (step.name, step.alias))
     if settings.as_json:
-        print_json(steps_json(name, steps))
+        print_steps_json(name, steps)
     else:
         print_steps(name, verb, steps, stopped=_stopped(migration, errors))
     ctx.exit(_exit_code(steps, errors, stopped=migration.stopped.is_set()))
@@ -316,7 +317,7 @@ def _tell_sweep(settings: Settings, name: str, sweep: Sweep) -> None:
     if sweep.error is not None:
         click.echo(f"error: {sweep.error}", err=True)
     elif sweep.steps and settings.as_json:
-        print_json(steps_json(name, list(sweep.steps)), indent=None)
+        print_sweep_json(name, sweep.steps)
     else:
         for step in sweep.steps:
             click.echo(sweep_line(step))

@@ -74,7 +74,7 @@ def _end_stage(carrier: Carrier, model: Model, rule: Rule, marks: tuple[str | No
         _end_window(carrier, model.reply)
         for version in look.in_stage:
             carrier.registry.move_to_stage(move.name, version, _NO_STAGE)
-        carrier.refresh(model)
+        carrier.read_back(model)
         look = carrier.look(model, rule)
         done = not look.in_stage and look.seen.alias is not None
         move = carrier.close(model, move, done=done)
