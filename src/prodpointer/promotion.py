@@ -9,7 +9,6 @@ later than its own last write, that one version is live; whoever finds another o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timezone
 from enum import Enum
@@ -19,7 +18,6 @@ from typing import Any, Final
 from prodpointer import journal, registration
 from prodpointer.detection import ASK_AGAIN_AFTER, capabilities
 from prodpointer.errors import (
-    AccessDenied,
     ExpectationFailed,
     GateFailed,
     NothingToRollBack,
@@ -34,6 +32,7 @@ from prodpointer.mlflow_border.registry import Registry
 from prodpointer.mlflow_border.rest import CONTROL_MODEL as CONTROL_ALIAS
 from prodpointer.names import readable_text
 from prodpointer.pointers.protocol import ProductionPointer
+from prodpointer.recording import keep_small, write_event
 from prodpointer.records import Kind, ModelReply, ModelVersion, Promotion, called
 from prodpointer.selection import Rule, View, pointer_for, view
 
@@ -49,20 +48,6 @@ Expected = int | NotGiven | None
 
 _RAISED_AT_MOST = 100  # looks of one promotion, where others begin all the time
 _LONGEST_EVIDENCE = 500  # characters of an event that the gates may take, so that the reason has room too
-
-
-def keep_small(registry: Registry, version: ModelVersion) -> None:
-    """Pack the older events of a version where there are many."""
-    packed = journal.packing(version)
-    if packed is None:
-        return
-    for key, text in packed.write.items():
-        registry.tag_version(version.name, version.version, key, text)
-    there = registry.version(version.name, version.version).tags
-    if all(there.get(key) == text for key, text in packed.write.items()):
-        with suppress(AccessDenied):  # deleting a tag is a right of its own in MLflow's basic-auth (2.22.5, 3.17.2)
-            for key in packed.remove:
-                registry.untag_version(version.name, version.version, key)
 
 
 class Promoter:
@@ -318,12 +303,7 @@ class Promoter:
 
     def _write(self, event: Promotion) -> None:
         """Write one event to the version it moves to; a withdrawal, to the version withdrawn."""
-        self._tag(event, journal.event_text(event))
-
-    def _tag(self, event: Promotion, text: str) -> None:
-        """Write the tag of one event."""
-        if event.held_by is not None:
-            self._registry.tag_version(self._name, event.held_by, f"{journal.EVENT_TAG}{event.event}", text)
+        write_event(self._registry, event, journal.event_text(event))
 
     def _done(self, move: Promotion, before: Look) -> Promotion:
         """Read back what is live, close the event and return it; raise ``PromotionLost`` for another version."""
@@ -382,7 +362,7 @@ class Promoter:
         """
         raised = replace(move, event=journal.next_id(look.events))
         self._write(raised)
-        self._tag(move, f"raised to {raised.event}")
+        write_event(self._registry, move, f"raised to {raised.event}")
         return raised
 
     def _pack(self, look: Look, move: Promotion) -> None:

@@ -34,7 +34,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("journal", "artifacts", "loaders", "notices", "in_use"),
     ("cache",),
     ("registration", "delivery"),
-    ("look",),
+    ("look", "recording"),
     ("promotion",),
     ("drift", "loading"),
     ("live", "carrying"),
