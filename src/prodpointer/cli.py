@@ -16,13 +16,13 @@ import click
 from prodpointer.conformance import try_registry
 from prodpointer.delivery import Verify
 from prodpointer.demo import MODEL, demonstrate, registry_uri
-from prodpointer.errors import ProdpointerError
+from prodpointer.errors import AccessDenied, InvalidName, ModelNotFound, PointerUnsupported, ProdpointerError
 from prodpointer.migrate_commands import migrate
 from prodpointer.options import DEFAULT_TIMEOUT, Settings, settings_of, shared_options
 from prodpointer.printing import print_conformance, print_history, print_json, print_move, print_statuses
 from prodpointer.process import interrupted_by_signals, quiet
 from prodpointer.promotion import NOT_GIVEN
-from prodpointer.records import POINTERS, Promotion, called
+from prodpointer.records import POINTERS, PointerStatus, Promotion, called
 from prodpointer.registered_model import RegisteredModel
 
 DISAGREE = 4
@@ -226,15 +226,30 @@ def history(ctx: click.Context, /, name: str, when: str | None, **options: Any) 
 @shared_options
 @click.pass_context
 def status(ctx: click.Context, /, names: tuple[str, ...], **options: Any) -> None:
-    """Show what both pointers say, of every model or of those named. Exit code 4 where they disagree."""
+    """Show what both pointers say, of every model or of those named. Exit code 4 where they disagree.
+
+    Of a model that cannot be told the error is printed, and it decides the exit code; the others are shown.
+    """
     settings = settings_of(ctx, options)
-    found = [settings.model(name).status() for name in names or settings.names()]
-    if settings.as_json:
-        print_json({"models": [each.as_json() for each in found]})
-    else:
-        print_statuses(found)
+    told = [_status(settings, name) for name in names or settings.names()]
+    found = [each for each in told if isinstance(each, PointerStatus)]
+    errors = [each for each in told if isinstance(each, ProdpointerError)]
+    for text in dict.fromkeys(map(str, errors)):
+        click.echo(f"error: {text}", err=True)
+    if found or not errors:
+        _show_statuses(settings, found)
+    if errors:
+        ctx.exit(errors[0].exit_code)
     if not all(each.agreed for each in found):
         ctx.exit(DISAGREE)
+
+
+def _status(settings: Settings, name: str) -> PointerStatus | ProdpointerError:
+    """Return the status of a model, or the error that is about this model alone."""
+    try:
+        return settings.model(name).status()
+    except (ModelNotFound, InvalidName, PointerUnsupported, AccessDenied) as error:
+        return error
 
 
 @main.command()
@@ -346,6 +361,14 @@ def _show_move(settings: Settings, move: Promotion) -> None:
         print_json(move.as_json())
     else:
         print_move(move)
+
+
+def _show_statuses(settings: Settings, found: list[PointerStatus]) -> None:
+    """Print the status of some models, as the settings say."""
+    if settings.as_json:
+        print_json({"models": [each.as_json() for each in found]})
+    else:
+        print_statuses(found)
 
 
 def _print_live_at(settings: Settings, model: RegisteredModel, when: str) -> None:

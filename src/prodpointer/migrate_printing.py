@@ -54,7 +54,8 @@ def print_plan(plan: Plan) -> None:
         for model in rows[:_MOST_ROWS]
     ]
     _print_first(("model", "class", "change", "why"), shown, len(rows), "--html or --json")
-    click.echo(", ".join(f"{count} {kind}" for kind, count in plan.counts.items()))
+    counts = ", ".join(f"{count} {kind}" for kind, count in plan.counts.items())
+    click.echo(counts if plan.models else "No registered model was found: look at the registry and at --models.")
 
 
 def _change(pair: Pair) -> str:
@@ -74,7 +75,8 @@ def print_steps(run: str, verb: str, steps: Sequence[Step], *, stopped: str = ""
     bad = [step for step in steps if step.outcome in ("left", "failed")]
     shown = [(step.name, step.alias or "-", step.outcome, step.reason) for step in bad[:_MOST_ROWS]]
     _print_first(("model", "alias", "outcome", "why"), shown, len(bad), "--json")
-    click.echo(f"run {run}: {_counted(steps, verb)}")
+    hint = "; `prodpointer migrate undo` lists the runs" if verb == "undo" and not steps else ""
+    click.echo(f"run {run}: {_counted(steps, verb)}{hint}")
     if stopped:
         click.echo(stopped)
     elif not bad and verb in _NEXT:
@@ -141,7 +143,7 @@ def print_runs(runs: Sequence[Run]) -> None:
     """Print a line for each run."""
     from rich.table import Table
 
-    table = Table("run", "kind", "models", "from", "to")
+    table = Table("run", "kind", "models", "from (UTC)", "to (UTC)")
     for run in runs:
         times = [f"{at:%Y-%m-%d %H:%M:%S}" if at else "-" for at in (run.first, run.last)]
         table.add_row(run.name, run.kind, str(run.models), *times)

@@ -16,7 +16,7 @@ def print_history(found: list[Promotion]) -> None:
     """Print one line an event."""
     from rich.table import Table
 
-    table = Table("at", "move", "from", "to", "pointers", "by", "reason")
+    table = Table("at (UTC)", "move", "from", "to", "pointers", "by", "reason")
     for each in found:
         kind = each.kind if each.state == "done" else f"{each.kind} ({each.state})"
         at = f"by {each.at:%Y-%m-%d %H:%M:%S}" if each.kind == "unrecorded" else f"{each.at:%Y-%m-%d %H:%M:%S}"

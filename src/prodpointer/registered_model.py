@@ -486,7 +486,7 @@ class RegisteredModel:
         except InvalidName as refusal:
             try:
                 self._registry.model(self.name)  # made by an older MLflow: its versions go on
-            except ModelNotFound:
+            except (ModelNotFound, InvalidName):  # MLflow 3.11.1 and later refuse to look for such a name
                 raise refusal from None
 
     def _status(self, look: Look) -> PointerStatus:

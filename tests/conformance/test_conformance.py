@@ -73,12 +73,13 @@ def test_what_cannot_be_removed_is_named(between: Proxy, served: Registry) -> No
         served.plain.delete_registered_model(name)
 
 
-def test_the_command_prints_the_row(direct: Registry) -> None:
-    """``conformance`` ends with the row for the page; with ``--json`` the findings are one document."""
+def test_the_command_prints_the_row(direct: Registry, served: Registry) -> None:
+    """``conformance`` ends with the row for the page; with ``--json`` a server's findings are one document."""
     arguments = ["--tracking-uri", direct.uri, "--pointer", "stage", "conformance"]
     told = CliRunner().invoke(main, arguments)
     assert (told.exit_code, told.output.splitlines()[-1]) == (0, f"| {HERE} | {HERE} | stage ✅ |")
-    document = json.loads(CliRunner().invoke(main, [*arguments, "--json"]).output)
+    arguments = ["--tracking-uri", served.uri, "--pointer", "stage", "conformance", "--json"]
+    document = json.loads(CliRunner().invoke(main, arguments).stdout)
     assert (document["pointers"], document["left"]) == ({"stage": "works"}, [])
 
 

@@ -337,6 +337,14 @@ def test_status_of_a_missing_model_fails(at: Command, name: str) -> None:
     assert (answer.exit_code, f"'{name}' does not exist" in one_line(answer)) == (1, True)
 
 
+def test_a_model_that_cannot_be_told_hides_no_other(at: Command, lab: Lab, name: str) -> None:
+    """What is wrong with one model is an error line and the exit code; the status of the others is there."""
+    lab.model(name)
+    answer = at("status", "nowhere-to-be-found", name, "--json")
+    assert (answer.exit_code, [each["name"] for each in answer.document["models"]]) == (1, [name])
+    assert answer.err.startswith("error: The registered model 'nowhere-to-be-found' does not exist.")
+
+
 def test_pointers_that_disagree_end_with_four(at: Command, lab: Lab, name: str) -> None:
     """``status`` prints what it found and ends with 4 where alias and stage differ, or a stage has two versions."""
     lab.model(name, 2)
