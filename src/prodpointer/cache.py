@@ -252,7 +252,11 @@ class ModelCache:
             use = Use.of(slot / "used")
         found_here = _entry(slot)
         if found_here is None or use is None:
-            raise ProdpointerError("An entry of the cache was removed as it was made.", where=str(slot))
+            raise ProdpointerError(
+                "An entry of the cache was removed as it was made.",
+                where=str(slot),
+                next_step="Try again, and find what removes files there.",
+            )
         self._cache.make_room()
         return found_here, use
 

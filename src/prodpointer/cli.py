@@ -13,17 +13,17 @@ from typing import Any, get_args
 
 import click
 
-from prodpointer.conformance import try_registry
 from prodpointer.delivery import Verify
 from prodpointer.demo import MODEL, demonstrate, registry_uri
 from prodpointer.errors import AccessDenied, InvalidName, ModelNotFound, PointerUnsupported, ProdpointerError
 from prodpointer.migrate_commands import migrate
-from prodpointer.options import DEFAULT_TIMEOUT, Settings, settings_of, shared_options
-from prodpointer.printing import print_conformance, print_history, print_json, print_move, print_statuses
-from prodpointer.process import interrupted_by_signals, quiet
+from prodpointer.options import JSON, Settings, settings_of, shared_options
+from prodpointer.printing import print_history, print_json, print_move, print_statuses
+from prodpointer.process import quiet
 from prodpointer.promotion import NOT_GIVEN
-from prodpointer.records import POINTERS, PointerStatus, Promotion, called
+from prodpointer.records import PointerStatus, Promotion, called
 from prodpointer.registered_model import RegisteredModel
+from prodpointer.registry_commands import conformance, doctor
 
 DISAGREE = 4
 """The exit code that says: pointers disagree."""
@@ -57,9 +57,12 @@ def main(ctx: click.Context, /, **options: Any) -> None:
 
 @main.command()
 @click.option(
-    "--dir", "directory", type=click.Path(file_okay=False, path_type=Path), help="Where to keep the registry."
+    "--dir",
+    "directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where to keep the registry (default: a new directory).",
 )
-@shared_options
+@JSON
 @click.pass_context
 def demo(ctx: click.Context, /, directory: Path | None, **options: Any) -> None:
     """Run the whole loop on this machine: train, register, promote, load, go back. Needs no server."""
@@ -149,7 +152,7 @@ def promote(  # noqa: PLR0917  # click passes them by name
     reason: str,
     **options: Any,
 ) -> None:
-    """Make VERSION of NAME live; an older one too."""
+    """Make VERSION of NAME live, also one older than what is live."""
     settings = settings_of(ctx, options)
     model = settings.model(name)
     move = model.promote(
@@ -179,7 +182,7 @@ def withdraw(ctx: click.Context, /, name: str, reason: str, **options: Any) -> N
 def rollback(
     ctx: click.Context, /, name: str, to: str | None, expected: str | None, reason: str, **options: Any
 ) -> None:
-    """Make the version of NAME live that was really live before; twice goes two back."""
+    """Make the version of NAME live that was live before; twice goes two back, and a withdrawal is restored."""
     settings = settings_of(ctx, options)
     model = settings.model(name)
     _show_move(settings, model.rollback(to=to, expected=_expected(expected), reason=reason))
@@ -204,7 +207,7 @@ def repair(ctx: click.Context, /, name: str, **options: Any) -> None:
 
 @main.command()
 @click.argument("name")
-@click.option("--at", "when", help="What was live at this time, such as 2026-11-23T12:00 (UTC).")
+@click.option("--at", "when", help="Tell what was live at this time instead, such as 2026-11-23T12:00 (UTC).")
 @shared_options
 @click.pass_context
 def history(ctx: click.Context, /, name: str, when: str | None, **options: Any) -> None:
@@ -255,7 +258,12 @@ def _status(settings: Settings, name: str) -> PointerStatus | ProdpointerError:
 @main.command()
 @click.argument("name")
 @click.argument("destination", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--verify", type=click.Choice(get_args(Verify)), default="warn", help="Whether a digest is required.")
+@click.option(
+    "--verify",
+    type=click.Choice(get_args(Verify)),
+    default="warn",
+    help="What to do where no digest is recorded (default: warn).",
+)
 @shared_options
 @click.pass_context
 def pull(ctx: click.Context, /, name: str, destination: Path, verify: Verify, **options: Any) -> None:
@@ -276,7 +284,7 @@ def pull(ctx: click.Context, /, name: str, destination: Path, verify: Verify, **
 @shared_options
 @click.pass_context
 def adopt(ctx: click.Context, /, name: str, version: str, **options: Any) -> None:
-    """Record the digest of VERSION of NAME, which was registered elsewhere: its bytes are what they are now."""
+    """Record the digest of VERSION of NAME, which was registered elsewhere, as its bytes are now."""
     settings = settings_of(ctx, options)
     model = settings.model(name)
     digest = model.adopt(version)
@@ -286,59 +294,8 @@ def adopt(ctx: click.Context, /, name: str, version: str, **options: Any) -> Non
         click.echo(f"{name}: version {version} has the SHA-256 {digest}")
 
 
-@main.command()
-@click.option("--try", "trying", is_flag=True, help="Try every move on a scratch model, and remove it again.")
-@click.option("--model", help="Ask what you may do with this registered model; nothing of it is changed.")
-@shared_options
-@click.pass_context
-def doctor(ctx: click.Context, /, trying: bool, model: str | None, **options: Any) -> None:
-    """Tell what there is, what was chosen and why, what will not work, and what to do next."""
-    from prodpointer.diagnosis import diagnose, screen
-
-    settings = settings_of(ctx, options)
-    with interrupted_by_signals():
-        found = diagnose(
-            tracking_uri=settings.tracking_uri,
-            registry_uri=settings.registry_uri,
-            pointer=settings.pointer or "auto",
-            alias=settings.alias or "production",
-            timeout=settings.timeout or DEFAULT_TIMEOUT,
-            model=model,
-            trying=trying,
-        )
-    if settings.as_json:
-        print_json(found.as_json())
-    else:
-        for line in screen(found):
-            click.echo(line)
-    ctx.exit(found.exit_code)
-
-
-@main.command()
-@click.option("--prefix", default="", help="What the models' names start with, such as catalog.schema. where needed.")
-@shared_options
-@click.pass_context
-def conformance(ctx: click.Context, /, prefix: str, **options: Any) -> None:
-    """Try the laws on this registry: fresh models and runs are made, tried, and deleted again.
-
-    Tried are all four pointers, or the one that --pointer names. Exit code 1 where a law is broken.
-    """
-    settings = settings_of(ctx, options)
-    with interrupted_by_signals():
-        found = try_registry(
-            tracking_uri=settings.tracking_uri,
-            registry_uri=settings.registry_uri,
-            pointers=(settings.pointer,) if settings.pointer else POINTERS,
-            prefix=prefix,
-            timeout=settings.timeout or DEFAULT_TIMEOUT,
-        )
-    if settings.as_json:
-        print_json(found.as_json())
-    else:
-        print_conformance(found)
-    ctx.exit(1 if found.failed or found.left else 0)
-
-
+main.add_command(conformance)
+main.add_command(doctor)
 main.add_command(migrate)
 
 

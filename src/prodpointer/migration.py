@@ -97,7 +97,11 @@ def rules_for(mapping: Mapping[str, str] | None = None) -> tuple[Rule, ...]:
             )
     carried = {stage: alias_name(alias) for stage, alias in chosen.items() if alias.lower() != "skip"}
     if len(set(carried.values())) < len(carried) or not carried:
-        raise InvalidName("Each stage needs an alias of its own, and one stage at least.", where="--map")
+        raise InvalidName(
+            "Two stages cannot become one alias, and one stage at least has to become one.",
+            where="--map",
+            next_step="Give each stage an alias of its own, such as Production=production Staging=staging.",
+        )
     return tuple(
         Rule(alias=alias, stage=stage_for(alias, {alias: stage}), argument=None, environment=None)
         for stage, alias in carried.items()

@@ -191,7 +191,7 @@ class Promoter:
         raise NothingToRollBack(
             f"Nothing to roll back {self._name!r} to: {why}; {hint}.",
             where=self._where,
-            next_step="Name the version with to=." if others else "Register and promote another version.",
+            next_step="Name the version with to= (--to)." if others else "Register and promote another version.",
         )
 
     def _check_usable(self, target: int, look: Look) -> None:
@@ -209,7 +209,7 @@ class Promoter:
         candidates = [each for each in older if look.version(each or 0) is not None]
         hint = f"The next candidate is version {candidates[-1]}: name it" if candidates else "Name another version"
         raise NothingToRollBack(
-            f"Version {target} of {self._name!r} {why}.", where=self._where, next_step=f"{hint} with to=."
+            f"Version {target} of {self._name!r} {why}.", where=self._where, next_step=f"{hint} with to= (--to)."
         )
 
     def _set_pointers(self, seen: View) -> tuple[str, ...]:
@@ -257,7 +257,9 @@ class Promoter:
         seen.check_nothing_left_behind(pointers, candidate.version, self._where)
         if candidate.status != "READY":
             raise PromotionRefused(
-                f"Version {candidate.version} of {self._name!r} is {candidate.status}, not READY.", where=self._where
+                f"Version {candidate.version} of {self._name!r} is {candidate.status}, not READY.",
+                where=self._where,
+                next_step="Wait until it is READY, or register its artifact again.",
             )
         if "stage" in pointers and self._rule.stage == "Staging" and candidate.stage == "Production":
             raise PromotionRefused(

@@ -45,7 +45,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("demo", "conformance", "stage_uses"),
     ("printing", "progress", "options", "process"),
     ("migrate_printing",),
-    ("migrate_commands",),
+    ("migrate_commands", "registry_commands"),
     ("cli",),
     ("__main__",),
     ("__init__",),
