@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from prodpointer.conformance import Conformance
 from prodpointer.records import PointerStatus, Promotion, called
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 def print_history(found: list[Promotion]) -> None:
@@ -59,10 +62,12 @@ def print_conformance(found: Conformance) -> None:
     click.echo(found.row)
 
 
-def print_table(table: object) -> None:
-    """Print a table, or what there is instead of one."""
+def print_table(table: Table | str) -> None:
+    """Print a table, or what there is instead of one; what a terminal is too narrow for goes on in the next line."""
     from rich.console import Console
 
+    for column in [] if isinstance(table, str) else table.columns:
+        column.overflow = "fold"
     width = None if sys.stdout.isatty() else 1000  # a pipe has no width to fit
     Console(markup=False, emoji=False, highlight=False, width=width).print(table)
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import pickle
+import pty
 import socket
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -300,6 +304,19 @@ def test_status_prints_a_long_name_whole(at: Command, lab: Lab, name: str) -> No
     long = f"{name}-{'x' * 120}"
     lab.model(long)
     assert long in at("status", long).out
+
+
+def test_a_narrow_terminal_cuts_nothing() -> None:
+    """What does not fit into a column goes on in the next line."""
+    status = "PointerStatus('a-model-of-the-north', 1, 1, None, True, 'alias', None)"
+    code = f"from prodpointer.printing import print_statuses, PointerStatus; print_statuses([{status}])"
+    terminal, end = pty.openpty()
+    environment = {**os.environ, "COLUMNS": "40", "TERM": "dumb"}
+    subprocess.run([sys.executable, "-c", code], stdout=end, env=environment, check=True)
+    os.close(end)
+    out = os.read(terminal, 65536).decode()
+    os.close(terminal)
+    assert ("model" in out, "…" in out) == (True, False)
 
 
 def test_status_of_several_models(at: Command, lab: Lab, name: str) -> None:
