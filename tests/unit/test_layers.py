@@ -47,6 +47,10 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("migrate_commands",),
     ("cli",),
     ("__main__",),
+    ("testing.servers", "testing.environments"),
+    ("testing.registries",),
+    ("testing.fixtures",),
+    ("testing",),
     ("__init__",),
 )
 FLOORS = {room: floor for floor, rooms in enumerate(ORDER) for room in rooms}

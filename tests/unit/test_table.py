@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import prodpointer
+from prodpointer.testing.environments import KNOWN
 from tests import mlflow_table
 from tests.mlflow_table import ROOT, Row
 
@@ -160,6 +161,13 @@ def test_the_table_is_found_by_version() -> None:
     assert mlflow_table.row(ROWS[0].version) is ROWS[0]
     with pytest.raises(LookupError, match=re.escape(ROWS[0].version)):
         mlflow_table.row("1.30.0")
+
+
+def test_the_plugin_installs_the_rows_as_the_table_does() -> None:
+    """A server of a listed version, started by the pytest plugin, is of the day that the table names."""
+    assert [(row.version, row.python, row.as_of, row.extra) for row in ROWS] == [
+        (known.version, known.python, known.as_of, known.extra) for known in KNOWN
+    ]
 
 
 def test_the_installed_mlflow_is_in_the_table() -> None:
