@@ -95,9 +95,9 @@ class ProdpointerError(Exception):
 
     def __init__(self, what: str, *, where: str = "", next_step: str = "") -> None:
         """Keep the three parts, each with its credentials taken out."""
-        self.what = without_credentials(what)
-        self.where = without_credentials(where)
-        self.next_step = without_credentials(next_step)
+        self.what: str = without_credentials(what)
+        self.where: str = without_credentials(where)
+        self.next_step: str = without_credentials(next_step)
         super().__init__(self.what)
 
     def __str__(self) -> str:

@@ -165,7 +165,7 @@ def test_the_table_is_found_by_version() -> None:
 
 def test_the_plugin_installs_the_rows_as_the_table_does() -> None:
     """A server of a listed version, started by the pytest plugin, is of the day that the table names."""
-    assert [(row.version, row.python, row.as_of, row.extra) for row in ROWS] == [
+    assert [(row.version, row.python, row.as_of, row.extra) for row in mlflow_table.rows()] == [
         (known.version, known.python, known.as_of, known.extra) for known in KNOWN
     ]
 

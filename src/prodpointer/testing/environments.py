@@ -152,7 +152,7 @@ def uv(*arguments: str) -> None:
     found = shutil.which("uv", path=f"{beside}{os.pathsep}{os.environ.get('PATH', os.defpath)}")
     if found is None:
         raise EnvironmentFailed("Another MLflow is installed with uv, which is not here.", next_step="pip install uv")
-    bound = ("UV_EXCLUDE_NEWER", "UV_PYTHON", "UV_CONSTRAINT", "VIRTUAL_ENV")
+    bound = ("UV_EXCLUDE_NEWER", "UV_PYTHON", "UV_CONSTRAINT", "UV_OVERRIDE", "VIRTUAL_ENV")
     env = {name: value for name, value in os.environ.items() if name not in bound}
     done = subprocess.run([found, *arguments], check=False, env=env, capture_output=True, text=True)  # noqa: S603  # as found
     if done.returncode != 0:
