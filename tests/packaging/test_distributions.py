@@ -14,7 +14,8 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from tests.packaging.conftest import PROJECT, ROOT, Distributions, built, said
+from tests.mlflow_table import ROOT
+from tests.packaging.conftest import PROJECT, Distributions, built, said
 
 NAME, VERSION = PROJECT["project"]["name"], PROJECT["project"]["version"]
 STEM = f"{NAME}-{VERSION}"

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.mlflow_table import Row
-from tests.packaging.conftest import NEWEST_OF_EACH, ROOT, Distributions, made_environment, said
+from tests.mlflow_table import ROOT, Row
+from tests.packaging.conftest import NEWEST_OF_EACH, Distributions, made_environment, said
 
 API = ROOT / "tests" / "typing" / "api.py"
 
