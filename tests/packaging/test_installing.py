@@ -75,6 +75,12 @@ def test_the_python_is_here(minor: str) -> None:
     assert Path(python_of(minor)).exists()
 
 
+def test_a_python_that_is_missing_fails() -> None:
+    """A Python that is not on this machine is no reason to skip: the test fails and says how to get it."""
+    with pytest.raises(pytest.fail.Exception, match=r"Python 3\.99 is promised.*pyenv install 3\.99"):
+        python_of("3.99")
+
+
 @each_python()
 def test_uv_installs_it(minor: str, distributions: Distributions, tmp_path: Path) -> None:
     """The wheel installs by uv with its dependencies, then the sdist in its place, and both work, on every Python."""
@@ -82,7 +88,6 @@ def test_uv_installs_it(minor: str, distributions: Distributions, tmp_path: Path
     wanted = (f"mlflow=={mlflow.version}", distributions.wheel)
     python = made_environment(tmp_path / "environment", minor, *wanted, as_of=mlflow.as_of)
     answers(python, tmp_path / "wheel")
-    # Not TODAY's index but the row's again: what is installed satisfies the sdist's dependencies.
     uv_install(python, distributions.sdist, as_of=mlflow.as_of, options=["--reinstall-package", "prodpointer"])
     answers(python, tmp_path / "sdist")
 
