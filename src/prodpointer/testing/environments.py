@@ -15,13 +15,13 @@ from filelock import FileLock
 from packaging.version import InvalidVersion, Version
 from platformdirs import user_cache_path
 
-from prodpointer.errors import ProdpointerError
+from prodpointer.errors import without_credentials
 
 ENVIRONMENTS_VARIABLE = "PRODPOINTER_ENVIRONMENTS"
 _TAIL = 4000
 
 
-class EnvironmentFailed(ProdpointerError):
+class EnvironmentFailed(RuntimeError):
     """An environment with the MLflow that was asked for could not be made; the text ends with what uv said."""
 
 
@@ -66,18 +66,21 @@ KNOWN = (
 def release_of(version: str) -> Release:
     """Return how a version is installed: one between two known releases of its major, like the later of them.
 
+    From 2.22 on it runs on the Python at hand; what older ones need has no builds for newer Pythons.
+
     Raises ``EnvironmentFailed`` for what is no version.
     """
     try:
         wanted = Version(version)
     except InvalidVersion:
-        raise EnvironmentFailed(f"{version!r} is no MLflow version.", next_step="Give one such as 2.22.5.") from None
+        raise EnvironmentFailed(f"{version!r} is no MLflow version. Give one such as 2.22.5.") from None
+    at_hand = f"{sys.version_info.major}.{sys.version_info.minor}"
     for known in KNOWN:
         if wanted <= Version(known.version) and wanted.major == Version(known.version).major:
-            return Release(version, known.python, known.as_of, known.extra)
-    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+            python = at_hand if wanted >= Version("2.22") else known.python
+            return Release(version, python, known.as_of, known.extra)
     # A later 2.x: what is installed beside MLflow 2 today includes an SQLAlchemy 2.1 that breaks it (2.22.5).
-    return Release(version, python, None, ("sqlalchemy<2.1", "setuptools<81") if wanted.major < 3 else ())
+    return Release(version, at_hand, None, ("sqlalchemy<2.1", "setuptools<81") if wanted.major < 3 else ())
 
 
 def environment(release: Release, *, install: Sequence[str | Path] = ()) -> Path:
@@ -151,9 +154,9 @@ def uv(*arguments: str) -> None:
     beside = Path(sys.executable).parent
     found = shutil.which("uv", path=f"{beside}{os.pathsep}{os.environ.get('PATH', os.defpath)}")
     if found is None:
-        raise EnvironmentFailed("Another MLflow is installed with uv, which is not here.", next_step="pip install uv")
+        raise EnvironmentFailed("Another MLflow is installed with uv, which is not here: pip install uv")
     bound = ("UV_EXCLUDE_NEWER", "UV_PYTHON", "UV_CONSTRAINT", "UV_OVERRIDE", "VIRTUAL_ENV")
     env = {name: value for name, value in os.environ.items() if name not in bound}
     done = subprocess.run([found, *arguments], check=False, env=env, capture_output=True, text=True)  # noqa: S603  # as found
     if done.returncode != 0:
-        raise EnvironmentFailed(f"uv {' '.join(arguments)} failed:\n{done.stderr[-_TAIL:]}")
+        raise EnvironmentFailed(without_credentials(f"uv {' '.join(arguments)} failed:\n{done.stderr[-_TAIL:]}"))

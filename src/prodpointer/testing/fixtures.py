@@ -103,11 +103,10 @@ def embedded_registry(
 
     Nothing is left of what code under test set on MLflow, and no ``mlruns`` appears in the working directory.
     """
+    empty = empty_mlflow_database
     database = tmp_path / "mlflow-registry.db"
-    shutil.copyfile(empty_mlflow_database.artifacts.parent / "empty.db", database)
-    registry = ScratchRegistry(
-        f"sqlite:///{database.as_posix()}", empty_mlflow_database.version, empty_mlflow_database.artifacts
-    )
+    shutil.copyfile(empty.artifacts.parent / "empty.db", database)
+    registry = ScratchRegistry(f"sqlite:///{database.as_posix()}", empty.version, empty.artifacts)
     with set_aside(registry.artifacts):
         _settle(registry, tmp_path, monkeypatch)
         yield registry

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from prodpointer.errors import ProdpointerError
+from prodpointer.errors import without_credentials
 
 STARTUP_SECONDS = 120.0
 STARTS = 3
@@ -50,8 +50,8 @@ class Server:
         return self.directory / "server.log"
 
 
-class ServerFailed(ProdpointerError):
-    """A server did not start, or is not the version that was asked for; the text ends with its log."""
+class ServerFailed(RuntimeError):
+    """A server for a test did not start, or is not the version that was asked for; the text ends with its log."""
 
 
 @contextmanager
@@ -199,7 +199,7 @@ def _check_version(server: Server, credentials: tuple[str, str] | None) -> None:
 def _failed(what: str, uri: str, log: Path) -> ServerFailed:
     """Return the error that ends with what the server printed."""
     printed = log.read_text(encoding="utf-8", errors="replace")[-LOG_TAIL:]
-    return ServerFailed(what, where=uri, next_step=f"Its log, {log}, ends with:\n{printed}")
+    return ServerFailed(without_credentials(f"{what} [{uri}] Its log, {log}, ends with:\n{printed}"))
 
 
 def _get(url: str, credentials: tuple[str, str] | None) -> tuple[int, str]:
