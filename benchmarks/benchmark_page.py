@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.benchmark_prose import BOUGHT, HEAD
 from benchmarks.benchmark_tables import process_table, requests_table, slower_table, times_table
-from benchmarks.measurements import MODEL_WARM, OURS, READ, READ_TAGS, SIZES, STORES, Results
+from benchmarks.measurements import LARGE, MODEL_WARM, OURS, READ, READ_TAGS, SIZES, STORES, Results
 from benchmarks.slower import slower_places
 
 FASTER = 5.0
@@ -84,6 +84,7 @@ def page(results: Results) -> str:
         versions=in_words(results.versions),
         stores=in_words([STORES[store] for store in made["stores"]]),
         runs=made["runs"],
+        large=LARGE,
         large_runs=made["large_runs"],
     )
     words = {True: "held", False: "**missed**", None: "not measured"}

@@ -38,7 +38,8 @@ Client and server are of one version, {versions}, with the server's database on 
 With several, a server of MLflow 3.17.2 answers each request of a client that asks one thing after the other about
 40 ms late, and times go as the requests. Times are taken with nothing between client and server; requests are counted
 by a proxy, the second time that a thing is done. The contenders take turns, another one first each time, so that what
-else the machine does meets all alike, {runs} times, {large_runs} for 500 MB. The first time of each is not measured.
+else the machine does meets all alike, {runs} times; a bundle of {large} is loaded {large_runs} times, with one
+database. The first time of each is not measured.
 
 A cell is the median, the quartiles, and how many times as long as prodpointer it is; in bold where prodpointer is
 slower.

@@ -24,6 +24,9 @@ REFUSED, HANGING = "first answer, registry refuses", "first answer, registry han
 OURS = "prodpointer"
 CONTENDERS = (OURS, "by hand", "MLflow", "modelctl")
 SIZES = {"5 KB": 5_000, "5 MB": 5_000_000, "500 MB": 500_000_000}
+LARGE = "500 MB"
+"""Loaded a few times, with one database, and not counted."""
+
 STORES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 NO_STORE = ""
 """The store of what no database has a part in."""
