@@ -58,7 +58,9 @@ BOUGHT = """## What the requests of prodpointer are for
   with its artifact.
 - **A cold load** checks the SHA-256 of what came before anything is deserialised, and keeps the download. The page by
   hand and MLflow load what came.
-- **A warm load** asks what is live, checks the SHA-256 of the copy on this machine and loads it.
+- **A warm load** asks what is live, checks the SHA-256 of the copy on this machine and loads it. Of a model that leaves
+  one request, the digest of all its bytes, a look at what `MLmodel` wants loaded, and what `mlflow.pyfunc` does with a
+  directory that is here already.
 
 ## Again
 
