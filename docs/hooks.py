@@ -1,4 +1,4 @@
-"""What the site makes of this project's own text: pages of the root, the command line's help, links between docstrings."""
+"""What the site makes of this project's own text: pages of the root, every command's help, links of docstrings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROLE = re.compile(r":(?:class|func|meth):`(?:prodpointer\.)?(?P<name>[\w.]+)`")
 HELP_WIDTH = 96
 
 
-class Roles(griffe.Extension):
+class Roles(griffe.Extension):  # type: ignore[misc]  # of no known type here
     """Makes a link of each name that a docstring gives with a role."""
 
     def on_instance(self, *, obj: griffe.Object, **_: Any) -> None:

@@ -18,7 +18,7 @@ TAB = re.compile(r'^(?P<indent> *)=== "MLflow (?P<major>[23])"$')
 
 # Pages whose blocks are run by something of their own, which compares what they print.
 ELSEWHERE = {
-    "docs/migrating.md": "tests/examples/test_migrating.py",
+    "docs/migrating.md": "tests/examples/migrating.py",
 }
 
 
@@ -38,6 +38,8 @@ class Block:
     @property
     def kind(self) -> str:
         """What is done with it, the empty text where nobody would know."""
+        if self.language == "text" and self.title:
+            return "drawing"
         if self.title:
             return "file" if self.language in ("python", "yaml") else ""
         if self.language == "sh":

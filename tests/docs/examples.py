@@ -1,4 +1,4 @@
-"""Every example of the site and the README, collected by Sybil: ``python -m pytest -p tests.docs.examples README.md docs``.
+"""Every example of the site and the README, as tests: ``python -m pytest -p tests.docs.examples README.md docs``.
 
 Sybil keeps one namespace for each page and makes a test of each block in its order; what a block means is said in
 :mod:`tests.docs.running`. With ``PRODPOINTER_WRITE_DOCS=1`` what is printed now is written into the pages.

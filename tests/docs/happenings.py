@@ -79,12 +79,12 @@ def _three_versions(page: Page) -> None:
     _registered("churn", "sqlite:///churn.db", versions=3)
 
 
-def _registered(name: str, uri: str, *, versions: int) -> prodpointer.RegisteredModel:
+def _registered(name: str, uri: str, *, versions: int, experiment: str = "0") -> prodpointer.RegisteredModel:
     """Register versions of a bundle of its own each."""
     model = prodpointer.connect(name, tracking_uri=uri)
     client = mlflow.MlflowClient(uri)
     for number in range(1, versions + 1):
-        run = client.create_run("0").info.run_id
+        run = client.create_run(experiment).info.run_id
         with tempfile.TemporaryDirectory() as directory:
             Path(directory, f"{name}.pkl").write_bytes(pickle.dumps({"number": number}))
             client.log_artifacts(run, directory, "bundle")
@@ -92,11 +92,37 @@ def _registered(name: str, uri: str, *, versions: int) -> prodpointer.Registered
     return model
 
 
+def _moved_by_plain_mlflow(page: Page) -> None:
+    """Move the stage alone, as a job of MLflow 2 does."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow's own, that stages are deprecated
+        mlflow.MlflowClient().transition_model_version_stage("churn", "3", "Production", archive_existing_versions=True)
+
+
+def _one_live(page: Page) -> None:
+    """Register a version whose artifact is in the directory ``artifacts``, and make it live."""
+    os.environ["MLFLOW_TRACKING_URI"] = "sqlite:///churn.db"
+    mlflow.MlflowClient().create_experiment("churn", artifact_location=str(page.directory / "artifacts"))
+    _registered("churn", "sqlite:///churn.db", versions=1, experiment="1").promote(1)
+
+
+def _of_no_known_kind(page: Page) -> None:
+    """Register a file that no loader is known for, and make it live."""
+    client = mlflow.MlflowClient()
+    run = client.create_run("1").info.run_id
+    client.log_artifact(run, "weights.onnx", "bundle")
+    weights = prodpointer.connect("weights")
+    weights.promote(weights.register(run, "bundle"))
+
+
 HAPPENINGS: dict[str, Callable[[Page], None]] = {
     "a run with a bundle": _run_of_a_bundle,
     "two models with stages": _two_models_with_stages,
     "a bundle for two regions": _two_regions,
     "three versions of churn": _three_versions,
+    "plain MLflow moves the stage to version 3": _moved_by_plain_mlflow,
+    "a live version of churn": _one_live,
+    "weights.onnx is live": _of_no_known_kind,
     "the server stops": lambda page: page.stop_server("5000"),
     "the server starts again": lambda page: page.start_server("5000"),
 }

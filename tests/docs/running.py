@@ -78,6 +78,8 @@ class Page:
             return self._compared(block)
         elif block.kind == "in .ci/run":
             self._check_ci(block)
+        elif block.kind == "drawing":
+            _check_drawing(block)
         else:
             raise Wrong(f"Nobody knows what a block of {block.language or 'no language'!r} is for.")
         return None
@@ -205,6 +207,15 @@ class Page:
         notices.forget()
 
 
+def _check_drawing(block: Block) -> None:
+    """Require the files that a drawing of a directory names to be there."""
+    directory = mlflow_table.ROOT / block.title
+    named = re.findall(r"\b\w+(?:/\w+)?\.py\b", block.body)
+    missing = [name for name in named if not (directory / name).is_file()]
+    if missing or not named:
+        raise Wrong(f"{block.title} has no {missing}.")
+
+
 def _set_environment(directory: Path) -> None:
     """Take the machine's settings away and be Ada, who has a cache of her own."""
     for name in [name for name in os.environ if name.startswith(FOREIGN)]:
@@ -231,4 +242,3 @@ def _steps(document: Any) -> Iterator[str]:
     elif isinstance(document, list):
         for each in document:
             yield from _steps(each)
-

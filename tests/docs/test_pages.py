@@ -1,0 +1,87 @@
+"""No block of the site escapes, and what the reference lists is what there is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import prodpointer
+from prodpointer import cli, journal, loaders, records, registration
+from tests.docs.blocks import ELSEWHERE, blocks, name_of, pages
+from tests.mlflow_table import ROOT
+
+FENCE = re.compile(r"^\s*(?:```|~~~)", re.MULTILINE)
+IDENTIFIER = re.compile(r"^::: prodpointer\.(\w+)$", re.MULTILINE)
+VARIABLE = re.compile(r"\b(?:PRODPOINTER|MLFLOW)_[A-Z_]+\b")
+OWN_TAGS = re.compile(r"`(prodpointer\.\w+)")
+# Read in the source only to be named to the user.
+NAMED_ONLY = {"MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_SERVER_ALLOWED_HOSTS"}
+
+
+def each_page() -> pytest.MarkDecorator:
+    """Parametrise a test over the pages."""
+    return pytest.mark.parametrize("page", pages(), ids=name_of)
+
+
+def text(name: str) -> str:
+    """Return a file of the project."""
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+@each_page()
+def test_no_block_escapes(page: Path) -> None:
+    """Every fence of a page belongs to a block, and of each block it is known how it is run."""
+    content = page.read_text(encoding="utf-8")
+    found = list(blocks(content))
+    assert len(FENCE.findall(content)) == 2 * len(found)
+    if name_of(page) not in ELSEWHERE:
+        assert [(block.line, block.language) for block in found if not block.kind] == []
+
+
+@pytest.mark.parametrize("page", ELSEWHERE)
+def test_what_runs_elsewhere_is_run(page: str) -> None:
+    """A page that is left to another test is there, and so is the test."""
+    assert (ROOT / page).is_file()
+    assert Path(page).name in text(ELSEWHERE[page])
+
+
+def test_the_reference_has_every_name() -> None:
+    """Each public name stands on one page of the reference, and no other does."""
+    found = [
+        name
+        for page in sorted((ROOT / "docs" / "reference").glob("*.md"))
+        for name in IDENTIFIER.findall(page.read_text(encoding="utf-8"))
+    ]
+    assert sorted(found) == sorted(prodpointer.__all__)
+
+
+def test_the_configuration_has_every_variable() -> None:
+    """Each environment variable that the source names stands on the page, and each of our own on the page is read."""
+    sources = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "src").rglob("*.py"))
+    page = text("docs/reference/configuration.md")
+    named = set(VARIABLE.findall(sources)) - NAMED_ONLY
+    assert named <= set(VARIABLE.findall(page))
+    assert {name for name in VARIABLE.findall(page) if name.startswith("PRODPOINTER_")} <= named
+
+
+def test_the_configuration_has_every_tag() -> None:
+    """Each tag that is written stands on the page."""
+    written = {
+        *(
+            value
+            for module in (journal, loaders, records, registration)
+            for name, value in vars(module).items()
+            if name.endswith("_TAG")
+        ),
+    }
+    assert {tag.rstrip(".") for tag in written} == set(OWN_TAGS.findall(text("docs/reference/configuration.md")))
+
+
+def test_the_configuration_has_every_command_with_json() -> None:
+    """Each command stands in the table of what ``--json`` prints."""
+    table = text("docs/reference/configuration.md").partition("## JSON")[2]
+    migrate = cli.main.commands["migrate"]
+    names = {*cli.main.commands, *getattr(migrate, "commands", {})} - {"migrate"}
+    assert {name for name in names if not re.search(rf"`(?:migrate )?{name}\b", table)} == set()
