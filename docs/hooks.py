@@ -10,10 +10,13 @@ from typing import Any
 
 import click
 import griffe
+from mkdocs.exceptions import PluginError
 
 ROOT = Path(__file__).resolve().parent.parent
 INCLUDED = re.compile(r"^--8<-- (?P<what>[\w .]+)$", re.MULTILINE)
 ROLE = re.compile(r":(?:class|func|meth):`(?:prodpointer\.)?(?P<name>[\w.]+)`")
+ELSEWHERE = re.compile(r"""(?:src|href)=["'](?:https?:)?//(?!mlflow\.org[/"'])[^"']*""")
+OUTWARD = re.compile(r"\[(?P<text>[^\]]+)\]\(https?://[^)]*\)")
 HELP_WIDTH = 96
 
 
@@ -31,13 +34,20 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     return INCLUDED.sub(lambda found: _included(found["what"]), markdown)
 
 
+def on_post_page(output: str, **_: Any) -> str:
+    """Refuse a page that loads or links to anything that is not the site's own or MLflow's."""
+    if found := ELSEWHERE.findall(output):
+        raise PluginError(f"The page leads elsewhere: {', '.join(found)}")
+    return output
+
+
 def _included(what: str) -> str:
     """Return what is to stand on a page."""
     if what == "every command":
         return "\n".join(_helps())
     if what == "the tree of errors":
         return _tree_of_errors()
-    text = (ROOT / what).read_text(encoding="utf-8").replace("](docs/", "](")
+    text = OUTWARD.sub(r"\g<text>", (ROOT / what).read_text(encoding="utf-8")).replace("](docs/", "](")
     return text.replace("](CONTRIBUTING.md)", "](contributing.md)").replace("](CHANGELOG.md)", "](changelog.md)")
 
 

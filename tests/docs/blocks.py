@@ -12,7 +12,7 @@ from tests.mlflow_table import ROOT
 FENCED = re.compile(
     r"^(?P<indent> *)(?P<fence>```+)(?P<info>[^\n`]*)\n(?P<body>(?:.*\n)*?)(?P=indent)(?P=fence) *$", re.MULTILINE
 )
-MARK = re.compile(r"^ *<!-- (?P<what>[^>]+?) -->$", re.MULTILINE)
+MARK = re.compile(r"^ *<!-- meanwhile: (?P<what>[^>]+?) -->$", re.MULTILINE)
 INFO = re.compile(r'(?P<language>\w+)(?: title="(?P<title>[\w./-]+)")?')
 TAB = re.compile(r'^(?P<indent> *)=== "MLflow (?P<major>[23])"$')
 
@@ -49,7 +49,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Mark:
-    """A comment that no reader sees: something that happens between two blocks."""
+    """A comment that no reader sees, ``<!-- meanwhile: the server stops -->``: what happens between two blocks."""
 
     what: str
     start: int

@@ -1,4 +1,4 @@
-"""What happens between the blocks of a page, each named by a comment of the page: ``<!-- the server stops -->``."""
+"""What happens between the blocks of a page, each named by a comment: ``<!-- meanwhile: the server stops -->``."""
 
 from __future__ import annotations
 
@@ -74,9 +74,8 @@ def _two_regions(page: Page) -> None:
 
 
 def _three_versions(page: Page) -> None:
-    """Register three versions, none of them live, in the registry that the page goes on with."""
-    os.environ["MLFLOW_TRACKING_URI"] = "sqlite:///churn.db"
-    _registered("churn", "sqlite:///churn.db", versions=3)
+    """Register three versions, none of them live, in the registry that the page has named."""
+    _registered("churn", os.environ["MLFLOW_TRACKING_URI"], versions=3)
 
 
 def _registered(name: str, uri: str, *, versions: int, experiment: str = "0") -> prodpointer.RegisteredModel:
@@ -101,9 +100,8 @@ def _moved_by_plain_mlflow(page: Page) -> None:
 
 def _one_live(page: Page) -> None:
     """Register a version whose artifact is in the directory ``artifacts``, and make it live."""
-    os.environ["MLFLOW_TRACKING_URI"] = "sqlite:///churn.db"
     mlflow.MlflowClient().create_experiment("churn", artifact_location=str(page.directory / "artifacts"))
-    _registered("churn", "sqlite:///churn.db", versions=1, experiment="1").promote(1)
+    _registered("churn", os.environ["MLFLOW_TRACKING_URI"], versions=1, experiment="1").promote(1)
 
 
 def _of_no_known_kind(page: Page) -> None:

@@ -146,7 +146,7 @@ class Page:
             os.environ[export["name"]] = self._real(export["value"])
             return ""
         if command.startswith("mlflow server"):
-            stated, _, port = command.partition(" --port ")
+            stated, _, port = " ".join(command.replace("\\\n", " ").split()).partition(" --port ")
             if stated not in (SERVER, WITH_LOGIN):
                 raise Wrong(f"The servers of the tests are started as by: {SERVER} --port {port or 5000}")
             self.start_server(port, login=stated == WITH_LOGIN)

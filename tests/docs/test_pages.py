@@ -15,9 +15,10 @@ from tests.mlflow_table import ROOT
 FENCE = re.compile(r"^\s*(?:```|~~~)", re.MULTILINE)
 IDENTIFIER = re.compile(r"^::: prodpointer\.(\w+)$", re.MULTILINE)
 VARIABLE = re.compile(r"\b(?:PRODPOINTER|MLFLOW)_[A-Z_]+\b")
+DATABASE = re.compile(r"sqlite:///(?!mlflow\.db)(\w+\.db)")  # a server's is its own
 OWN_TAGS = re.compile(r"`(prodpointer\.\w+)")
-# Read in the source only to be named to the user.
-NAMED_ONLY = {"MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_SERVER_ALLOWED_HOSTS"}
+# Variables that errors name, and a constant that is called like one.
+NAMED_ONLY = {"MLFLOW_TAG", "MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_SERVER_ALLOWED_HOSTS"}
 
 
 def each_page() -> pytest.MarkDecorator:
@@ -38,6 +39,17 @@ def test_no_block_escapes(page: Path) -> None:
     assert len(FENCE.findall(content)) == 2 * len(found)
     if name_of(page) not in ELSEWHERE:
         assert [(block.line, block.language) for block in found if not block.kind] == []
+
+
+def test_each_page_has_databases_of_its_own() -> None:
+    """No two pages name the same SQLite file: MLflow keeps one open for as long as the process lives."""
+    named = [name for page in pages() for name in {*DATABASE.findall("".join(_bodies(page)))}]
+    assert sorted(named) == sorted(set(named))
+
+
+def _bodies(page: Path) -> list[str]:
+    """Return what stands in the blocks of a page."""
+    return [block.body for block in blocks(page.read_text(encoding="utf-8"))]
 
 
 @pytest.mark.parametrize("page", ELSEWHERE)
@@ -73,7 +85,7 @@ def test_the_configuration_has_every_tag() -> None:
             value
             for module in (journal, loaders, records, registration)
             for name, value in vars(module).items()
-            if name.endswith("_TAG")
+            if name.endswith("_TAG") and isinstance(value, str)
         ),
     }
     assert {tag.rstrip(".") for tag in written} == set(OWN_TAGS.findall(text("docs/reference/configuration.md")))
