@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import prodpointer
-from prodpointer import cli, journal, loaders, records, registration
+from prodpointer import cli, demo, journal, loaders, migration, planning, records, registration
+from prodpointer.conformance import Conformance
+from prodpointer.records import Diagnosis, PointerStatus, Promotion, Pulled
+from prodpointer.stage_uses import StageUse
 from tests.docs.blocks import ELSEWHERE, blocks, name_of, pages
 from tests.mlflow_table import ROOT
 
@@ -89,6 +94,27 @@ def test_the_configuration_has_every_tag() -> None:
         ),
     }
     assert {tag.rstrip(".") for tag in written} == set(OWN_TAGS.findall(text("docs/reference/configuration.md")))
+
+
+MOVE = Promotion("churn", None, 1, ("alias",), datetime.now(timezone.utc), "ada")
+PRINTED: dict[str, dict[str, Any]] = {
+    "| `promote`, `rollback`": MOVE.as_json(),
+    "each with `name`, `live`": PointerStatus("churn", 1, 1, None, True, "alias", MOVE).as_json(),
+    "`pull`": Pulled("churn", 1, Path("bundle"), None).as_json(),
+    "`doctor`": Diagnosis("sqlite:///registry.db", "3.17.2", None, "alias", "", ()).as_json(),
+    "| `conformance` |": Conformance("sqlite:///registry.db", "3.17.2", None, ()).as_json(),
+    "`steps`; each with `did`": demo.Step("trained").as_json(),
+    "`migrate undo`": migration.Run("carry", "migrate", 1, None, None).as_json(),
+    "`migrate find`": StageUse(Path("train.py"), 1, "read", "what", "text", "instead").as_json(),
+    "`migrate plan`": planning.Plan("sqlite:///registry.db", None, (), ()).as_json(),
+}
+
+
+@pytest.mark.parametrize("place", PRINTED)
+def test_the_configuration_has_every_key(place: str) -> None:
+    """The row of a command names each key that its document has."""
+    [row] = [line for line in text("docs/reference/configuration.md").splitlines() if place in line and "|" in line]
+    assert {key for key in PRINTED[place] if f"`{key}`" not in row} == set()
 
 
 def test_the_configuration_has_every_command_with_json() -> None:
