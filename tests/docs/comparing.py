@@ -12,7 +12,6 @@ CHANGES = (
     (re.compile(r"\b\d{12}-[0-9a-f]{8}\b"), "EVENT"),
     (re.compile(r"\b[0-9a-f]{64}\b"), "SHA-256"),
     (re.compile(r"\b[0-9a-f]{32}\b"), "RUN"),
-    (re.compile(r"\bin \d+\.\d s\b"), "in SECONDS"),
     (re.compile(r"\b\d{8}T\d{6}-[0-9a-f]{4}\b"), "A-RUN"),
     (re.compile(r"\b\d{4}-\d\d-\d\d([ T])\d\d:\d\d:\d\d(\.\d+)?"), r"TIME\1TIME"),
 )

@@ -30,8 +30,8 @@ SECONDS = 180
 FOREIGN = ("MLFLOW_", "PRODPOINTER_", "NEWSRECO_")
 COMMANDS = re.compile(r"^\$ (?P<command>(?:.*\\\n)*.*\n)(?P<output>(?:(?!\$ ).*\n)*)", re.MULTILINE)
 EXPORT = re.compile(r"export (?P<name>\w+)=(?P<value>\S+)")
-# What MLflow prints at the end of a run on a server, with a name that it draws.
-LINKS = re.compile(r"^(🏃 View run|🧪 View experiment) .*\n", re.MULTILINE)
+# Not shown: what MLflow prints at the end of a run on a server, and how far a migration is (on a terminal, a bar).
+PASSING = re.compile(r"^(🏃 View run|🧪 View experiment|\w+: \d+ of \d+ models) .*\n", re.MULTILINE)
 ADDRESS = re.compile(r"127\.0\.0\.1:(?P<port>50\d\d)\b")
 SERVER = "mlflow server --backend-store-uri sqlite:///mlflow.db --artifacts-destination ./artifacts"
 WITH_LOGIN = f"{SERVER} --app-name basic-auth"
@@ -191,7 +191,7 @@ class Page:
         """Return what was printed as a page shows it."""
         for port, real in self._ports.items():
             text = text.replace(f"127.0.0.1:{real}", f"127.0.0.1:{port}")
-        return LINKS.sub("", text.replace(str(self.directory), "/home/ada/news"))
+        return PASSING.sub("", text.replace(str(self.directory), "/home/ada/news"))
 
     def _forget(self, environment: dict[str, str], directory: Path) -> None:
         """Give process and MLflow back as they were."""
