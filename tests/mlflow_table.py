@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 
 if sys.version_info >= (3, 11):
@@ -13,6 +14,7 @@ else:
     import tomli as tomllib
 
 ROOT = Path(__file__).resolve().parents[1]
+FULL, SKINNY = "mlflow", "mlflow-skinny"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,12 @@ class Row:
     as_of: str
     extra: tuple[str, ...]
     why: str
+    distribution: str = FULL
+
+    @property
+    def key(self) -> str:
+        """Return what the table and the environments call the row."""
+        return self.version if self.distribution == FULL else f"{self.version}-skinny"
 
     @property
     def major(self) -> int:
@@ -38,13 +46,41 @@ class Row:
 
 @cache
 def rows() -> tuple[Row, ...]:
+    """Return the rows of the whole MLflow, oldest first: each can be client, and server for any other."""
+    return tuple(each for each in all_rows() if each.distribution == FULL)
+
+
+@cache
+def skinny_rows() -> tuple[Row, ...]:
+    """Return the rows of ``mlflow-skinny``, oldest first: clients without a server or a database of their own."""
+    return tuple(each for each in all_rows() if each.distribution == SKINNY)
+
+
+@cache
+def all_rows() -> tuple[Row, ...]:
     """Return every row, oldest MLflow first."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     table = project["tool"]["prodpointer"]["mlflow"]
     found = (
-        Row(version, line["python"], line["as-of"], tuple(line["with"]), line["why"]) for version, line in table.items()
+        Row(
+            key.removesuffix("-skinny"),
+            line["python"],
+            line["as-of"],
+            tuple(line["with"]),
+            line["why"],
+            line.get("distribution", FULL),
+        )
+        for key, line in table.items()
     )
-    return tuple(sorted(found, key=lambda each: each.release))
+    return tuple(sorted(found, key=lambda each: (each.release, each.distribution)))
+
+
+def installed() -> tuple[str, str]:
+    """Return which distribution of MLflow is installed here, and its version; the whole one brings the other along."""
+    try:
+        return FULL, metadata.version(FULL)
+    except metadata.PackageNotFoundError:
+        return SKINNY, metadata.version(SKINNY)
 
 
 @cache
@@ -55,7 +91,7 @@ def requirements() -> tuple[str, ...]:
 
 
 def row(version: str) -> Row:
-    """Return the row of one MLflow version; a version outside the table is a mistake of the caller."""
+    """Return the row of one whole MLflow; a version outside the table is a mistake of the caller."""
     for each in rows():
         if each.version == version:
             return each

@@ -33,7 +33,7 @@ from prodpointer.errors import (
     UnverifiedWarning,
     VersionNotFound,
 )
-from prodpointer.gates import Gate, Verdict
+from prodpointer.gates import Gate
 from prodpointer.live import Live, State
 from prodpointer.pointers.alias import AliasPointer
 from prodpointer.pointers.memory import MemoryPointer
@@ -42,6 +42,7 @@ from prodpointer.pointers.protocol import ProductionPointer
 from prodpointer.pointers.stage import StagePointer
 from prodpointer.records import ModelVersion, PointerStatus, Promotion, Pulled, Selection
 from prodpointer.registered_model import RegisteredModel
+from prodpointer.verdicts import Verdict
 
 __version__ = _version("prodpointer")
 

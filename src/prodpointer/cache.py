@@ -96,8 +96,8 @@ class Cache:
     def __init__(self, directory: str | Path | None = None) -> None:
         """Bind place and size; nothing is made yet."""
         chosen = directory or os.environ.get(DIRECTORY_VARIABLE) or user_cache_path("prodpointer", appauthor=False)
-        self.root = Path(chosen).expanduser().absolute() / _LAYOUT
-        self.limit = _bytes_allowed()
+        self.root: Path = Path(chosen).expanduser().absolute() / _LAYOUT
+        self.limit: int = _bytes_allowed()
 
     @classmethod
     def usable(cls, directory: str | Path | None = None) -> Cache:

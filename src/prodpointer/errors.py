@@ -29,7 +29,8 @@ without a recorded digest, ``LastKnownGoodWarning`` for what is loaded while the
 from __future__ import annotations
 
 import re
-from typing import Any
+
+from prodpointer.verdicts import Verdict
 
 # Bounded, so that a long word is not searched from each of its letters on: MLflow's errors may hold whole pages.
 _URI = re.compile(r"\b(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]{0,40})://(?P<rest>\S+)")
@@ -95,9 +96,9 @@ class ProdpointerError(Exception):
 
     def __init__(self, what: str, *, where: str = "", next_step: str = "") -> None:
         """Keep the three parts, each with its credentials taken out."""
-        self.what = without_credentials(what)
-        self.where = without_credentials(where)
-        self.next_step = without_credentials(next_step)
+        self.what: str = without_credentials(what)
+        self.where: str = without_credentials(where)
+        self.next_step: str = without_credentials(next_step)
         super().__init__(self.what)
 
     def __str__(self) -> str:
@@ -177,7 +178,7 @@ class ExpectationFailed(PromotionRefused):
 class GateFailed(PromotionRefused):
     """At least one gate did not pass; nothing was moved. ``verdicts`` holds what became of each."""
 
-    verdicts: tuple[Any, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
 
 
 class PromotionLost(ProdpointerError):

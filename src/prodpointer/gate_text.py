@@ -18,7 +18,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from prodpointer.errors import InvalidName
-from prodpointer.gates import LIVE, NUMBER, PLAIN_METRIC, Gate
+from prodpointer.gates import NUMBER, PLAIN_METRIC, Gate
+from prodpointer.verdicts import LIVE
 
 _LONGEST = 1000
 _OF_ITS_OWN = " (the other direction, or another metric, takes a gate of its own)"

@@ -94,7 +94,7 @@ class Loading:
         self._promoter = promoter
         artifacts = ArtifactStore(registry, stopped=stopped)
         pointer = f"{rule.alias} by {rule.argument or 'auto'}"
-        self.delivery = Delivery(name, registry, artifacts, cache, pointer)
+        self.delivery: Delivery = Delivery(name, registry, artifacts, cache, pointer)
 
     def live_version(self) -> int | None:
         """Return the number that the pointers name; see :meth:`prodpointer.RegisteredModel.live_version`."""

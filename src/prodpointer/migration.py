@@ -149,12 +149,12 @@ class Migration:
         most_failures: int = MOST_FAILURES,
     ) -> None:
         """Open the registry and find out what it can do."""
-        self.rules = rules_for(mapping)
-        self.globs = tuple(models)
+        self.rules: tuple[Rule, ...] = rules_for(mapping)
+        self.globs: tuple[str, ...] = tuple(models)
         self.most_failures = most_failures
-        self.stopped = threading.Event()
-        self.total = 0
-        self.registry = open_registry(
+        self.stopped: threading.Event = threading.Event()
+        self.total: int = 0
+        self.registry: Registry = open_registry(
             tracking_uri,
             registry_uri,
             timeout=timeout,
@@ -162,8 +162,9 @@ class Migration:
             upgrade_database=False,
             at_once=True,
         )
-        self.at_once = at_once if self.registry.rest is not None else 1  # a database is asked one call at a time
-        self.found = capabilities(self.registry)
+        # A database is asked one call at a time.
+        self.at_once: int = at_once if self.registry.rest is not None else 1
+        self.found: Capabilities = capabilities(self.registry)
         _check_both(self.registry, self.found)
 
     def plan(self) -> Plan:

@@ -89,7 +89,7 @@ class Names:
             self.parents.update(dict.fromkeys(children, node))
             self.nodes += children
         functions = (node for node in self.nodes if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)))
-        self.functions = {function.name for function in functions}
+        self.functions: set[str] = {function.name for function in functions}
         self._imports = dict(named for node in self.nodes for named in _imported_by(node))
         self._given: dict[tuple[ast.AST, str], list[ast.expr | Origin]] = defaultdict(list)
         for node in self.nodes:
@@ -188,8 +188,8 @@ class SourceCode:
     def __init__(self, lines: Sequence[str], tree: ast.Module, context: str, *, whole_lines: bool = True) -> None:
         """Find out what the names stand for."""
         self.lines = lines
-        self.about_registry = bool(REGISTRY.search(context))
-        self.names = Names(tree, about_registry=self.about_registry)
+        self.about_registry: bool = bool(REGISTRY.search(context))
+        self.names: Names = Names(tree, about_registry=self.about_registry)
         self._whole_lines = whole_lines
 
     def text(self, node: ast.expr) -> str:

@@ -19,19 +19,27 @@ from mlflow.version import VERSION
 
 import prodpointer
 from prodpointer import RegisteredModel
+from tests import mlflow_table
 from tests.proxy import Proxy, proxy
-from tests.servers import serve
+from tests.servers import environment, serve
 
 RELEASE = tuple(int(part) for part in VERSION.split(".")[:3])
+HERE = ".".join(map(str, RELEASE))
 HAS_ALIASES = RELEASE >= (2, 3, 0)
 IS_THREE = RELEASE >= (3, 0, 0)
+# mlflow-skinny has no server and no database: it is a client of a whole MLflow of its version.
+SKINNY = mlflow_table.installed()[0] == mlflow_table.SKINNY
 
 # The cases with an alias exist where there are aliases, the refusals of one where there are none.
 collect_ignore = ["test_before_aliases.py"] if HAS_ALIASES else ["test_auto_aliases.py"]
 if not IS_THREE:
     collect_ignore.append("test_logged_model_metrics.py")
+# A database of one's own and models that MLflow saved need more than that; tests/skinny asserts what is said then.
+if SKINNY:
+    collect_ignore += ["test_databases.py", "test_flavor_models.py"]
 
 # What this client and a registry of its version can hold; test_before_aliases.py asserts that the rest is refused.
+STORES = ("served",) if SKINNY else ("direct", "served")
 POSSIBLE = ("auto", "stage", "alias", "both") if HAS_ALIASES else ("auto", "stage")
 
 
@@ -152,13 +160,19 @@ def direct(tmp_path_factory: pytest.TempPathFactory) -> Registry:
 
 
 @pytest.fixture(scope="session")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+def whole() -> str:
+    """The Python of a whole MLflow of this client's version: this one, unless it is skinny."""
+    return str(environment(mlflow_table.row(VERSION))) if SKINNY else sys.executable
+
+
+@pytest.fixture(scope="session")
+def served(whole: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     """A real server of this client's version, on SQLite."""
-    with serve(sys.executable, tmp_path_factory.mktemp("served"), version=VERSION) as server:
+    with serve(whole, tmp_path_factory.mktemp("served"), version=VERSION) as server:
         yield _registry(server.uri, server.directory, None)
 
 
-@pytest.fixture(params=["direct", "served"])
+@pytest.fixture(params=STORES)
 def registry(request: pytest.FixtureRequest) -> Registry:
     """Each registry of this environment in turn."""
     found: Registry = request.getfixturevalue(request.param)
@@ -169,6 +183,11 @@ def registry(request: pytest.FixtureRequest) -> Registry:
 def pointer(request: pytest.FixtureRequest) -> str:
     """Each pointer that this cell can hold in turn."""
     return str(request.param)
+
+
+def tree(directory: Path) -> list[str]:
+    """Return everything below a directory."""
+    return sorted(str(path.relative_to(directory)) for path in directory.rglob("*"))
 
 
 Connect = Callable[..., RegisteredModel]

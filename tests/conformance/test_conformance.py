@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from click.testing import CliRunner
 
 from prodpointer.cli import main
 from prodpointer.conformance import Conformance, try_registry
-from tests.conformance.conftest import HAS_ALIASES, RELEASE, Registry
+from tests.conformance.conftest import HAS_ALIASES, HERE, RELEASE, STORES, Registry
 from tests.proxy import Answer, Proxy, on_path
 
-HERE = ".".join(map(str, RELEASE))
 
-
-@pytest.fixture(scope="module", params=["direct", "served"])
+@pytest.fixture(scope="module", params=STORES)
 def tried(request: pytest.FixtureRequest) -> tuple[Registry, set[str], Conformance]:
     """A registry, the models it had before, and what the laws found."""
     registry: Registry = request.getfixturevalue(request.param)
@@ -67,15 +63,6 @@ def test_what_cannot_be_removed_is_named(between: Proxy, served: Registry) -> No
     assert all(any(repr(name) in text for text in found.left) for name in left)
     for name in left:
         served.plain.delete_registered_model(name)
-
-
-def test_the_command_prints_the_row(direct: Registry) -> None:
-    """``conformance`` ends with the row for the page; with ``--json`` the findings are one document."""
-    arguments = ["--tracking-uri", direct.uri, "--pointer", "stage", "conformance"]
-    told = CliRunner().invoke(main, arguments)
-    assert (told.exit_code, told.output.splitlines()[-1]) == (0, f"| {HERE} | {HERE} | stage ✅ |")
-    document = json.loads(CliRunner().invoke(main, [*arguments, "--json"]).output)
-    assert (document["pointers"], document["left"]) == ({"stage": "works"}, [])
 
 
 def test_the_command_fails_where_a_law_is_broken(between: Proxy) -> None:

@@ -134,11 +134,11 @@ def test_no_download_is_left_behind(
 def test_a_model_that_does_not_load_is_downloaded_once(fresh: Connect, registry: Registry) -> None:
     """Verified bytes that do not become an object stay: a service that tries again fills no disk and no line."""
     model = fresh()
-    run_id = registry.run_with({"model/MLmodel": b"flavors: {}"})
-    model.promote(model.register(run_id, "model"))
+    run_id = registry.run_with({"bundle/bad.pkl": b"cno_such_module\nThing\n."})
+    model.promote(model.register(run_id, "bundle"))
     with pytest.raises(LoadFailed):
         model.load_production()
-    registry.stored(run_id, "model/MLmodel").unlink()
+    registry.stored(run_id, "bundle/bad.pkl").unlink()
     with pytest.raises(LoadFailed):
         model.load_production()
 

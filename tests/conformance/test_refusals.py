@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import sqlite3
 import time
 import traceback
 from pathlib import Path
@@ -11,15 +10,10 @@ from pathlib import Path
 import pytest
 
 import prodpointer
-from prodpointer import AccessDenied, RegistryUnavailable, RegistryUnsupported, SchemaMismatch
+from prodpointer import AccessDenied, RegistryUnavailable, RegistryUnsupported
 from prodpointer.connecting import registered_model_names
-from tests.conformance.conftest import Registry
+from tests.conformance.conftest import Registry, tree
 from tests.proxy import Answer, Proxy, on_path
-
-
-def tree(directory: Path) -> list[str]:
-    """Return everything below a directory."""
-    return sorted(str(path.relative_to(directory)) for path in directory.rglob("*"))
 
 
 @pytest.mark.parametrize("form", ["file://{0}", "{0}", "file:{0}"])
@@ -36,73 +30,6 @@ def test_nothing_configured_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(RegistryUnsupported, match="MLFLOW_TRACKING_URI"):
         prodpointer.connect("news")
     assert tree(tmp_path) == []
-
-
-def test_the_environment_configures(direct: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    """MLflow's own environment variable names the registry."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", direct.uri)
-    assert direct.uri in repr(prodpointer.connect("news"))
-
-
-def test_a_database_named_by_the_environment_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An SQLite file that somebody named and that does not exist yet becomes a registry."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'new.db'}")
-    prodpointer.connect("news")
-    assert (tmp_path / "new.db").exists()
-
-
-def test_no_database_is_made_where_that_is_not_wanted(tmp_path: Path) -> None:
-    """``create_database=False`` refuses a file that is not there, and makes none."""
-    with pytest.raises(SchemaMismatch, match="create_database=True"):
-        prodpointer.connect("news", tracking_uri=f"sqlite:///{tmp_path / 'new.db'}", create_database=False)
-    assert tree(tmp_path) == []
-
-
-def test_a_database_of_another_mlflow_is_not_touched(direct: Registry, tmp_path: Path) -> None:
-    """A schema that is not this MLflow's raises SchemaMismatch, and the file keeps every byte."""
-    file = tmp_path / "other.db"
-    file.write_bytes(Path(direct.uri.removeprefix("sqlite:///")).read_bytes())
-    with sqlite3.connect(file) as connection:
-        connection.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'")
-    connection.close()
-    before = file.read_bytes()
-    for upgrade in (False, True):
-        with pytest.raises(SchemaMismatch, match="ffffffffffff"):
-            prodpointer.connect("news", tracking_uri=f"sqlite:///{file}", upgrade_database=upgrade)
-    assert file.read_bytes() == before
-    assert tree(tmp_path) == ["other.db"]
-
-
-def test_an_older_database_is_upgraded_only_when_told(tmp_path: Path, forgetful: None) -> None:
-    """An older schema is left alone unless ``upgrade_database=True``, which upgrades it and keeps its models."""
-    file = older_database(tmp_path)
-    before = file.read_bytes()
-    with pytest.raises(SchemaMismatch, match="upgrade_database=True"):
-        prodpointer.connect("kept", tracking_uri=f"sqlite:///{file}")
-    assert file.read_bytes() == before
-    news = prodpointer.connect("kept", tracking_uri=f"sqlite:///{file}", upgrade_database=True)
-    assert news.production() is None
-
-
-def older_database(directory: Path) -> Path:
-    """Return an MLflow database that stands one migration before the newest, with the registered model ``kept``."""
-    from alembic import command
-    from alembic.script import ScriptDirectory
-    from mlflow.store.db.utils import _get_alembic_config
-    from mlflow.store.tracking.dbmodels.initial_models import Base
-    from sqlalchemy import create_engine
-
-    file = directory / "older.db"
-    engine = create_engine(f"sqlite:///{file}")
-    Base.metadata.create_all(engine)
-    engine.dispose()
-    config = _get_alembic_config(f"sqlite:///{file}")
-    scripts = ScriptDirectory.from_config(config)
-    command.upgrade(config, str(scripts.get_revision("head").down_revision))
-    with sqlite3.connect(file) as connection:
-        connection.execute("INSERT INTO registered_models (name, creation_time) VALUES ('kept', 1)")
-    connection.close()
-    return file
 
 
 def test_a_dead_server_is_said_to_be_within_the_timeout(forgetful: None) -> None:
@@ -237,21 +164,6 @@ def test_a_server_that_fails_is_no_wrong_address(between: Proxy) -> None:
     between.when(lambda method, path: True, Answer(500, b"<html>boom</html>", "text/html"))
     with pytest.raises(prodpointer.RegistryError, match="HTTP 500"):
         prodpointer.connect("news", tracking_uri=between.uri)
-
-
-def test_a_registry_given_alone_makes_no_other_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With ``registry_uri`` alone runs are looked for there too, and not in MLflow's default, which would be made."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "given").mkdir()
-    prodpointer.connect("news", registry_uri=f"sqlite:///{tmp_path / 'given' / 'models.db'}")
-    assert "mlflow.db" not in tree(tmp_path)
-    assert "given/models.db" in tree(tmp_path)
-
-
-def test_an_empty_registry_holds_no_such_model(tmp_path: Path) -> None:
-    """A registry without any model answers: this model does not exist."""
-    with pytest.raises(prodpointer.ModelNotFound):
-        prodpointer.connect("news", tracking_uri=f"sqlite:///{tmp_path / 'empty.db'}").production()
 
 
 def test_a_list_from_a_registry_of_unknown_age_is_asked_for_without_a_filter(between: Proxy) -> None:

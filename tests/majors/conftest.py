@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,11 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
+from prodpointer.testing.environments import environment, release_of
 from tests import mlflow_table
 from tests.majors.processes import listening
 from tests.postgres import Postgres, postgres
-from tests.servers import Server, environment, serve, wheel
+from tests.servers import Server, serve, wheel
 
 Job = Callable[..., Any]
 STORES = ["sqlite", "postgresql"]
@@ -53,10 +53,7 @@ def python_of(package: Path) -> Callable[[str], Path]:
     """Return the Python of an environment with a row's MLflow and this package; the Python at hand where it can be."""
 
     def python(version: str) -> Path:
-        row = mlflow_table.row(version)
-        if row.release >= (2, 22):  # older rows have libraries without builds for newer Pythons
-            row = replace(row, python=f"{sys.version_info.major}.{sys.version_info.minor}")
-        return environment(row, install=[package, "psycopg2-binary"])
+        return environment(release_of(version), install=[package, "psycopg2-binary"])
 
     return python
 

@@ -23,7 +23,8 @@ from packaging.version import Version
 import prodpointer
 from prodpointer import AccessDenied, InvalidName, RegisteredModel, RegistryUnsupported
 from prodpointer.connecting import registered_model_names
-from tests import mlflow_table, servers
+from prodpointer.testing import servers
+from tests import mlflow_table
 from tests.majors.conftest import Job
 from tests.proxy import Answer, Proxy, on_path, proxy
 from tests.servers import Server, environment, serve

@@ -7,17 +7,45 @@ from typing import Any
 
 import prodpointer
 from prodpointer import (
+    AccessDenied,
+    AliasPointer,
+    ArtifactNotFound,
+    CacheWarning,
+    ExpectationFailed,
     Gate,
+    GateFailed,
+    IntegrityError,
+    InvalidName,
+    LastKnownGoodWarning,
     Live,
+    LoadFailed,
     MemoryPointer,
+    MirroredPointer,
+    ModelNotFound,
     ModelVersion,
+    NothingToRollBack,
+    PointerDriftWarning,
     PointerStatus,
+    PointerUnsupported,
+    ProdpointerError,
     ProductionPointer,
     Promotion,
+    PromotionLost,
+    PromotionRefused,
     Pulled,
     RegisteredModel,
+    RegistryError,
+    RegistryUnavailable,
+    RegistryUnsupported,
+    SchemaMismatch,
     Selection,
+    StageOnlyWarning,
+    StagePointer,
     State,
+    UnsafeModel,
+    UnverifiedWarning,
+    Verdict,
+    VersionNotFound,
 )
 
 news: RegisteredModel = prodpointer.connect("news", pointer="both", stages={"champion": "Production"}, timeout=5)
@@ -47,6 +75,55 @@ status: PointerStatus = news.status()
 selection: Selection = news.selection
 pointer: ProductionPointer = MemoryPointer([1, 2])
 named: int | None = pointer.get()
+
+
+def of_one_model(alias: AliasPointer, stage: StagePointer) -> ProductionPointer:
+    """Each pointer is a ``ProductionPointer``, and two of them make one."""
+    both: MirroredPointer = MirroredPointer(alias, stage)
+    pointers: list[ProductionPointer] = [alias, stage, both]
+    return pointers[-1]
+
+
+try:
+    news.promote(number)
+except ExpectationFailed as refused:
+    other: int | None = refused.live
+except GateFailed as refused:
+    verdicts: tuple[Verdict, ...] = refused.verdicts
+    reasons: list[str] = [each.reason for each in refused.verdicts if not each.passed]
+except PromotionLost as lost:
+    winner: int | None = lost.winner
+    event: str | None = lost.event
+except SchemaMismatch as mismatch:
+    schema: tuple[str | None, str | None] = (mismatch.found, mismatch.expected)
+except RegistryError as answer:
+    code: str = answer.code
+except InvalidName as wrong:
+    also: ValueError = wrong
+except ProdpointerError as failure:
+    told: tuple[str, str, str] = (failure.what, failure.where, failure.next_step)
+    code_of_the_process: int = failure.exit_code
+REFUSALS: tuple[type[PromotionRefused], ...] = (ExpectationFailed, GateFailed)
+FAILURES: tuple[type[ProdpointerError], ...] = (
+    AccessDenied,
+    ArtifactNotFound,
+    IntegrityError,
+    LoadFailed,
+    ModelNotFound,
+    NothingToRollBack,
+    PointerUnsupported,
+    RegistryUnavailable,
+    RegistryUnsupported,
+    UnsafeModel,
+    VersionNotFound,
+)
+WARNINGS: tuple[type[UserWarning], ...] = (
+    CacheWarning,
+    LastKnownGoodWarning,
+    PointerDriftWarning,
+    StageOnlyWarning,
+    UnverifiedWarning,
+)
 
 version: int = prodpointer.register("run", "newsreco.pkl", "news")
 again: Promotion = prodpointer.promote(version, "news")

@@ -14,7 +14,8 @@ import pytest
 
 from prodpointer.errors import InvalidName
 from prodpointer.gate_text import gates_of, parse_gate
-from prodpointer.gates import Evidence, Gate, Measurement, Verdict, judge, recorded, refusals
+from prodpointer.gates import Evidence, Gate, Measurement, judge, recorded, refusals
+from prodpointer.verdicts import Verdict
 
 CLICKS = frozenset({"clicks"})
 LARGEST = 1.7976931348623157e308  # what MLflow's databases keep for an infinity

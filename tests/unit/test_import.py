@@ -5,16 +5,24 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
-from importlib.metadata import version
+from importlib.metadata import entry_points, version
 
 import pytest
 
+USAGE: tuple[list[str], ...] = ([], ["--help"], ["nonsense"], ["status", "--no-such-option"], ["migrate", "--help"])
 HEAVY = ("mlflow", "sqlalchemy", "alembic", "sklearn", "numpy", "pandas", "requests", "rich")
 
 
 def python(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run this Python with its default warnings."""
     return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
+
+
+def script(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command that the distribution installs, with the Python that it names."""
+    (entry,) = (each for each in entry_points(group="console_scripts", name="prodpointer"))
+    code = f"import sys; from {entry.module} import {entry.attr}; sys.argv[0] = 'prodpointer'; sys.exit({entry.attr}())"
+    return python("-c", code, *arguments)
 
 
 def loaded_after(code: str) -> set[str]:
@@ -79,6 +87,15 @@ def test_the_package_knows_its_version() -> None:
 def test_importing_gives_no_warning() -> None:
     """``import prodpointer`` works with warnings as errors."""
     assert python("-W", "error", "-c", "import prodpointer").stderr == ""
+
+
+@pytest.mark.parametrize("arguments", [*USAGE, ["--version"], ["promote", "n", "x"]], ids=" ".join)
+def test_the_module_is_the_command(arguments: list[str]) -> None:
+    """``python -m prodpointer`` prints what ``prodpointer`` prints, under that name, and ends with the same code."""
+    module, command = python("-m", "prodpointer", *arguments), script(*arguments)
+    assert (module.returncode, module.stdout, module.stderr) == (command.returncode, command.stdout, command.stderr)
+    assert "__main__" not in module.stdout + module.stderr
+    assert ("Usage: prodpointer " in module.stdout + module.stderr) == (arguments in USAGE)
 
 
 def test_an_unknown_command_ends_with_two() -> None:

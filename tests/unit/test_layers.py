@@ -16,6 +16,7 @@ PACKAGE = ROOT / "src" / "prodpointer"
 
 # Low to high: a room imports from the lines above its own only.
 ORDER: tuple[tuple[str, ...], ...] = (
+    ("verdicts",),
     ("errors",),
     ("stage_patterns",),
     ("stage_source",),
@@ -47,6 +48,10 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("migrate_commands",),
     ("cli",),
     ("__main__",),
+    ("testing.servers", "testing.environments"),
+    ("testing.registries",),
+    ("testing.fixtures",),
+    ("testing",),
     ("__init__",),
 )
 FLOORS = {room: floor for floor, rooms in enumerate(ORDER) for room in rooms}

@@ -6,13 +6,13 @@ import configparser
 import os
 import re
 import sys
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import prodpointer
+from prodpointer.testing.environments import KNOWN
 from tests import mlflow_table
 from tests.mlflow_table import ROOT, Row
 
@@ -21,7 +21,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-ROWS = mlflow_table.rows()
+ROWS = mlflow_table.all_rows()
 README_COMMANDS = ("pip install . && prodpointer demo", "pip install tox && tox")
 # Plain `tox` runs the newest row of each major with the Python at hand, under these names.
 # What starts environments of other MLflow versions, and a PostgreSQL for their servers.
@@ -31,7 +31,7 @@ SHORT_NAMES = {mlflow_table.newest_of_major(major).version: f"mlflow{major}" for
 
 def each_row() -> pytest.MarkDecorator:
     """Parametrise a test over the rows."""
-    return pytest.mark.parametrize("row", ROWS, ids=lambda row: str(row.version))
+    return pytest.mark.parametrize("row", ROWS, ids=lambda row: str(row.key))
 
 
 def text(name: str) -> str:
@@ -58,8 +58,8 @@ def lines(section: str, option: str) -> list[str]:
 
 def environments(row: Row) -> list[str]:
     """Return the names of the tox environments that run a row."""
-    short = SHORT_NAMES.get(row.version)
-    return [f"mlflow-{row.version}", *([short] if short else [])]
+    short = SHORT_NAMES.get(row.key)
+    return [f"mlflow-{row.key}", *([short] if short else [])]
 
 
 def test_tox_has_the_rows_and_no_others() -> None:
@@ -73,16 +73,17 @@ def test_tox_installs_the_row(row: Row) -> None:
     """An environment installs the row's MLflow, with what the row adds, from the index of the row's day."""
     for name in environments(row):
         section = f"testenv:{name}"
-        wanted = [f"mlflow=={row.version}", *row.extra]
+        wanted = [f"{row.distribution}=={row.version}", *row.extra]
         found = [line for line in lines(section, "deps") if not line.startswith("{")]
-        assert [line for line in found if name != "mlflow3" or line not in FOR_OTHERS] == wanted
+        for_others = FOR_OTHERS if name == "mlflow3" or row in mlflow_table.skinny_rows() else ()
+        assert [line for line in found if line not in for_others] == wanted
         assert f"UV_EXCLUDE_NEWER = {row.as_of}" in lines(section, "set_env")
 
 
 @each_row()
 def test_tox_uses_the_python_of_the_row(row: Row) -> None:
     """An environment named after a row has the row's Python; the short names have the one at hand."""
-    assert tox().get(f"testenv:mlflow-{row.version}", "base_python") == f"python{row.python}"
+    assert tox().get(f"testenv:mlflow-{row.key}", "base_python") == f"python{row.python}"
     for name in environments(row)[1:]:
         assert not tox().has_option(f"testenv:{name}", "base_python")
 
@@ -115,20 +116,25 @@ def test_classifiers_are_the_supported_pythons() -> None:
 
 def test_every_row_says_why() -> None:
     """A row costs minutes of every run: it says what it is there for."""
-    assert [row.version for row in ROWS if len(row.why) < 20] == []
+    assert [row.key for row in ROWS if len(row.why) < 20] == []
 
 
 @each_row()
 def test_ci_runs_the_row(row: Row) -> None:
     """CI runs each row: by name, or as what plain ``tox`` runs."""
     plain = set(lines("tox", "env_list"))
-    named = set(re.findall(r"\bmlflow-[0-9.]+[0-9]", text(".ci/run")))
-    assert set(environments(row)) & (plain | named), f".ci/run does not run MLflow {row.version}"
+    named = {f"mlflow-{key}" for key in named_by_ci()}
+    assert set(environments(row)) & (plain | named), f".ci/run does not run MLflow {row.key}"
 
 
 def test_ci_names_no_row_that_is_gone() -> None:
     """Each row that CI names is in the table."""
-    assert set(re.findall(r"\bmlflow-([0-9.]+[0-9])", text(".ci/run"))) <= {row.version for row in ROWS}
+    assert named_by_ci() <= {row.key for row in ROWS}
+
+
+def named_by_ci() -> set[str]:
+    """Return the rows that CI names."""
+    return set(re.findall(r"\bmlflow-([0-9.]+[0-9](?:-skinny)?)(?![\w-])", text(".ci/run")))
 
 
 @pytest.mark.parametrize("command", README_COMMANDS)
@@ -146,8 +152,8 @@ def fenced_lines(page: str) -> list[str]:
 
 def test_the_readme_lists_the_rows() -> None:
     """The support table of the README is the table, in any words."""
-    first_cells = re.findall(r"^\|[ `*]*([0-9]+\.[0-9]+\.[0-9]+)[ `*]*\|", text("README.md"), flags=re.MULTILINE)
-    assert first_cells == [row.version for row in ROWS]
+    first_cells = re.findall(r"^\| ([0-9]+\.[0-9]+\.[0-9]+(?:-skinny)?) \|", text("README.md"), flags=re.MULTILINE)
+    assert first_cells == [row.key for row in ROWS]
 
 
 def test_the_table_is_found_by_version() -> None:
@@ -157,9 +163,30 @@ def test_the_table_is_found_by_version() -> None:
         mlflow_table.row("1.30.0")
 
 
+def test_the_plugin_installs_the_rows_as_the_table_does() -> None:
+    """A server of a listed version, started by the pytest plugin, is of the day that the table names."""
+    assert [(row.version, row.python, row.as_of, row.extra) for row in mlflow_table.rows()] == [
+        (known.version, known.python, known.as_of, known.extra) for known in KNOWN
+    ]
+
+
 def test_the_installed_mlflow_is_in_the_table() -> None:
     """A result from any other MLflow would prove nothing about a row."""
-    assert version("mlflow") in {row.version for row in ROWS}
+    assert mlflow_table.installed() in {(row.distribution, row.version) for row in ROWS}
+
+
+@pytest.mark.parametrize("row", mlflow_table.skinny_rows(), ids=lambda row: str(row.key))
+def test_a_skinny_row_stands_beside_a_whole_one(row: Row) -> None:
+    """``mlflow-skinny`` is proved against a server of its own version and day, so there is such a row."""
+    assert row.key == f"{row.version}-skinny"
+    whole = mlflow_table.row(row.version)
+    assert (whole.python, whole.as_of) == (row.python, row.as_of)
+
+
+def test_the_last_row_is_the_newest_whole_mlflow() -> None:
+    """The sessions of ``noxfile.py`` run with the last row of the table unless told otherwise."""
+    table = tomllib.loads(text("pyproject.toml"))["tool"]["prodpointer"]["mlflow"]
+    assert list(table)[-1] == mlflow_table.rows()[-1].key
 
 
 @pytest.mark.skipif("TOX_ENV_DIR" not in os.environ, reason="only tox promises to test the built wheel")

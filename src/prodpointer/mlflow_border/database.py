@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +52,12 @@ def prepare_database(uri: str, *, create: bool, upgrade: bool, timeout: float = 
     SchemaMismatch
         The schema is not that of the installed MLflow.
     RegistryUnsupported
-        There is a database, and it is not MLflow's; or its driver or directory is missing.
+        There is a database, and it is not MLflow's; or its driver or directory, or what opens databases, is missing.
     RegistryUnavailable
         The database cannot be reached, or does not answer within ``timeout``.
     """
     where = without_credentials(uri)
+    _require_libraries(where)
     with translated("look at the database", where, other=RegistryUnsupported):
         found, empty = _revision(uri, timeout)
         expected, known = _known_revisions()
@@ -85,6 +87,17 @@ def prepare_database(uri: str, *, create: bool, upgrade: bool, timeout: float = 
         raise _mismatch(text, where, found, expected, step)
     with translated("upgrade the database", where):
         _upgrade(uri)
+
+
+def _require_libraries(where: str) -> None:
+    """Raise ``RegistryUnsupported`` where MLflow came without what opens databases: mlflow-skinny does."""
+    missing = [name for name in ("sqlalchemy", "alembic") if find_spec(name) is None]
+    if missing:
+        raise RegistryUnsupported(
+            f"No database can be opened here: not installed are {', '.join(missing)}, which mlflow-skinny leaves out.",
+            where=where,
+            next_step="Run `pip install sqlalchemy alembic`, or install mlflow, or use the address of a server.",
+        )
 
 
 def _mismatch(text: str, where: str, found: str | None, expected: str, step: str) -> SchemaMismatch:

@@ -68,18 +68,35 @@ def load_flavor(directory: Path, flavor: str, trusted: Collection[str] = ()) -> 
     Raises
     ------
     UnsafeModel
-        MLflow has no such flavor, or the ``MLmodel`` file asks for what is not trusted or cannot be read.
+        MLflow has no such flavor, or a library that the flavor needs is not installed, or the ``MLmodel`` file asks
+        for what is not trusted or cannot be read.
     """
     _check(directory, trusted)
+    module = f"mlflow.{flavor if flavor.isidentifier() else 'no-such-flavor'}"
     try:
-        load = importlib.import_module(f"mlflow.{flavor if flavor.isidentifier() else 'no-such-flavor'}").load_model
-    except (ModuleNotFoundError, AttributeError):
-        raise UnsafeModel(
+        load = importlib.import_module(module).load_model
+    except ModuleNotFoundError as error:
+        raise _no_flavor(directory, flavor, error.name or module) from None
+    except AttributeError:
+        raise _no_flavor(directory, flavor, module) from None
+    return load(str(directory))
+
+
+def _no_flavor(directory: Path, flavor: str, missing: str) -> UnsafeModel:
+    """Return the error about a flavor module that is not there, or that imports what is not installed."""
+    if missing.partition(".")[0] == "mlflow":
+        return UnsafeModel(
             f"MLflow has no flavor {flavor!r} that can be loaded here.",
             where=str(directory),
             next_step="Give the name of a flavor module of MLflow, and install its library.",
-        ) from None
-    return load(str(directory))
+        )
+    # Both come with mlflow and not with mlflow-skinny, and pandas would be missed next.
+    wanted = "numpy pandas" if missing in ("numpy", "pandas") else missing
+    return UnsafeModel(
+        f"The flavor {flavor!r} cannot be loaded here: {missing!r} is not installed.",
+        where=str(directory),
+        next_step=f"Run `pip install {wanted}` and install the model's own library, or give loader=.",
+    )
 
 
 def check_links(directory: Path) -> None:

@@ -62,8 +62,8 @@ class ScratchExperiment:
         with registry.asking(f"create the experiment {name!r}"):
             self._id = str(self._client.create_experiment(name, artifact_location=location))
 
-    def log(self, files: Mapping[str, bytes]) -> str:
-        """Log files, by their paths, in a new run and return the run's id.
+    def log(self, files: Mapping[str, bytes], metrics: Mapping[str, float] | None = None) -> str:
+        """Log files, by their paths, and metrics in a new run and return the run's id.
 
         The bytes go to the run's own artifact URI: older clients find a server's artifacts by the tracking URI of the
         process and not by the client's own.
@@ -78,6 +78,8 @@ class ScratchExperiment:
                 local.write_bytes(content)
             self._store.upload(Path(scratch), self._store.located(str(run.info.artifact_uri)))
         with self._registry.asking("end a run"):
+            for name, value in (metrics or {}).items():
+                self._client.log_metric(self._runs[-1], name, value)
             self._client.set_terminated(self._runs[-1])
         return self._runs[-1]
 

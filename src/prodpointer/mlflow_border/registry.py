@@ -57,7 +57,7 @@ class Registry:
         from mlflow import MlflowClient
 
         self.addresses = addresses
-        self.place = place_of(addresses.registry_uri)
+        self.place: Place = place_of(addresses.registry_uri)
         with self._opening("open the registry", opening_step(addresses.registry_uri, addresses.tracking_uri)):
             client = MlflowClient(addresses.tracking_uri, addresses.registry_uri)
             self._client: Any = client if self._is_here else InTime(client, addresses.registry_uri, timeout)
@@ -66,8 +66,8 @@ class Registry:
             speaks_rest = self.place is Place.SERVER or (self.place is Place.PLUGIN and self._is_rest_store())
         self.timeout = timeout
         self._at_once = at_once
-        self.client_has_aliases = hasattr(client, "set_registered_model_alias")
-        self.rest = Rest(addresses, timeout=timeout) if speaks_rest else None
+        self.client_has_aliases: bool = hasattr(client, "set_registered_model_alias")
+        self.rest: Rest | None = Rest(addresses, timeout=timeout) if speaks_rest else None
 
     @property
     def client(self) -> Any:
@@ -411,7 +411,7 @@ class DownRegistry(Registry):
     ) -> None:
         """Bind what is given; nothing is opened."""
         self.addresses = addresses
-        self.place = place_of(addresses.registry_uri)
+        self.place: Place = place_of(addresses.registry_uri)
         self.timeout = timeout
         self._prepare = prepare
         self._failure: RegistryUnavailable | None = failure
