@@ -38,6 +38,8 @@ class Block:
     @property
     def kind(self) -> str:
         """What is done with it, the empty text where nobody would know."""
+        if self.title and (ROOT / self.title).is_file():
+            return "copy"
         if self.language == "text" and self.title:
             return "drawing"
         if self.title:

@@ -10,15 +10,17 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from importlib.metadata import version
+from collections.abc import Callable, Iterator
+from importlib.metadata import metadata, version
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import yaml
+from packaging.requirements import Requirement
 
 from prodpointer import detection, notices
+from prodpointer.testing.environments import ENVIRONMENTS_VARIABLE
 from tests import mlflow_table
 from tests.docs.blocks import Block
 from tests.docs.comparing import difference
@@ -68,21 +70,20 @@ class Page:
         """Do what a block says; return what it should show where that is not what it shows."""
         if block.major not in (None, MAJOR):
             return None
-        if block.kind == "file":
-            self._keep(block)
-        elif block.kind == "python":
+        if block.kind == "python":
             self._run_python(block, file)
-        elif block.kind == "console":
-            return self._run_commands(block)
-        elif block.kind == "text":
-            return self._compared(block)
-        elif block.kind == "in .ci/run":
-            self._check_ci(block)
-        elif block.kind == "drawing":
-            _check_drawing(block)
-        else:
+            return None
+        does: dict[str, Callable[[Block], str | None]] = {
+            "file": self._keep,
+            "console": self._run_commands,
+            "text": self._compared,
+            "copy": _copied,
+            "in .ci/run": _check_ci,
+            "drawing": _check_drawing,
+        }
+        if block.kind not in does:
             raise Wrong(f"Nobody knows what a block of {block.language or 'no language'!r} is for.")
-        return None
+        return does[block.kind](block)
 
     def start_server(self, port: str, *, login: bool = False) -> None:
         """Start the server of the installed MLflow that a page calls by a port."""
@@ -152,8 +153,8 @@ class Page:
             self.start_server(port, login=stated == WITH_LOGIN)
             return ""
         if command.startswith("pip install "):
-            for name in shlex.split(command)[2:]:
-                version(name)  # what a page tells people to install is what the examples run with
+            for each in shlex.split(command)[2:]:
+                _check_installed(Requirement(each))
             return ""
         return self._shell(command)
 
@@ -175,13 +176,6 @@ class Page:
         if done.returncode != 0:
             raise Wrong(f"{command}\nended with {done.returncode}:\n{done.stdout}\n{done.stderr or ''}")
         return self._shown(done.stdout)
-
-    def _check_ci(self, block: Block) -> None:
-        """Require commands that CI itself runs as they stand."""
-        ci = (mlflow_table.ROOT / ".ci" / "run").read_text(encoding="utf-8")
-        missing = [line for line in block.body.splitlines() if line not in ci]
-        if missing:
-            raise Wrong(f".ci/run does not run: {missing}. Commands that run here stand in a block of 'console'.")
 
     def _real(self, text: str) -> str:
         """Return a text with the addresses of the servers that run in place of those on the page."""
@@ -207,6 +201,27 @@ class Page:
         notices.forget()
 
 
+def _check_ci(block: Block) -> None:
+    """Require commands that CI itself runs as they stand."""
+    ci = (mlflow_table.ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    missing = [line for line in block.body.splitlines() if line not in ci]
+    if missing:
+        raise Wrong(f".ci/run does not run: {missing}. Commands that run here stand in a block of 'console'.")
+
+
+def _copied(block: Block) -> str | None:
+    """Return the file of the project that a block shows, where it shows another text."""
+    stands = (mlflow_table.ROOT / block.title).read_text(encoding="utf-8")
+    return None if block.body == stands else stands
+
+
+def _check_installed(wanted: Requirement) -> None:
+    """Require what a page tells people to install: the examples run with it."""
+    offered = metadata(wanted.name).get_all("Provides-Extra") or []
+    if not wanted.extras <= set(offered):
+        raise Wrong(f"{wanted.name} has no extra {', '.join(wanted.extras - set(offered))}.")
+
+
 def _check_drawing(block: Block) -> None:
     """Require the files that a drawing of a directory names to be there."""
     directory = mlflow_table.ROOT / block.title
@@ -218,7 +233,7 @@ def _check_drawing(block: Block) -> None:
 
 def _set_environment(directory: Path) -> None:
     """Take the machine's settings away and be Ada, who has a cache of her own."""
-    for name in [name for name in os.environ if name.startswith(FOREIGN)]:
+    for name in [name for name in os.environ if name.startswith(FOREIGN) and name != ENVIRONMENTS_VARIABLE]:
         del os.environ[name]
     os.environ.update(
         LOGNAME="ada",
