@@ -62,7 +62,7 @@ class ScratchRegistry:
         name
             Name of the registered model, made if it does not exist; one that does gets one more version.
         bundle, metrics
-            As for :meth:`log`.
+            As for ``log``.
         """
         model = connect(name, tracking_uri=self.uri)
         model.promote(model.register(self.log(bundle, metrics=metrics), ARTIFACT))
