@@ -6,8 +6,9 @@ import hashlib
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from prodpointer.errors import ArtifactNotFound, IntegrityError
@@ -35,6 +36,37 @@ def sha256_of(path: Path) -> str:
         found.discard(_ADDED_BY_MLFLOW)
     lines = (f"{_sha256_of_file(path / file)}  {_on_one_line(file)}\n" for file in sorted(found))
     return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+class DigestAhead:
+    """The digest of an artifact, computed on a thread while the caller waits for something else.
+
+    Parameters
+    ----------
+    path
+        The artifact that will probably be asked for.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Begin."""
+        self._path = path
+        self._identity = _identity(path)
+        self._digest: str | None = None
+        self._thread = threading.Thread(target=self._compute, name="prodpointer-digest", daemon=True)
+        self._thread.start()
+
+    def of(self, path: Path) -> str:
+        """Return the SHA-256 of an artifact as :func:`sha256_of` does: the one at hand if it is of these very bytes."""
+        if path == self._path:
+            self._thread.join()
+            if self._digest is not None and self._identity == _identity(path):
+                return self._digest
+        return sha256_of(path)
+
+    def _compute(self) -> None:
+        """Compute the digest; what cannot be read is found out by who asks for it."""
+        with suppress(ArtifactNotFound, OSError):
+            self._digest = sha256_of(self._path)
 
 
 def check_digest(path: Path, expected: str, what: str) -> None:
@@ -73,6 +105,15 @@ def copied(path: Path, place: Path) -> None:
 def _on_one_line(name: str) -> str:
     """Return a name in which a line break cannot pass for a second line of the manifest."""
     return name.replace("\\", "\\\\").replace("\n", "\\n")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells an artifact from another one that took its place, None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_ctime_ns
 
 
 def _sha256_of_file(path: Path) -> str:

@@ -66,10 +66,10 @@ class Entry:
         """The file or directory that was downloaded."""
         return self.directory / "artifact" / self.leaf
 
-    def is_whole(self) -> bool:
+    def is_whole(self, digest_of: Callable[[Path], str]) -> bool:
         """Tell whether the bytes are still those that were downloaded."""
         try:
-            return sha256_of(self.path) == self.sha256
+            return digest_of(self.path) == self.sha256
         except (ArtifactNotFound, OSError):
             return False
 
@@ -194,6 +194,7 @@ class ModelCache:
         *,
         fits: Callable[[Entry], bool],
         fetch: Callable[[Path], Entry],
+        digest_of: Callable[[Path], str] = sha256_of,
         stopped: Callable[[], bool] = lambda: False,
     ) -> Iterator[tuple[Entry, Use]]:
         """Give a whole entry of a version and the use of it: the one here, or one fetched by one process for all.
@@ -206,17 +207,21 @@ class ModelCache:
             Whether an entry is what is wanted; its bytes are checked as well.
         fetch
             Downloads into the ``artifact`` directory of a new entry, verifies, and says what it is.
+        digest_of
+            What gives the SHA-256 of the bytes here.
         stopped
             Whether nobody waits for it any more, asked while another process downloads.
         """
         slot = self._directory / created / str(version)
-        found = self._used(slot, fits) or self._fetched(slot, fits, fetch, stopped)
+        found = self._used(slot, fits, digest_of) or self._fetched(slot, fits, fetch, stopped)
         try:
             yield found
         finally:
             found[1].end()
 
-    def _used(self, slot: Path, fits: Callable[[Entry], bool]) -> tuple[Entry, Use] | None:
+    def _used(
+        self, slot: Path, fits: Callable[[Entry], bool], digest_of: Callable[[Path], str] = sha256_of
+    ) -> tuple[Entry, Use] | None:
         """Return the entry in a slot if it is wanted and whole, with the use that keeps it there."""
         entry = _entry(slot)
         if entry is None or not fits(entry):
@@ -224,7 +229,7 @@ class ModelCache:
         use = Use.of(slot / "used")
         if use is None:
             return None
-        if entry.is_whole():
+        if entry.is_whole(digest_of):
             return entry, use
         use.end()
         return None

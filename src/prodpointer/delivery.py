@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from prodpointer import journal
-from prodpointer.artifacts import check_digest, sha256_of
+from prodpointer.artifacts import DigestAhead, check_digest, sha256_of
 from prodpointer.cache import Cache, Entry, LastLive
 from prodpointer.errors import IntegrityError, InvalidName, ProdpointerError, without_credentials
 from prodpointer.in_use import Use
@@ -96,9 +96,20 @@ class Delivery:
         entry = self._kept.entry(created, number)
         return entry is not None and entry.recorded
 
+    def digest_ahead(self) -> DigestAhead | None:
+        """Begin to digest the last-known-good version, which is probably still live; None without one."""
+        last = self._kept.last_live(self._pointer)
+        entry = None if last is None else self._kept.entry(last.created, last.version)
+        return None if entry is None else DigestAhead(entry.path)
+
     @contextmanager
     def delivered(
-        self, target: Target, *, verify: Verify, warn: Callable[[str, int], None]
+        self,
+        target: Target,
+        *,
+        verify: Verify,
+        warn: Callable[[str, int], None],
+        ahead: DigestAhead | None = None,
     ) -> Iterator[tuple[Entry, Use]]:
         """Give the verified bytes of a version, and the use that keeps them there.
 
@@ -110,6 +121,8 @@ class Delivery:
             ``"required"`` refuses a version of which no digest is recorded.
         warn
             Called with model and version where no digest is recorded.
+        ahead
+            A digest that was begun before.
 
         Raises
         ------
@@ -123,7 +136,8 @@ class Delivery:
             self._check_allowed(target.number, verify)
         fits = partial(_fits, expected)
         fetch = partial(self._fetch, target)
-        with self._obtained(target.created, target.number, fits, fetch) as (entry, use):
+        digest_of = sha256_of if ahead is None else ahead.of
+        with self._obtained(target.created, target.number, fits, fetch, digest_of) as (entry, use):
             if expected is None and not entry.recorded:
                 self._check_allowed(target.number, verify)
                 warn(self._name, target.number)
@@ -157,13 +171,20 @@ class Delivery:
 
     @contextmanager
     def _obtained(
-        self, created: str, number: int, fits: Callable[[Entry], bool], fetch: Callable[[Path], Entry]
+        self,
+        created: str,
+        number: int,
+        fits: Callable[[Entry], bool],
+        fetch: Callable[[Path], Entry],
+        digest_of: Callable[[Path], str] = sha256_of,
     ) -> Iterator[tuple[Entry, Use]]:
         """Give an entry of the cache; what this machine's disk refuses is an error of ours."""
         with ExitStack() as stack:
             try:
                 stopped = self._artifacts.is_stopped
-                obtaining = self._kept.obtained(created, number, fits=fits, fetch=fetch, stopped=stopped)
+                obtaining = self._kept.obtained(
+                    created, number, fits=fits, fetch=fetch, digest_of=digest_of, stopped=stopped
+                )
                 found = stack.enter_context(obtaining)
             except OSError as error:
                 raise no_room(f"keep version {number} of {self._name!r} here", error) from error

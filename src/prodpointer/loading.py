@@ -143,10 +143,12 @@ class Loading:
         try:
             if failed is not None and on_unavailable == "last-known-good":
                 raise failed
+            ahead = self.delivery.digest_ahead()  # while the registry is asked
             target = self.target()
             if target is None:
                 return None
-            with self.delivery.delivered(target, verify=how.verify, warn=warn_unverified) as (entry, use):
+            delivered = self.delivery.delivered(target, verify=how.verify, warn=warn_unverified, ahead=ahead)
+            with delivered as (entry, use):
                 model = how.loaded(entry, use)
         except ModelNotFound:
             self.delivery.saw_nothing_live()

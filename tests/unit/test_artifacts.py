@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from prodpointer.artifacts import check_digest, downloaded, sha256_of
+from prodpointer import artifacts
+from prodpointer.artifacts import DigestAhead, check_digest, downloaded, sha256_of
 from prodpointer.errors import ArtifactNotFound, IntegrityError
 from prodpointer.mlflow_border.artifact_store import ArtifactStore
 from prodpointer.mlflow_border.opening import open_registry
@@ -242,3 +243,44 @@ def test_loading_checks_the_bytes_first(lab: Lab, name: str) -> None:
     with quiet():
         pickle.loads(bomb).close()
     assert witness.exists()
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    """A directory with one file."""
+    directory = tmp_path / "bundle"
+    directory.mkdir()
+    (directory / "newsreco.pkl").write_bytes(b"one")
+    return directory
+
+
+def test_a_digest_begun_before_is_the_digest(bundle: Path) -> None:
+    """What was computed while the caller waited is what would be computed now."""
+    assert DigestAhead(bundle).of(bundle) == sha256_of(bundle)
+
+
+def test_a_digest_begun_before_is_computed_once(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks for it later reads no byte again."""
+    ahead = DigestAhead(bundle)
+    digest = ahead.of(bundle)
+    monkeypatch.setattr(artifacts, "sha256_of", None)
+    assert ahead.of(bundle) == digest
+
+
+def test_a_digest_begun_before_is_of_no_other_artifact(bundle: Path, tmp_path: Path) -> None:
+    """Another artifact, or another one in its place, is digested itself."""
+    ahead = DigestAhead(bundle)
+    other = tmp_path / "other.pkl"
+    other.write_bytes(b"two")
+    assert ahead.of(other) == sha256_of(other)
+    bundle.rename(tmp_path / "before")
+    bundle.mkdir()
+    (bundle / "newsreco.pkl").write_bytes(b"three")
+    assert ahead.of(bundle) == sha256_of(bundle) != sha256_of(tmp_path / "before")
+
+
+def test_a_digest_begun_of_nothing_is_the_error_of_who_asks(tmp_path: Path) -> None:
+    """An artifact that is gone is no failure until somebody wants its digest."""
+    ahead = DigestAhead(tmp_path / "gone")
+    with pytest.raises(ArtifactNotFound):
+        ahead.of(tmp_path / "gone")
