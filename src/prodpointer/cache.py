@@ -247,13 +247,16 @@ class ModelCache:
                 entry = fetch(partial)
                 _described(entry, partial)
                 partial.rename(slot)
-            except BaseException:
-                shutil.rmtree(partial, ignore_errors=True)
-                raise
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)  # of a failed download: one that went well has moved
             use = Use.of(slot / "used")
         found_here = _entry(slot)
         if found_here is None or use is None:
-            raise ProdpointerError("An entry of the cache was removed as it was made.", where=str(slot))
+            raise ProdpointerError(
+                "An entry of the cache was removed as it was made.",
+                where=str(slot),
+                next_step="Try again, and find what removes files there.",
+            )
         self._cache.make_room()
         return found_here, use
 
@@ -374,9 +377,8 @@ def _replace(file: Path, text: str) -> None:
         with os.fdopen(handle, "w", encoding="utf-8") as new:
             new.write(text)
         Path(name).replace(file)
-    except BaseException:
+    finally:
         Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _size_of(directory: Path) -> int:

@@ -17,8 +17,9 @@ from typing import Literal
 from prodpointer import journal, registration
 from prodpointer.detection import ASK_AGAIN_AFTER, capabilities
 from prodpointer.drift import Class, Judgement, Prefer, Side, judge, open_intents, side_moved
+from prodpointer.look import Look, look_at
 from prodpointer.mlflow_border.registry import Registry
-from prodpointer.promotion import Look, keep_small, look_at
+from prodpointer.recording import keep_small, write_event
 from prodpointer.records import MIGRATING, Before, Kind, ModelReply, ModelVersion, Promotion
 from prodpointer.selection import Rule, pointer_for, view
 
@@ -359,5 +360,5 @@ class Carrier:
             return
         text = journal.event_text(event)
         self.begun.add(event.name)
-        self.registry.tag_version(event.name, event.held_by, f"{journal.EVENT_TAG}{event.event}", text)
+        write_event(self.registry, event, text)
         model.note(event, text)

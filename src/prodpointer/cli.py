@@ -6,31 +6,24 @@ standard error. MLflow is imported by the commands that need it, never by ``--he
 
 from __future__ import annotations
 
-import logging
-import os
-import signal
 import tempfile
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, get_args
 
 import click
 
-from prodpointer.conformance import try_registry
 from prodpointer.delivery import Verify
 from prodpointer.demo import MODEL, demonstrate, registry_uri
-from prodpointer.errors import ProdpointerError, without_credentials
+from prodpointer.errors import AccessDenied, InvalidName, ModelNotFound, PointerUnsupported, ProdpointerError
 from prodpointer.migrate_commands import migrate
-from prodpointer.options import Settings, settings_of, shared_options
-from prodpointer.printing import print_conformance, print_history, print_json, print_move, print_statuses
+from prodpointer.options import JSON, Settings, settings_of, shared_options
+from prodpointer.printing import print_history, print_json, print_move, print_statuses
+from prodpointer.process import quiet
 from prodpointer.promotion import NOT_GIVEN
-from prodpointer.records import POINTERS, Promotion
+from prodpointer.records import PointerStatus, Promotion, called
 from prodpointer.registered_model import RegisteredModel
-
-_PROGRESS_BARS = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"
+from prodpointer.registry_commands import conformance, doctor
 
 DISAGREE = 4
 """The exit code that says: pointers disagree."""
@@ -42,7 +35,7 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command, or say in one line why it could not be done."""
         try:
-            with _quietly():
+            with quiet():
                 return super().invoke(ctx)
         except ProdpointerError as error:
             click.echo(f"error: {error}", err=True)
@@ -64,9 +57,12 @@ def main(ctx: click.Context, /, **options: Any) -> None:
 
 @main.command()
 @click.option(
-    "--dir", "directory", type=click.Path(file_okay=False, path_type=Path), help="Where to keep the registry."
+    "--dir",
+    "directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where to keep the registry (default: a new directory).",
 )
-@shared_options
+@JSON
 @click.pass_context
 def demo(ctx: click.Context, /, directory: Path | None, **options: Any) -> None:
     """Run the whole loop on this machine: train, register, promote, load, go back. Needs no server."""
@@ -156,7 +152,7 @@ def promote(  # noqa: PLR0917  # click passes them by name
     reason: str,
     **options: Any,
 ) -> None:
-    """Make VERSION of NAME live; an older one too."""
+    """Make VERSION of NAME live, also one older than what is live."""
     settings = settings_of(ctx, options)
     model = settings.model(name)
     move = model.promote(
@@ -186,7 +182,7 @@ def withdraw(ctx: click.Context, /, name: str, reason: str, **options: Any) -> N
 def rollback(
     ctx: click.Context, /, name: str, to: str | None, expected: str | None, reason: str, **options: Any
 ) -> None:
-    """Make the version of NAME live that was really live before; twice goes two back."""
+    """Make the version of NAME live that was live before; twice goes two back, and a withdrawal is restored."""
     settings = settings_of(ctx, options)
     model = settings.model(name)
     _show_move(settings, model.rollback(to=to, expected=_expected(expected), reason=reason))
@@ -211,7 +207,7 @@ def repair(ctx: click.Context, /, name: str, **options: Any) -> None:
 
 @main.command()
 @click.argument("name")
-@click.option("--at", "when", help="What was live at this time, such as 2026-11-23T12:00 (UTC).")
+@click.option("--at", "when", help="Tell what was live at this time instead, such as 2026-11-23T12:00 (UTC).")
 @shared_options
 @click.pass_context
 def history(ctx: click.Context, /, name: str, when: str | None, **options: Any) -> None:
@@ -233,21 +229,41 @@ def history(ctx: click.Context, /, name: str, when: str | None, **options: Any) 
 @shared_options
 @click.pass_context
 def status(ctx: click.Context, /, names: tuple[str, ...], **options: Any) -> None:
-    """Show what both pointers say, of every model or of those named. Exit code 4 where they disagree."""
+    """Show what both pointers say, of every model or of those named. Exit code 4 where they disagree.
+
+    Of a model that cannot be told the error is printed, and it decides the exit code; the others are shown.
+    """
     settings = settings_of(ctx, options)
-    found = [settings.model(name).status() for name in names or settings.names()]
-    if settings.as_json:
-        print_json({"models": [each.as_json() for each in found]})
-    else:
-        print_statuses(found)
+    told = [_status(settings, name) for name in names or settings.names()]
+    found = [each for each in told if isinstance(each, PointerStatus)]
+    errors = [each for each in told if isinstance(each, ProdpointerError)]
+    for text in dict.fromkeys(map(str, errors)):
+        click.echo(f"error: {text}", err=True)
+    if found or not errors:
+        _show_statuses(settings, found)
+    if errors:
+        ctx.exit(errors[0].exit_code)
     if not all(each.agreed for each in found):
         ctx.exit(DISAGREE)
+
+
+def _status(settings: Settings, name: str) -> PointerStatus | ProdpointerError:
+    """Return the status of a model, or the error that is about this model alone."""
+    try:
+        return settings.model(name).status()
+    except (ModelNotFound, InvalidName, PointerUnsupported, AccessDenied) as error:
+        return error
 
 
 @main.command()
 @click.argument("name")
 @click.argument("destination", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--verify", type=click.Choice(get_args(Verify)), default="warn", help="Whether a digest is required.")
+@click.option(
+    "--verify",
+    type=click.Choice(get_args(Verify)),
+    default="warn",
+    help="What to do where no digest is recorded (default: warn).",
+)
 @shared_options
 @click.pass_context
 def pull(ctx: click.Context, /, name: str, destination: Path, verify: Verify, **options: Any) -> None:
@@ -268,7 +284,7 @@ def pull(ctx: click.Context, /, name: str, destination: Path, verify: Verify, **
 @shared_options
 @click.pass_context
 def adopt(ctx: click.Context, /, name: str, version: str, **options: Any) -> None:
-    """Record the digest of VERSION of NAME, which was registered elsewhere: its bytes are what they are now."""
+    """Record the digest of VERSION of NAME, which was registered elsewhere, as its bytes are now."""
     settings = settings_of(ctx, options)
     model = settings.model(name)
     digest = model.adopt(version)
@@ -278,66 +294,8 @@ def adopt(ctx: click.Context, /, name: str, version: str, **options: Any) -> Non
         click.echo(f"{name}: version {version} has the SHA-256 {digest}")
 
 
-@main.command()
-@click.option("--try", "trying", is_flag=True, help="Try every move on a scratch model, and remove it again.")
-@click.option("--model", help="Ask what you may do with this registered model; nothing of it is changed.")
-@shared_options
-@click.pass_context
-def doctor(ctx: click.Context, /, trying: bool, model: str | None, **options: Any) -> None:
-    """Tell what there is, what was chosen and why, what will not work, and what to do next."""
-    from prodpointer.diagnosis import diagnose, screen
-
-    settings = settings_of(ctx, options)
-    with _interrupted_when_terminated():
-        found = diagnose(
-            tracking_uri=settings.tracking_uri,
-            registry_uri=settings.registry_uri,
-            pointer=settings.pointer or "auto",
-            alias=settings.alias or "production",
-            model=model,
-            trying=trying,
-        )
-    if settings.as_json:
-        print_json(found.as_json())
-    else:
-        for line in screen(found):
-            click.echo(line)
-    ctx.exit(found.exit_code)
-
-
-@contextmanager
-def _interrupted_when_terminated() -> Iterator[None]:
-    """Let SIGTERM interrupt like Ctrl-C, so that what was made for a moment is removed."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
-
-
-@main.command()
-@click.option("--prefix", default="", help="What the models' names start with, such as catalog.schema. where needed.")
-@shared_options
-@click.pass_context
-def conformance(ctx: click.Context, /, prefix: str, **options: Any) -> None:
-    """Try the laws on this registry: fresh models and runs are made, tried, and deleted again.
-
-    Tried are all four pointers, or the one that --pointer names. Exit code 1 where a law is broken.
-    """
-    settings = settings_of(ctx, options)
-    found = try_registry(
-        tracking_uri=settings.tracking_uri,
-        registry_uri=settings.registry_uri,
-        pointers=(settings.pointer,) if settings.pointer else POINTERS,
-        prefix=prefix,
-    )
-    if settings.as_json:
-        print_json(found.as_json())
-    else:
-        print_conformance(found)
-    ctx.exit(1 if found.failed or found.left else 0)
-
-
+main.add_command(conformance)
+main.add_command(doctor)
 main.add_command(migrate)
 
 
@@ -362,6 +320,14 @@ def _show_move(settings: Settings, move: Promotion) -> None:
         print_move(move)
 
 
+def _show_statuses(settings: Settings, found: list[PointerStatus]) -> None:
+    """Print the status of some models, as the settings say."""
+    if settings.as_json:
+        print_json({"models": [each.as_json() for each in found]})
+    else:
+        print_statuses(found)
+
+
 def _print_live_at(settings: Settings, model: RegisteredModel, when: str) -> None:
     """Print what was live at a time."""
     try:
@@ -373,27 +339,4 @@ def _print_live_at(settings: Settings, model: RegisteredModel, when: str) -> Non
     if settings.as_json:
         print_json({"name": model.name, "at": at.isoformat(), "version": version.version if version else None})
     else:
-        text = f"version {version.version} was live" if version else "nothing was live"
-        click.echo(f"{model.name}: {text} at {at.isoformat()}")
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Show warnings as one line each, and keep MLflow's migration log and progress bars away from the results."""
-    disabled, bars = logging.root.manager.disable, os.environ.get(_PROGRESS_BARS)
-    with warnings.catch_warnings():
-        warnings.showwarning = _show_warning
-        logging.disable(logging.INFO)
-        os.environ.setdefault(_PROGRESS_BARS, "false")  # MLflow shows them wherever tqdm is installed
-        try:
-            yield
-        finally:
-            logging.disable(disabled)
-            if bars is None:
-                os.environ.pop(_PROGRESS_BARS, None)
-
-
-def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-    """Print a warning to standard error: this library's as it is, others by their kind."""
-    kind = "" if category.__module__.startswith("prodpointer") else f"{category.__name__}: "
-    click.echo(f"warning: {kind}{without_credentials(str(message))}", err=True)
+        click.echo(f"{model.name}: {called(version.version if version else None)} was live at {at.isoformat()}")

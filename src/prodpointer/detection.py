@@ -231,7 +231,11 @@ def _get(registry: Registry, answer: Callable[[str], tuple[int, str]], endpoint:
         if status in BUSY_STATUSES:
             raise unavailable(doing, status, registry.addresses.shown)
     if status >= 500:
-        failure = RegistryError(f"Could not {doing}: HTTP {status}.", where=registry.addresses.shown)
+        failure = RegistryError(
+            f"Could not {doing}: HTTP {status}.",
+            where=registry.addresses.shown,
+            next_step="Look into the server's log, then try again.",
+        )
         failure.code = "INTERNAL_ERROR"
         raise failure
     return status, text

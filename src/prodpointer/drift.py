@@ -12,8 +12,8 @@ from datetime import datetime, timedelta, timezone
 from enum import Enum
 from typing import Literal
 
-from prodpointer.promotion import Look
-from prodpointer.records import MIGRATING, Promotion
+from prodpointer.look import Look
+from prodpointer.records import MIGRATING, Promotion, called
 
 Prefer = Literal["alias", "stage", "journal"]
 
@@ -276,8 +276,3 @@ def _told(look: Look, side: Side, agreed: int | None = None) -> str:
 def _since(look: Look) -> str:
     """Return since when."""
     return f"since event {look.last.event}" if look.last else "since it was last seen"
-
-
-def called(version: int | None) -> str:
-    """Return what a text calls a version or the lack of one."""
-    return "nothing" if version is None else f"version {version}"

@@ -58,7 +58,13 @@ class Trial:
         fresh = f"{self.prefix}-{len(self.made)}{name}"
         kind: Any = pointer
         addresses = self.registry.addresses
-        found = connect(fresh, tracking_uri=addresses.tracking_uri, registry_uri=addresses.registry_uri, pointer=kind)
+        found = connect(
+            fresh,
+            tracking_uri=addresses.tracking_uri,
+            registry_uri=addresses.registry_uri,
+            pointer=kind,
+            timeout=self.registry.timeout,
+        )
         self.made.append(fresh)
         for run_id in self.runs[:versions]:
             found.register(run_id, DIRECTORY)
@@ -240,7 +246,9 @@ def models_are_listed(trial: Trial, pointer: str) -> None:
     del pointer
     model = trial.model("auto", versions=1)
     addresses = trial.registry.addresses
-    names = registered_model_names(tracking_uri=addresses.tracking_uri, registry_uri=addresses.registry_uri)
+    names = registered_model_names(
+        tracking_uri=addresses.tracking_uri, registry_uri=addresses.registry_uri, timeout=trial.registry.timeout
+    )
     same("whether the list has the model", model.name in names, True)
 
 

@@ -242,7 +242,7 @@ class Live:
             return
         try:
             self._warm_up(model)
-        except Exception as error:
+        except Exception as error:  # a warm-up is the caller's code
             raise LoadFailed(
                 f"Version {number} of {self._loading.name!r} failed its warm-up: {type(error).__name__}: {error}.",
                 next_step="It does not serve. Promote a version that works, or roll back.",

@@ -5,10 +5,7 @@ Results go to standard output; progress goes to standard error, as a bar on a te
 
 from __future__ import annotations
 
-import signal
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +20,8 @@ from prodpointer.migrate_printing import (
     print_runs,
     print_stage_uses,
     print_steps,
-    steps_json,
+    print_steps_json,
+    print_sweep_json,
     sweep_line,
 )
 from prodpointer.options import (
@@ -37,6 +35,7 @@ from prodpointer.options import (
     settings_of,
 )
 from prodpointer.printing import print_json
+from prodpointer.process import stopped_by_signals
 from prodpointer.progress import told
 
 if TYPE_CHECKING:
@@ -121,23 +120,6 @@ def _opened(ctx: click.Context, options: dict[str, Any]) -> tuple[Settings, Migr
         most_failures=options.pop("max_failures", 20),
     )
     return settings, migration
-
-
-@contextmanager
-def _stopped_by_signals(stopped: threading.Event) -> Iterator[None]:
-    """Let SIGTERM and Ctrl-C stop a run after the models in flight; a second Ctrl-C interrupts."""
-
-    def stop(number: int, _: object) -> None:
-        if stopped.is_set() and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        stopped.set()
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler or signal.SIG_DFL)
 
 
 @migrate.command()
@@ -242,7 +224,7 @@ def _run(
     settings, migration = _opened(ctx, options)
     errors: list[ProdpointerError] = []
     steps: list[Step] = []
-    with _stopped_by_signals(migration.stopped):
+    with stopped_by_signals(migration.stopped):
         results = begin(migration, name)
         for result in told(results, migration.total, verb):
             steps += plainly([result])
@@ -250,7 +232,7 @@ def _run(
                 errors.append(result.error)
     steps.sort(key=lambda step: (step.name, step.alias))
     if settings.as_json:
-        print_json(steps_json(name, steps))
+        print_steps_json(name, steps)
     else:
         print_steps(name, verb, steps, stopped=_stopped(migration, errors))
     ctx.exit(_exit_code(steps, errors, stopped=migration.stopped.is_set()))
@@ -282,7 +264,7 @@ def verify(ctx: click.Context, /, **options: Any) -> None:
     settings, migration = _opened(ctx, options)
     checks: list[Any] = []
     errors: list[ProdpointerError] = []
-    with _stopped_by_signals(migration.stopped):
+    with stopped_by_signals(migration.stopped):
         results = migration.verify()
         for result in told(results, migration.total, "verify"):
             checks += result.value or []
@@ -319,7 +301,7 @@ def bridge(ctx: click.Context, /, every: float, once: bool, mark: bool, run: str
     settings, migration = _opened(ctx, options)
     click.echo(f"bridge {name}: every {every:g} s, until SIGTERM or Ctrl-C", err=True)
     last: Sweep | None = None
-    with _stopped_by_signals(migration.stopped):
+    with stopped_by_signals(migration.stopped):
         for last in Bridge(migration, name, every=every, mark=mark).sweeps():
             _tell_sweep(settings, name, last)
             if once:
@@ -335,7 +317,7 @@ def _tell_sweep(settings: Settings, name: str, sweep: Sweep) -> None:
     if sweep.error is not None:
         click.echo(f"error: {sweep.error}", err=True)
     elif sweep.steps and settings.as_json:
-        print_json(steps_json(name, list(sweep.steps)), indent=None)
+        print_sweep_json(name, sweep.steps)
     else:
         for step in sweep.steps:
             click.echo(sweep_line(step))

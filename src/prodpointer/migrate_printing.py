@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import textwrap
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from prodpointer.printing import print_table
+from prodpointer.printing import print_json, print_table
 
 if TYPE_CHECKING:
     from prodpointer.carrying import Step
@@ -26,13 +26,19 @@ _NEXT = {
 
 
 def print_plan_json(plan: Plan) -> None:
-    """Print a plan as one JSON document, model by model, so that a large one is never in memory as a whole."""
-    head = json.dumps(plan.as_json(), indent=2, ensure_ascii=False)
-    click.echo(head.removesuffix("\n}") + ',\n  "models": [', nl=False)
-    for number, model in enumerate(plan.models):
-        text = json.dumps(model.as_json(), indent=2, ensure_ascii=False)
+    """Print a plan as one JSON document."""
+    _print_long_json(plan.as_json(), "models", (model.as_json() for model in plan.models))
+
+
+def _print_long_json(head: dict[str, Any], key: str, items: Iterable[dict[str, Any]]) -> None:
+    """Print one JSON document whose last key is a list, item by item: the text of a fleet is never there as a whole."""
+    click.echo(json.dumps(head, indent=2, ensure_ascii=False).removesuffix("\n}") + f',\n  "{key}": [', nl=False)
+    end = "]\n}"
+    for number, item in enumerate(items):
+        text = json.dumps(item, indent=2, ensure_ascii=False)
         click.echo(("," if number else "") + "\n" + textwrap.indent(text, "    "), nl=False)
-    click.echo(("\n  " if plan.models else "") + "]\n}")
+        end = "\n  ]\n}"
+    click.echo(end)
 
 
 def print_plan(plan: Plan) -> None:
@@ -48,7 +54,8 @@ def print_plan(plan: Plan) -> None:
         for model in rows[:_MOST_ROWS]
     ]
     _print_first(("model", "class", "change", "why"), shown, len(rows), "--html or --json")
-    click.echo(", ".join(f"{count} {kind}" for kind, count in plan.counts.items()))
+    counts = ", ".join(f"{count} {kind}" for kind, count in plan.counts.items())
+    click.echo(counts if plan.models else "No registered model was found: look at the registry and at --models.")
 
 
 def _change(pair: Pair) -> str:
@@ -68,7 +75,8 @@ def print_steps(run: str, verb: str, steps: Sequence[Step], *, stopped: str = ""
     bad = [step for step in steps if step.outcome in ("left", "failed")]
     shown = [(step.name, step.alias or "-", step.outcome, step.reason) for step in bad[:_MOST_ROWS]]
     _print_first(("model", "alias", "outcome", "why"), shown, len(bad), "--json")
-    click.echo(f"run {run}: {_counted(steps, verb)}")
+    hint = "; `prodpointer migrate undo` lists the runs" if verb == "undo" and not steps else ""
+    click.echo(f"run {run}: {_counted(steps, verb)}{hint}")
     if stopped:
         click.echo(stopped)
     elif not bad and verb in _NEXT:
@@ -81,13 +89,19 @@ def _counted(steps: Sequence[Step], verb: str) -> str:
     return ", ".join(f"{count} {outcome}" for outcome, count in counted.items()) or "there was nothing to do"
 
 
-def steps_json(run: str, steps: Sequence[Step]) -> dict[str, Any]:
-    """Return the document that a run prints with ``--json``."""
-    return {
-        "run": run,
-        "counts": dict(Counter(step.outcome for step in steps)),
-        "steps": [_step_json(s) for s in steps],
-    }
+def print_steps_json(run: str, steps: Sequence[Step]) -> None:
+    """Print what became of a run as one JSON document."""
+    _print_long_json(_run_json(run, steps), "steps", map(_step_json, steps))
+
+
+def print_sweep_json(run: str, steps: Sequence[Step]) -> None:
+    """Print what a sweep did as one JSON document on one line, with the keys of a run."""
+    print_json({**_run_json(run, steps), "steps": [_step_json(step) for step in steps]}, indent=None)
+
+
+def _run_json(run: str, steps: Sequence[Step]) -> dict[str, Any]:
+    """Return the name of a run and how many there are of each outcome."""
+    return {"run": run, "counts": dict(Counter(step.outcome for step in steps))}
 
 
 def _step_json(step: Step) -> dict[str, Any]:
@@ -108,7 +122,7 @@ def print_checks(checks: Sequence[Checked]) -> None:
     """Print a line for each model for which plain clients differ, and how many there were."""
     bad = [each for each in checks if each.problem]
     shown = [(each.name, each.stage, each.alias, each.problem) for each in bad[:_MOST_ROWS]]
-    _print_first(("model", "stage", "alias", "problem"), shown, len(shown), "--json")
+    _print_first(("model", "stage", "alias", "problem"), shown, len(bad), "--json")
     click.echo(f"{len(checks) - len(bad)} of {len(checks)} pairs of stage and alias are as plain clients need them")
 
 
@@ -129,7 +143,7 @@ def print_runs(runs: Sequence[Run]) -> None:
     """Print a line for each run."""
     from rich.table import Table
 
-    table = Table("run", "kind", "models", "from", "to")
+    table = Table("run", "kind", "models", "from (UTC)", "to (UTC)")
     for run in runs:
         times = [f"{at:%Y-%m-%d %H:%M:%S}" if at else "-" for at in (run.first, run.last)]
         table.add_row(run.name, run.kind, str(run.models), *times)

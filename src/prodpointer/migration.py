@@ -22,12 +22,12 @@ from prodpointer.detection import Capabilities, capabilities
 from prodpointer.drift import Class, Prefer
 from prodpointer.errors import InvalidName, ModelNotFound, PointerUnsupported
 from prodpointer.fleet import AT_ONCE, MOST_FAILURES, Patience, Result, each_of, models_like, read_fleet
+from prodpointer.look import Look, look_at
 from prodpointer.mlflow_border.fleet_pages import plain_alias, plain_stage, tag_model
 from prodpointer.mlflow_border.opening import open_registry
 from prodpointer.mlflow_border.registry import Registry
 from prodpointer.names import alias_name, readable_text, stage_for
 from prodpointer.planning import Plan, planned, problems_of_names
-from prodpointer.promotion import Look, look_at
 from prodpointer.records import POINTER_TAG, WINDOW_TAG, ModelReply, Promotion
 from prodpointer.selection import Rule, view
 from prodpointer.unwinding import Undoing, end_stages
@@ -97,7 +97,11 @@ def rules_for(mapping: Mapping[str, str] | None = None) -> tuple[Rule, ...]:
             )
     carried = {stage: alias_name(alias) for stage, alias in chosen.items() if alias.lower() != "skip"}
     if len(set(carried.values())) < len(carried) or not carried:
-        raise InvalidName("Each stage needs an alias of its own, and one stage at least.", where="--map")
+        raise InvalidName(
+            "Two stages cannot become one alias, and one stage at least has to become one.",
+            where="--map",
+            next_step="Give each stage an alias of its own, such as Production=production Staging=staging.",
+        )
     return tuple(
         Rule(alias=alias, stage=stage_for(alias, {alias: stage}), argument=None, environment=None)
         for stage, alias in carried.items()

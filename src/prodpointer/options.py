@@ -57,7 +57,7 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON docu
 TIMEOUT = click.option(
     "--timeout", type=click.FloatRange(0, min_open=True), help="Seconds for each request (default: 10)."
 )
-REGISTRY_URI = click.option("--registry-uri", help="The model registry, where it is not the tracking server.")
+REGISTRY_URI = click.option("--registry-uri", help="The model registry, where it is another server or database.")
 TRACKING_URI = click.option("--tracking-uri", help="The MLflow server or database (default: MLFLOW_TRACKING_URI).")
 
 

@@ -15,9 +15,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from prodpointer.drift import Class, Prefer, called
+from prodpointer.drift import Class, Prefer
 from prodpointer.plan_template import MODELS, PAGE, PATTERNS, REASONS, SCRIPT, STYLE
 from prodpointer.planning import Pair, Plan, Planned
+from prodpointer.records import called
 
 _CSS_CLASSES = {Class.DECISION: "decision", Class.SAFE: "safe", Class.NOTHING: "nothing"}
 _ORDER = tuple(_CSS_CLASSES)

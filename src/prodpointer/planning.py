@@ -11,7 +11,7 @@ from typing import Any
 from prodpointer.carrying import Found
 from prodpointer.drift import Class, Judgement, Prefer, judge
 from prodpointer.errors import InvalidName
-from prodpointer.promotion import Look
+from prodpointer.look import Look
 from prodpointer.selection import Rule
 
 

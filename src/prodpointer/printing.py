@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from prodpointer.conformance import Conformance
-from prodpointer.records import PointerStatus, Promotion
+from prodpointer.records import PointerStatus, Promotion, called
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 def print_history(found: list[Promotion]) -> None:
     """Print one line an event."""
     from rich.table import Table
 
-    table = Table("at", "move", "from", "to", "pointers", "by", "reason")
+    table = Table("at (UTC)", "move", "from", "to", "pointers", "by", "reason")
     for each in found:
         kind = each.kind if each.state == "done" else f"{each.kind} ({each.state})"
         at = f"by {each.at:%Y-%m-%d %H:%M:%S}" if each.kind == "unrecorded" else f"{each.at:%Y-%m-%d %H:%M:%S}"
@@ -27,10 +30,9 @@ def print_history(found: list[Promotion]) -> None:
 
 def print_move(move: Promotion) -> None:
     """Print one move of a pointer."""
-    now = "nothing is live" if move.to_version is None else f"version {move.to_version} is live"
-    before = "nothing" if move.from_version is None else f"version {move.from_version}"
-    moved = f"was {before}; moved {' and '.join(move.pointers)}" if move.pointers else "nothing had to move"
-    click.echo(f"{move.name}: {now} ({moved})")
+    before = f"was {called(move.from_version)}; moved {' and '.join(move.pointers)}"
+    moved = before if move.pointers else "nothing had to move"
+    click.echo(f"{move.name}: {called(move.to_version)} is live ({moved})")
 
 
 def print_statuses(found: list[PointerStatus]) -> None:
@@ -60,10 +62,12 @@ def print_conformance(found: Conformance) -> None:
     click.echo(found.row)
 
 
-def print_table(table: object) -> None:
-    """Print a table, or what there is instead of one."""
+def print_table(table: Table | str) -> None:
+    """Print a table, or what there is instead of one; what a terminal is too narrow for goes on in the next line."""
     from rich.console import Console
 
+    for column in [] if isinstance(table, str) else table.columns:
+        column.overflow = "fold"
     width = None if sys.stdout.isatty() else 1000  # a pipe has no width to fit
     Console(markup=False, emoji=False, highlight=False, width=width).print(table)
 

@@ -9,8 +9,7 @@ later than its own last write, that one version is live; whoever finds another o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timezone
 from enum import Enum
 from functools import partial
@@ -19,7 +18,6 @@ from typing import Any, Final
 from prodpointer import journal, registration
 from prodpointer.detection import ASK_AGAIN_AFTER, capabilities
 from prodpointer.errors import (
-    AccessDenied,
     ExpectationFailed,
     GateFailed,
     NothingToRollBack,
@@ -27,13 +25,15 @@ from prodpointer.errors import (
     PromotionRefused,
 )
 from prodpointer.gates import Gate, judge, recorded, refusals
+from prodpointer.look import Look, look_at
 from prodpointer.mlflow_border.artifact_store import ArtifactStore
 from prodpointer.mlflow_border.metrics import evidence
 from prodpointer.mlflow_border.registry import Registry
 from prodpointer.mlflow_border.rest import CONTROL_MODEL as CONTROL_ALIAS
 from prodpointer.names import readable_text
 from prodpointer.pointers.protocol import ProductionPointer
-from prodpointer.records import Kind, ModelReply, ModelVersion, Promotion
+from prodpointer.recording import keep_small, write_event
+from prodpointer.records import Kind, ModelReply, ModelVersion, Promotion, called
 from prodpointer.selection import Rule, View, pointer_for, view
 
 
@@ -48,89 +48,6 @@ Expected = int | NotGiven | None
 
 _RAISED_AT_MOST = 100  # looks of one promotion, where others begin all the time
 _LONGEST_EVIDENCE = 500  # characters of an event that the gates may take, so that the reason has room too
-
-
-@dataclass(frozen=True)
-class Look:
-    """What a model was like at one moment: its pointers, all its versions, its events, and the moves they tell of.
-
-    ``events`` are those of every alias, among which an id has to be the highest; all else is about one alias.
-    """
-
-    seen: View
-    versions: Sequence[ModelVersion]
-    events: Sequence[Promotion]
-    moves: Sequence[Promotion] = ()
-
-    @property
-    def recorded(self) -> list[Promotion]:
-        """The events of this alias, oldest first."""
-        return [event for event in self.events if event.alias == self.seen.rule.alias]
-
-    @property
-    def last_done(self) -> str:
-        """The id of the last event that is done; the empty text where none is."""
-        return max((event.event or "" for event in self.recorded if event.state == "done"), default="")
-
-    @property
-    def in_stage(self) -> tuple[int, ...]:
-        """Every version in the stage that the alias stands for."""
-        stage = self.seen.rule.stage
-        return tuple(each.version for each in self.versions if stage and each.stage == stage)
-
-    @property
-    def last(self) -> Promotion | None:
-        """The last recorded move that happened."""
-        recorded = [move for move in self.moves if move.kind != "unrecorded"]
-        return recorded[-1] if recorded else None
-
-    @property
-    def pointers(self) -> tuple[tuple[str, ...], str]:
-        """The pointers that a promotion moves, and why: those that are set and those that the last move moved."""
-        return self.seen.moved(self.last_moved)
-
-    @property
-    def last_moved(self) -> tuple[str, ...]:
-        """The pointers that the last recorded move moved: both after a migration carried one of them to the other.
-
-        What a migration ended or took back is no longer the model's.
-        """
-        if self.last is None or self.last.kind in ("finish", "undo"):
-            return ()
-        return ("alias", "stage") if self.last.kind in ("migrate", "bridge") else self.last.pointers
-
-    def version(self, number: int) -> ModelVersion | None:
-        """Return one of the versions, None where there is none of that number."""
-        return next((each for each in self.versions if each.version == number), None)
-
-    def names_alone(self, number: int | None, pointers: tuple[str, ...]) -> bool:
-        """Tell whether every one of these pointers names a version already, and the stage no other one beside it."""
-        if "alias" in pointers and self.seen.alias != number:
-            return False
-        return "stage" not in pointers or self.in_stage == (() if number is None else (number,))
-
-
-def look_at(seen: View, versions: Sequence[ModelVersion]) -> Look:
-    """Return what a reply and the versions tell together; an alias of a version that is not among them dangles."""
-    if seen.alias is not None and all(each.version != seen.alias for each in versions):
-        seen = replace(seen, dangling=True)  # it does not count for reading, and is still moved
-    look = Look(seen, versions, journal.events(versions))
-    moves = journal.told(journal.settled(look.recorded, seen.live), seen.live, _now())
-    return replace(look, moves=moves)
-
-
-def keep_small(registry: Registry, version: ModelVersion) -> None:
-    """Pack the older events of a version where there are many."""
-    packed = journal.packing(version)
-    if packed is None:
-        return
-    for key, text in packed.write.items():
-        registry.tag_version(version.name, version.version, key, text)
-    there = registry.version(version.name, version.version).tags
-    if all(there.get(key) == text for key, text in packed.write.items()):
-        with suppress(AccessDenied):  # deleting a tag is a right of its own in MLflow's basic-auth (2.22.5, 3.17.2)
-            for key in packed.remove:
-                registry.untag_version(version.name, version.version, key)
 
 
 class Promoter:
@@ -233,7 +150,7 @@ class Promoter:
         if seen.live is None or not uses or (seen.alias == seen.live and not seen.dangling):
             return ()
         pointer_for(("alias",), seen, self._registry, self._name).set(seen.live)
-        return (f"the alias {seen.spelling!r} named {_called(seen.alias).lower()} and names version {seen.live}",)
+        return (f"the alias {seen.spelling!r} named {called(seen.alias)} and names version {seen.live}",)
 
     def _mend_stage(self, look: Look) -> tuple[str, ...]:
         """Make the stage hold what is live and nothing else, where it is in use."""
@@ -274,7 +191,7 @@ class Promoter:
         raise NothingToRollBack(
             f"Nothing to roll back {self._name!r} to: {why}; {hint}.",
             where=self._where,
-            next_step="Name the version with to=." if others else "Register and promote another version.",
+            next_step="Name the version with to= (--to)." if others else "Register and promote another version.",
         )
 
     def _check_usable(self, target: int, look: Look) -> None:
@@ -292,7 +209,7 @@ class Promoter:
         candidates = [each for each in older if look.version(each or 0) is not None]
         hint = f"The next candidate is version {candidates[-1]}: name it" if candidates else "Name another version"
         raise NothingToRollBack(
-            f"Version {target} of {self._name!r} {why}.", where=self._where, next_step=f"{hint} with to=."
+            f"Version {target} of {self._name!r} {why}.", where=self._where, next_step=f"{hint} with to= (--to)."
         )
 
     def _set_pointers(self, seen: View) -> tuple[str, ...]:
@@ -327,7 +244,7 @@ class Promoter:
         if expected is NOT_GIVEN or seen.live == expected:
             return
         error = ExpectationFailed(
-            f"{_called(seen.live)} of {self._name!r} is live, and {_called(expected).lower()} was expected.",
+            f"{called(seen.live).capitalize()} of {self._name!r} is live, and {called(expected)} was expected.",
             where=self._where,
             next_step="Look again at what is live, and promote with that expectation.",
         )
@@ -340,7 +257,9 @@ class Promoter:
         seen.check_nothing_left_behind(pointers, candidate.version, self._where)
         if candidate.status != "READY":
             raise PromotionRefused(
-                f"Version {candidate.version} of {self._name!r} is {candidate.status}, not READY.", where=self._where
+                f"Version {candidate.version} of {self._name!r} is {candidate.status}, not READY.",
+                where=self._where,
+                next_step="Wait until it is READY, or register its artifact again.",
             )
         if "stage" in pointers and self._rule.stage == "Staging" and candidate.stage == "Production":
             raise PromotionRefused(
@@ -386,12 +305,7 @@ class Promoter:
 
     def _write(self, event: Promotion) -> None:
         """Write one event to the version it moves to; a withdrawal, to the version withdrawn."""
-        self._tag(event, journal.event_text(event))
-
-    def _tag(self, event: Promotion, text: str) -> None:
-        """Write the tag of one event."""
-        if event.held_by is not None:
-            self._registry.tag_version(self._name, event.held_by, f"{journal.EVENT_TAG}{event.event}", text)
+        write_event(self._registry, event, journal.event_text(event))
 
     def _done(self, move: Promotion, before: Look) -> Promotion:
         """Read back what is live, close the event and return it; raise ``PromotionLost`` for another version."""
@@ -450,7 +364,7 @@ class Promoter:
         """
         raised = replace(move, event=journal.next_id(look.events))
         self._write(raised)
-        self._tag(move, f"raised to {raised.event}")
+        write_event(self._registry, move, f"raised to {raised.event}")
         return raised
 
     def _pack(self, look: Look, move: Promotion) -> None:
@@ -464,7 +378,7 @@ class Promoter:
         events = [each for each in recorded if each.to_version == named and each.event != move.event]
         winning = events[-1].event if events else None
         error = PromotionLost(
-            f"{_called(move.to_version)} of {self._name!r} was to go live, and {_called(named).lower()} is live now"
+            f"{called(move.to_version).capitalize()} of {self._name!r} was to go live, and {called(named)} is live now"
             f"{f' by the event {winning}' if winning else ''}: another promotion came at the same moment.",
             where=self._where,
             next_step="Look at what is live, and promote again if that is still wanted.",
@@ -476,8 +390,3 @@ class Promoter:
 def _now() -> datetime:
     """Return the time, in UTC."""
     return datetime.now(timezone.utc)
-
-
-def _called(version: int | None) -> str:
-    """Return what a message calls a version or the lack of one."""
-    return "Nothing" if version is None else f"Version {version}"

@@ -24,6 +24,11 @@ def utc_from_millis(millis: int | None) -> datetime | None:
     return None if millis is None else datetime.fromtimestamp(millis / 1000, tz=timezone.utc)
 
 
+def called(version: int | None) -> str:
+    """Return what a text calls a version or the lack of one."""
+    return "nothing" if version is None else f"version {version}"
+
+
 @dataclass(frozen=True, slots=True)
 class ModelVersion:
     """One version of a registered model, as the registry described it at one moment."""

@@ -22,11 +22,12 @@ from prodpointer.gates import Gate
 from prodpointer.live import Live, OnWithdraw
 from prodpointer.loaders import Loader
 from prodpointer.loading import HowToLoad, Loading, OnUnavailable, checked_on_unavailable
+from prodpointer.look import Look
 from prodpointer.mlflow_border.artifact_store import ArtifactStore
 from prodpointer.mlflow_border.registry import Registry
 from prodpointer.names import new_model_name, version_number
 from prodpointer.notices import warn_unverified
-from prodpointer.promotion import NOT_GIVEN, Expected, Look, NotGiven, Promoter
+from prodpointer.promotion import NOT_GIVEN, Expected, NotGiven, Promoter
 from prodpointer.records import DIGEST_TAG, ModelReply, ModelVersion, PointerStatus, Promotion, Pulled, Selection
 from prodpointer.selection import Rule, pointer_name
 
@@ -485,7 +486,7 @@ class RegisteredModel:
         except InvalidName as refusal:
             try:
                 self._registry.model(self.name)  # made by an older MLflow: its versions go on
-            except ModelNotFound:
+            except (ModelNotFound, InvalidName):  # MLflow 3.11.1 and later refuse to look for such a name
                 raise refusal from None
 
     def _status(self, look: Look) -> PointerStatus:

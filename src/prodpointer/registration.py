@@ -92,7 +92,10 @@ def callers_tags(tags: Mapping[str, str] | None) -> dict[str, str]:
             raise InvalidName(f"{key!r} is no tag of the caller's.", next_step=step)
         readable_text(str(value), f"The value of the tag {key!r},")
         if len(str(value)) > _LONGEST_TAG:
-            raise InvalidName(f"The value of the tag {key!r} is longer than {_LONGEST_TAG} characters.")
+            raise InvalidName(
+                f"The value of the tag {key!r} is longer than {_LONGEST_TAG} characters.",
+                next_step="MLflow 2 keeps no such tag: log it as an artifact, and tag where it is.",
+            )
     return {str(key): str(value) for key, value in (tags or {}).items()}
 
 

@@ -177,7 +177,7 @@ def tried(registry: Registry, found: Capabilities) -> Rights:
         return trial.rights()
     try:
         trial.answered(trial.on_scratch)
-    except BaseException as stopped:
+    except BaseException as stopped:  # an interruption too leaves no scratch model behind
         if left := trial.remove():
             raise left from stopped
         raise

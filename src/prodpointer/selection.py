@@ -85,11 +85,6 @@ class View:
         return self.stage if alias is None else alias
 
     @property
-    def unset(self) -> bool:
-        """Whether the model has neither pointer."""
-        return self.alias is None and self.stage is None
-
-    @property
     def drifted(self) -> bool:
         """Whether both pointers count and name different versions."""
         return not self.dangling and self.alias is not None and self.stage is not None and self.alias != self.stage

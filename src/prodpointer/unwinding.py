@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from prodpointer.carrying import Carrier, Found, Model, Step
-from prodpointer.drift import called, left_by, open_intents
+from prodpointer.drift import left_by, open_intents
+from prodpointer.look import Look
 from prodpointer.mlflow_border.fleet_pages import tag_model
-from prodpointer.promotion import Look
-from prodpointer.records import MIGRATING, POINTER_TAG, WINDOW_TAG, Before, ModelReply, Promotion
+from prodpointer.records import MIGRATING, POINTER_TAG, WINDOW_TAG, Before, ModelReply, Promotion, called
 from prodpointer.selection import Rule, pointer_for
 
 _TRIES = 4
@@ -74,7 +74,7 @@ def _end_stage(carrier: Carrier, model: Model, rule: Rule, marks: tuple[str | No
         _end_window(carrier, model.reply)
         for version in look.in_stage:
             carrier.registry.move_to_stage(move.name, version, _NO_STAGE)
-        carrier.refresh(model)
+        carrier.read_back(model)
         look = carrier.look(model, rule)
         done = not look.in_stage and look.seen.alias is not None
         move = carrier.close(model, move, done=done)

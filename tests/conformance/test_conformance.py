@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import subprocess
+import sys
+
 import pytest
 from click.testing import CliRunner
 
 from prodpointer.cli import main
 from prodpointer.conformance import Conformance, try_registry
 from tests.conformance.conftest import HAS_ALIASES, HERE, RELEASE, STORES, Registry
-from tests.proxy import Answer, Proxy, on_path
+from tests.conformance.test_doctor import wait_for
+from tests.proxy import Answer, Hang, Proxy, on_path
 
 
 @pytest.fixture(scope="module", params=STORES)
@@ -66,8 +72,23 @@ def test_what_cannot_be_removed_is_named(between: Proxy, served: Registry) -> No
 
 
 def test_the_command_fails_where_a_law_is_broken(between: Proxy) -> None:
-    """A broken law is printed, and the exit code is 1."""
+    """A broken law is printed, and the exit code is 1; with ``--json`` standard output is one document."""
     between.when(on_path("transition-stage"), Answer(200, b'{"model_version": {}}'))
-    told = CliRunner().invoke(main, ["--tracking-uri", between.uri, "--pointer", "stage", "conformance"])
+    arguments = ["--tracking-uri", between.uri, "--pointer", "stage", "conformance"]
+    told = CliRunner().invoke(main, arguments)
     assert told.exit_code == 1
     assert "failed" in told.output
+    assert json.loads(CliRunner().invoke(main, [*arguments, "--json"]).stdout)["pointers"] == {"stage": "failed"}
+
+
+def test_laws_that_are_interrupted_leave_nothing_behind(served: Registry, between: Proxy) -> None:
+    """The end that a scheduler makes of a job removes the models and the experiment on the way out."""
+    before = served.names()
+    between.when(on_path("/model-versions/set-tag"), Hang(60))
+    command = [sys.executable, "-m", "prodpointer", "--tracking-uri", between.uri, "conformance"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        wait_for(between, "/model-versions/set-tag")
+        assert len(served.names()) == len(before) + 1
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 1
+    assert served.names() == before

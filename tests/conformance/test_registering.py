@@ -8,6 +8,7 @@ import platform
 import sqlite3
 import subprocess
 import uuid
+from importlib import metadata
 from pathlib import Path
 
 import mlflow
@@ -119,7 +120,7 @@ def test_a_version_says_where_it_comes_from(
     assert version.tags["prodpointer.owner"] == "carol"
     assert version.tags["prodpointer.python"] == platform.python_version()
     assert version.tags["prodpointer.mlflow"] == mlflow.__version__
-    assert "scikit-learn==" in version.tags["prodpointer.libraries"]
+    assert f"cloudpickle=={metadata.version('cloudpickle')}" in version.tags["prodpointer.libraries"].split()
 
 
 def test_the_commit_is_the_runs_own(fresh: Connect, registry: Registry) -> None:

@@ -121,6 +121,19 @@ def test_one_alias_costs_five_requests(between: Proxy, prefix: str) -> None:
     assert between.count == 5
 
 
+def test_the_end_of_a_window_without_a_stage_costs_six_requests(between: Proxy, prefix: str) -> None:
+    """The model, the intent, the two tags of the window, the model again, the end of the event; past the pages."""
+    (name,) = fill(between.uri, prefix, 1, staging=False)
+    applied(migration(between.uri, prefix))
+    to_stage(MlflowClient(between.uri), name, 3, "Archived")
+    list(migration(between.uri, prefix).start(run_name()))
+    found = migration(between.uri, prefix, mapping={"Staging": "skip"})
+    results = found.finish(run_name())
+    between.clear()
+    assert [step.outcome for step in plainly(results)] == ["moved"]
+    assert between.count == 6
+
+
 def test_verifying_asks_two_endpoints_of_plain_clients(between: Proxy, prefix: str) -> None:
     """For each stage and alias of each model, beside the page of models."""
     fill(between.uri, prefix, 2)

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import pickle
+import pty
+import socket
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -301,6 +306,19 @@ def test_status_prints_a_long_name_whole(at: Command, lab: Lab, name: str) -> No
     assert long in at("status", long).out
 
 
+def test_a_narrow_terminal_cuts_nothing() -> None:
+    """What does not fit into a column goes on in the next line."""
+    status = "PointerStatus('a-model-of-the-north', 1, 1, None, True, 'alias', None)"
+    code = f"from prodpointer.printing import print_statuses, PointerStatus; print_statuses([{status}])"
+    terminal, end = pty.openpty()
+    environment = {**os.environ, "COLUMNS": "40", "TERM": "dumb"}
+    subprocess.run([sys.executable, "-c", code], stdout=end, env=environment, check=True)
+    os.close(end)
+    out = os.read(terminal, 65536).decode()
+    os.close(terminal)
+    assert ("model" in out, "…" in out) == (True, False)
+
+
 def test_status_of_several_models(at: Command, lab: Lab, name: str) -> None:
     """Several names give several models, in the order asked for."""
     for suffix in "ab":
@@ -334,6 +352,14 @@ def test_status_of_a_missing_model_fails(at: Command, name: str) -> None:
     """A typo must not look like a model of which nothing is live."""
     answer = at("status", name, "--json")
     assert (answer.exit_code, f"'{name}' does not exist" in one_line(answer)) == (1, True)
+
+
+def test_a_model_that_cannot_be_told_hides_no_other(at: Command, lab: Lab, name: str) -> None:
+    """What is wrong with one model is an error line and the exit code; the status of the others is there."""
+    lab.model(name)
+    answer = at("status", "nowhere-to-be-found", name, "--json")
+    assert (answer.exit_code, [each["name"] for each in answer.document["models"]]) == (1, [name])
+    assert answer.err.startswith("error: The registered model 'nowhere-to-be-found' does not exist.")
 
 
 def test_pointers_that_disagree_end_with_four(at: Command, lab: Lab, name: str) -> None:
@@ -426,6 +452,16 @@ def test_the_timeout_may_be_given(cli: Command, closed_port: int) -> None:
     uri = f"http://127.0.0.1:{closed_port}"
     assert cli("--tracking-uri", uri, "--timeout", "0.5", "status", "news").exit_code == 5
     assert cli("--tracking-uri", uri, "status", "news", "--timeout", "0").exit_code == 2
+
+
+@pytest.mark.parametrize("command", ["status", "doctor", "conformance"])
+def test_the_timeout_bounds_every_command(command: str, cli: Command) -> None:
+    """A server that takes the connection and stays silent is given up after ``--timeout``, and ends with 5."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        began = time.monotonic()
+        assert cli("--tracking-uri", uri, command, "--timeout", "0.5").exit_code == 5
+    assert time.monotonic() - began < 5
 
 
 def test_pull_can_require_a_digest(at: Command, lab: Lab, name: str, tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from prodpointer.drift import Class
 from prodpointer.errors import InvalidName
-from prodpointer.migration import rules_for, run_name
+from prodpointer.migrate_printing import print_checks
+from prodpointer.migration import Checked, rules_for, run_name
 from prodpointer.records import POINTER_TAG
 from tests.unit.conftest import IS_THREE, Answer, Command, Lab
 from tests.unit.fleet import Fleet, fresh, outcomes
@@ -767,6 +768,12 @@ def test_clients_that_differ_end_with_4(at: Command, staged: str) -> None:
     answer = at("verify")
     assert (answer.exit_code, staged in answer.out) == (4, True)
     assert at("verify", "--json").document["problems"][0]["name"] == staged
+
+
+def test_problems_beyond_the_first_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    """``verify`` prints 50 of them, says how many more there are, and where the whole list is."""
+    print_checks([Checked(f"news-{number}", "production", "Production", 1, 2, "apart") for number in range(53)])
+    assert "... and 3 more: see --json\n" in capsys.readouterr().out
 
 
 def test_the_runs_are_shown(at: Command, staged: str) -> None:

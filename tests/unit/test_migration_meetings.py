@@ -130,14 +130,14 @@ def test_a_bridge_in_the_middle_of_the_end_brings_no_stage_back(fleet: Fleet, mo
     fleet.start()
     fleet.apply()
     bridge = fleet.bridge()
-    real = Carrier.refresh
+    real = Carrier.read_back
 
-    def refresh(carrier: Carrier, model: object) -> None:
+    def read_back(carrier: Carrier, model: object) -> None:
         monkeypatch.undo()
         bridge.sweep()
         real(carrier, model)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Carrier, "refresh", refresh)
+    monkeypatch.setattr(Carrier, "read_back", read_back)
     fleet.finish()
     assert fleet.at(name) == ({"production": 1}, {})
 

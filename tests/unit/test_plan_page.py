@@ -17,9 +17,9 @@ from packaging.version import Version
 from prodpointer.carrying import Found
 from prodpointer.detection import Capabilities
 from prodpointer.drift import Class, Judgement, judge
+from prodpointer.look import look_at
 from prodpointer.plan_page import plan_page
 from prodpointer.planning import Pair, Plan, Planned
-from prodpointer.promotion import look_at
 from prodpointer.records import ModelReply, ModelVersion
 from prodpointer.selection import Rule, View
 

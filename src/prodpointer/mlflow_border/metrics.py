@@ -11,6 +11,7 @@ from prodpointer.errors import ArtifactNotFound
 from prodpointer.gates import Evidence, Measurement
 from prodpointer.mlflow_border.addresses import Place, place_of
 from prodpointer.mlflow_border.registry import Registry
+from prodpointer.mlflow_border.rest import BUSY_STATUSES, bounded, unavailable
 from prodpointer.mlflow_border.translation import error_code
 from prodpointer.records import ModelVersion
 
@@ -147,11 +148,13 @@ class _Reading:
 def whole_run(registry: Registry, run_id: str) -> Mapping[str, Any]:
     """Return a tracking server's JSON reply for a run, of which older clients drop what they do not know."""
     from mlflow.tracking._tracking_service.utils import _get_store
-    from mlflow.utils.rest_utils import http_request, verify_rest_response
+    from mlflow.utils.rest_utils import verify_rest_response
 
     with registry.asking(f"read the datasets of the run {run_id!r}"):
         credentials = _get_store(registry.addresses.tracking_uri).get_host_creds()
-        response = http_request(host_creds=credentials, endpoint=_RUN, method="GET", params={"run_id": run_id})
+        response = bounded(credentials, "GET", _RUN, timeout=registry.timeout, params={"run_id": run_id})
+        if response.status_code in BUSY_STATUSES:
+            raise unavailable(f"ask {_RUN}", response.status_code, registry.addresses.shown)
         document: dict[str, Any] = verify_rest_response(response, _RUN).json()
     return document
 

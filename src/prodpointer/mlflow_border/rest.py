@@ -1,8 +1,9 @@
 """The few REST calls that MLflow's client does not make, with the client's own credentials and settings.
 
 They are ``/version`` and its control questions, the alias calls of clients before 2.3.0, the list of models without the
-filter that clients from 2.21 on add, and what a service has to ask again and again while a registry may be down: the
-model, a version and where its bytes are. MLflow's client would try for minutes; here every request has its time.
+filter that clients from 2.21 on add, what a migration asks and tells several models at a time, and what a service has
+to ask again and again while a registry may be down: the model, a version and where its bytes are. MLflow's client would
+try for minutes; here every request has its time.
 """
 
 from __future__ import annotations

@@ -116,7 +116,11 @@ class ServedArtifacts:
         """Return one entry of a listing; a path that leads out of the directory is refused."""
         path = PurePosixPath(str(document["path"]))
         if path.is_absolute() or ".." in path.parts or "\\" in str(path) or not path.parts:
-            raise RegistryError(f"The server lists {str(path)!r}, which is no path below it.", where=self._uri)
+            raise RegistryError(
+                f"The server lists {str(path)!r}, which is no path below it.",
+                where=self._uri,
+                next_step="Nothing was copied. Find out what answers at that address.",
+            )
         size = document.get("file_size")
         return Entry(str(path), bool(document.get("is_dir")), None if size is None else int(size))
 

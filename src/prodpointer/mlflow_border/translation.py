@@ -18,6 +18,7 @@ from prodpointer.errors import (
     without_credentials,
 )
 from prodpointer.mlflow_border.lane import NoAnswer
+from prodpointer.mlflow_border.rest import BUSY_STATUSES
 
 _DENIED = {"PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED", "UNAUTHENTICATED"}
 _BUSY = {"TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED"}
@@ -85,7 +86,11 @@ def translated(
     except ValueError as error:
         if not str(error).startswith(_UNKNOWN_CODE):
             raise
-        raise RegistryError(f"Could not {doing}: an answer not known here ({error}).", where=where) from error
+        raise RegistryError(
+            f"Could not {doing}: an answer not known here ({error}).",
+            where=where,
+            next_step="Use a client as new as the server.",
+        ) from error
     except ImportError as error:
         raise RegistryUnsupported(
             f"Could not {doing}: a library is missing ({error}).", where=where, next_step="Install it here."
@@ -182,7 +187,7 @@ def _is_unreachable(error: BaseException) -> bool:
             return True
         if isinstance(link, requests.exceptions.RetryError):
             given_up = _GAVE_UP_ON_STATUS.search(str(link))
-            return given_up is not None and given_up.group(1) in ("429", "502", "503", "504")
+            return given_up is not None and int(given_up.group(1)) in BUSY_STATUSES
         if _is_lost_database(link):
             return True
     return False

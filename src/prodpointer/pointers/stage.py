@@ -76,5 +76,6 @@ class StagePointer(ProductionPointer):
                     self._registry.move_to_stage(self._model, version, "Archived")
         raise RegistryError(
             f"The stage {self._stage} of {self._model!r} did not settle: something keeps moving it.",
+            where=self._registry.addresses.shown,
             next_step="Find what promotes this model all the time, stop it, and run `prodpointer repair`.",
         )

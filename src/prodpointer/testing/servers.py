@@ -133,7 +133,7 @@ def _start(
         process = _launch(python, directory, ["--host", "127.0.0.1", "--port", str(chosen), *options], env)
         try:
             _wait_for_health(process, uri, directory / "server.log", credentials)
-        except BaseException as error:
+        except BaseException as error:  # an interruption leaves no server behind either
             _stop(process)
             if attempt < STARTS and isinstance(error, ServerFailed) and PORT_TAKEN.search(str(error)):
                 continue
