@@ -13,7 +13,7 @@ which it is made.
 | | what it is | what it loads |
 | --- | --- | --- |
 | prodpointer | `connect()` once, then the verbs | a file by `pickle`, a model by `mlflow.pyfunc` |
-| by hand | the page that many projects write, [by_hand.py](../benchmarks/by_hand.py): an alias, on MLflow 2 also a \
+| by hand | the page that many projects write, `benchmarks/by_hand.py`: an alias, on MLflow 2 also a \
 stage with `archive_existing_versions=True` | a file by `pickle` |
 | MLflow | `MlflowClient` for the pointer, `mlflow.pyfunc.load_model` for `models:/name@production` and \
 `models:/name/Production` | a model by `mlflow.pyfunc` |
