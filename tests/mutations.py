@@ -1522,8 +1522,8 @@ MUTATIONS = (
     Mutation(
         "bytes in the cache are trusted for being there",
         "cache.py",
-        "            return sha256_of(self.path) == self.sha256\n",
-        '            return sha256_of(self.path) != ""\n',
+        "            return digest_of(self.path) == self.sha256\n",
+        '            return digest_of(self.path) != ""\n',
         ("test_a_damaged_entry_is_fetched_again", "test_a_damaged_last_known_good_is_not_loaded"),
     ),
     Mutation(
