@@ -27,7 +27,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ DEFAULT_BYTES = 20 * 1024**3
 
 _LAYOUT = "v1"
 _PRIVATE = 0o700
+_TOO_SOON = timedelta(seconds=1)  # to write again that the same version is live
 _LOOK_AGAIN = 0.5  # seconds between two looks at whether anybody still waits
 
 
@@ -281,10 +282,13 @@ class ModelCache:
         return _last_live(self._live(pointer))
 
     def saw_live(self, pointer: str, created: str, version: int) -> None:
-        """Keep which version was live just now; its entry is never evicted while it is."""
+        """Keep which version was live just now, to the second; its entry is never evicted while it is."""
         before = self.last_live(pointer)
-        now = datetime.now(timezone.utc).isoformat()
-        self._write(self._live(pointer), {"created": created, "version": version, "at": now})
+        now = datetime.now(timezone.utc)
+        same = before is not None and (before.created, before.version) == (created, version)
+        if before is not None and same and timedelta(0) <= now - before.at < _TOO_SOON:
+            return
+        self._write(self._live(pointer), {"created": created, "version": version, "at": now.isoformat()})
         if before is not None and before.version != version:
             self._cache.make_room()  # the one before may go now
 
@@ -370,7 +374,8 @@ def _last_live(file: Path) -> LastLive | None:
     """Read a last live version, or None."""
     try:
         known = json.loads(file.read_text(encoding="utf-8"))
-        return LastLive(str(known["created"]), int(known["version"]), datetime.fromisoformat(known["at"]))
+        at = datetime.fromisoformat(known["at"]).astimezone(timezone.utc)
+        return LastLive(str(known["created"]), int(known["version"]), at)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

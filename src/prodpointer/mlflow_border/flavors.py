@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Collection, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -139,12 +140,20 @@ def _content(directory: Path) -> dict[Any, Any]:
 
     try:
         with (directory / "MLmodel").open() as file:
-            content = yaml.safe_load(file)
+            content = _parsed(file.read())
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise _malformed(directory, f"{type(error).__name__}: {error}") from error
     if not isinstance(content, dict):
         raise _malformed(directory, "it is no mapping")
     return content
+
+
+@lru_cache(maxsize=32)
+def _parsed(text: str) -> Any:
+    """Return what a YAML text says, for reading alone: a model that is loaded again has the same text."""
+    import yaml
+
+    return yaml.safe_load(text)
 
 
 def _entries(content: Any) -> Iterator[tuple[Any, Any]]:

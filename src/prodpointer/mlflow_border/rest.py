@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 from prodpointer.errors import RegistryUnavailable
@@ -170,7 +171,7 @@ def bounded(credentials: Any, method: str, endpoint: str, *, timeout: float, **o
     """
     from mlflow.utils.rest_utils import http_request
 
-    if "respect_retry_after_header" in inspect.signature(http_request).parameters:
+    if _can_be_told_of_retry_after(http_request):
         options["respect_retry_after_header"] = False
     return http_request(
         host_creds=credentials,
@@ -181,6 +182,12 @@ def bounded(credentials: Any, method: str, endpoint: str, *, timeout: float, **o
         retry_codes=(),
         **options,
     )
+
+
+@cache
+def _can_be_told_of_retry_after(http_request: Callable[..., Any]) -> bool:
+    """Tell whether a client can be told not to obey ``Retry-After``."""
+    return "respect_retry_after_header" in inspect.signature(http_request).parameters
 
 
 def unavailable(doing: str, status: int, where: str) -> RegistryUnavailable:
