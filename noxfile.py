@@ -112,6 +112,15 @@ def mutations(session: nox.Session) -> None:
 
 
 @nox.session
+def stories(session: nox.Session) -> None:
+    """Draw a hundred stories and texts anew, on the newest MLflow or the version given as an argument."""
+    version = session.posargs[0] if session.posargs else list(TABLE)[-1]
+    laws = ["tests/conformance/test_one_story.py", "tests/conformance/test_any_text.py"]
+    wanted = ("pytest", "hypothesis", "skops")
+    in_environment(session, "pytest", version, *wanted, arguments=["-q", "--hypothesis-profile=many", *laws])
+
+
+@nox.session
 def fleet(session: nox.Session) -> None:
     """Migrate 1,000 and 10,000 models on the newest MLflow and PostgreSQL, and write docs/migration-at-scale.md."""
     in_environment(session, "benchmarks.fleet", list(TABLE)[-1], *POSTGRESQL, arguments=session.posargs)

@@ -25,7 +25,8 @@ if mlflow_table.installed()[0] != mlflow_table.SKINNY:
 # What is drawn at random is the same in every run, and less of it where `nox -s mutations` does not look: before
 # aliases and with the newest MLflow of each major it does. `nox -s stories` draws more, and anew each time.
 WORLDS = {"2.2.2", *(mlflow_table.newest_of_major(major).version for major in (2, 3))}
-EXAMPLES = 8 if mlflow_table.installed()[1] in WORLDS else 3
+DISTRIBUTION, VERSION = mlflow_table.installed()
+EXAMPLES = 8 if DISTRIBUTION == mlflow_table.FULL and VERSION in WORLDS else 3
 SLOW = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 PHASES = [Phase.explicit, Phase.generate]
 REAL = settings(deadline=None, database=None, suppress_health_check=SLOW, stateful_step_count=20)

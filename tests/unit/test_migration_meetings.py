@@ -184,12 +184,12 @@ def test_a_record_stays_small_however_often_it_is_carried(fleet: Fleet) -> None:
     name = fleet.add("model", versions=2)
     fleet.model(name, pointer="both").promote(1)
     bridge = fleet.bridge()
-    for number in range(60):
+    for number in range(45):
         fleet.to_stage(name, 2 - number % 2)
         bridge.sweep()
     loose = [len(each.tags) for each in fleet.lab.client.search_model_versions(f"name='{name}'")]
     assert max(loose) < 40
-    assert len([event for event in fleet.model(name).history() if event.kind == "bridge"]) == 60
+    assert len([event for event in fleet.model(name).history() if event.kind == "bridge"]) == 45
 
 
 def test_an_alias_alone_never_gets_a_stage_from_a_promoter_that_was_stopped(
