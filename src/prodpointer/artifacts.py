@@ -15,6 +15,7 @@ from prodpointer.errors import ArtifactNotFound, IntegrityError
 from prodpointer.mlflow_border.artifact_store import ArtifactStore
 
 _ADDED_BY_MLFLOW = "registered_model_meta"
+_HEAD_START = 0.002  # seconds for the caller to send its question: two threads at work share the interpreter
 _BLOCK = 1024 * 1024  # bytes read at a time, so that memory does not grow with the artifact
 
 
@@ -52,12 +53,14 @@ class DigestAhead:
         self._path = path
         self._identity = _identity(path)
         self._digest: str | None = None
+        self._wanted = threading.Event()
         self._thread = threading.Thread(target=self._compute, name="prodpointer-digest", daemon=True)
         self._thread.start()
 
     def of(self, path: Path) -> str:
         """Return the SHA-256 of an artifact as :func:`sha256_of` does: the one at hand if it is of these very bytes."""
         if path == self._path:
+            self._wanted.set()
             self._thread.join()
             if self._digest is not None and self._identity == _identity(path):
                 return self._digest
@@ -65,6 +68,7 @@ class DigestAhead:
 
     def _compute(self) -> None:
         """Compute the digest; what cannot be read is found out by who asks for it."""
+        self._wanted.wait(_HEAD_START)
         with suppress(ArtifactNotFound, OSError):
             self._digest = sha256_of(self._path)
 
