@@ -16,7 +16,7 @@ from prodpointer.mlflow_border.artifact_store import ArtifactStore
 
 _ADDED_BY_MLFLOW = "registered_model_meta"
 _HEAD_START = 0.002  # seconds for the caller to send its question: two threads at work share the interpreter
-_BLOCK = 1024 * 1024  # bytes read at a time, so that memory does not grow with the artifact
+_BLOCK = 256 * 1024  # bytes read at a time, so that memory does not grow with the artifact
 
 
 def sha256_of(path: Path) -> str:
@@ -122,8 +122,9 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 def _sha256_of_file(path: Path) -> str:
     """Return the SHA-256 of one file, read in blocks."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
+    digest, block = hashlib.sha256(), bytearray(_BLOCK)
+    view = memoryview(block)
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(block):
+            digest.update(view[:count])
     return digest.hexdigest()
