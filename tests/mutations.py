@@ -806,8 +806,8 @@ MUTATIONS = (
     Mutation(
         "the digest is MD5",
         "artifacts.py",
-        "    digest = hashlib.sha256()\n",
-        "    digest = hashlib.md5()\n",
+        "    digest, block = hashlib.sha256(), bytearray(_BLOCK)\n",
+        "    digest, block = hashlib.md5(), bytearray(_BLOCK)\n",
         ("test_the_digest_of_a_file_is_its_sha256", "test_the_digest_of_a_directory_is_that_of_its_manifest"),
     ),
     Mutation(
