@@ -46,6 +46,11 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     assert loaded_after("import prodpointer") == set()
 
 
+def test_the_plugin_imports_nothing_heavy() -> None:
+    """Whoever runs pytest where prodpointer is installed does not wait for MLflow."""
+    assert loaded_after("import prodpointer.testing") == set()
+
+
 @pytest.mark.parametrize(
     "arguments", [["--help"], ["--version"], ["promote", "--help"], ["migrate"], ["nonsense"]], ids=" ".join
 )
