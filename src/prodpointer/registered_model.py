@@ -486,8 +486,11 @@ class RegisteredModel:
         except InvalidName as refusal:
             try:
                 self._registry.model(self.name)  # made by an older MLflow: its versions go on
-            except (ModelNotFound, InvalidName):  # MLflow 3.11.1 and later refuse to look for such a name
+            except ModelNotFound:
                 raise refusal from None
+            except InvalidName as unread:  # MLflow 3.11.1 and later refuse to look for such a name, so it may be there
+                step = f"For a new model choose a name without them. One that is there already: {unread.next_step}"
+                raise InvalidName(refusal.what, where=unread.where, next_step=step) from None
 
     def _status(self, look: Look) -> PointerStatus:
         """Return what a look tells."""
