@@ -548,8 +548,8 @@ MUTATIONS = (
     Mutation(
         "a model with a slash is never read",
         "registered_model.py",
-        "            except (ModelNotFound, InvalidName):  # MLflow 3.11.1",
-        "            finally:  # MLflow 3.11.1",
+        "                self._registry.model(self.name)  # made by",
+        '                raise ModelNotFound("")  # made by',
         ("test_a_model_that_has_such_a_name_goes_on",),
         only="2",
     ),
