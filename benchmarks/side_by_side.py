@@ -46,6 +46,7 @@ from benchmarks.measurements import (
 )
 from benchmarks.one_live_version import python_of
 from benchmarks.processes import Dead, Machine, ask_others, started
+from prodpointer.testing.environments import EnvironmentFailed, uv
 
 VERSIONS = tuple(mlflow_table.newest_of_major(major).version for major in (2, 3))
 MODELCTL = "1.2.1"
@@ -70,12 +71,12 @@ QUICK: dict[str, Any] = {
 
 def installed_modelctl(directory: Path) -> str:
     """Install modelctl alone into a directory that can be on ``PYTHONPATH``; return why not, or nothing."""
-    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}")
-    command = [str(uv), "pip", "install", "--quiet", "--no-deps", "--target", str(directory)]
-    done = subprocess.run(
-        [*command, f"modelctl-mlflow=={MODELCTL}"], check=False, capture_output=True, text=True, cwd=directory.parent
-    )
-    return "" if done.returncode == 0 else done.stderr.strip().splitlines()[-1]
+    into = ("--python", sys.executable, "--no-deps", "--target", str(directory))
+    try:
+        uv("pip", "install", "--quiet", *into, f"modelctl-mlflow=={MODELCTL}")
+    except EnvironmentFailed as failure:
+        return str(failure).strip().splitlines()[-1]
+    return ""
 
 
 class Bench:

@@ -14,7 +14,6 @@ from typing import Any, Literal
 from prodpointer.detection import capabilities, client_version
 from prodpointer.errors import ModelNotFound, ProdpointerError
 from prodpointer.laws import EACH_POINTER, ONCE, Law, LawBroken, Trial, bundle_files, check, refusal
-from prodpointer.mlflow_border.addresses import Place
 from prodpointer.mlflow_border.logging_runs import ScratchExperiment
 from prodpointer.mlflow_border.opening import open_registry
 from prodpointer.mlflow_border.registry import Registry
@@ -136,8 +135,7 @@ def _named(law: Law) -> str:
 def _trial(registry: Registry, name: str, left: list[str]) -> Iterator[Trial]:
     """Make a trial's experiment and runs; remove them and every model made, and note in ``left`` what stays."""
     with tempfile.TemporaryDirectory(prefix="prodpointer-conformance-") as scratch:
-        artifacts = Path(scratch) if registry.place is Place.DATABASE else None
-        experiment = ScratchExperiment(registry, name, artifacts)
+        experiment = ScratchExperiment(registry, name, Path(scratch))
         trial = Trial(registry, experiment, (), name)
         try:
             trial.runs = tuple(experiment.log(bundle_files(number)) for number in (1, 2, 3))

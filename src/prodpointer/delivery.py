@@ -136,8 +136,7 @@ class Delivery:
             self._check_allowed(target.number, verify)
         fits = partial(_fits, expected)
         fetch = partial(self._fetch, target)
-        digest_of = sha256_of if ahead is None else ahead.of
-        with self._obtained(target.created, target.number, fits, fetch, digest_of) as (entry, use):
+        with self._obtained(target.created, target.number, fits, fetch, ahead) as (entry, use):
             if expected is None and not entry.recorded:
                 self._check_allowed(target.number, verify)
                 warn(self._name, target.number)
@@ -149,7 +148,9 @@ class Delivery:
         return last if last is not None and self._kept.entry(last.created, last.version) is not None else None
 
     @contextmanager
-    def last_delivered(self, last: LastLive, *, verify: Verify, why: ProdpointerError) -> Iterator[tuple[Entry, Use]]:
+    def last_delivered(
+        self, last: LastLive, *, verify: Verify, why: ProdpointerError, ahead: DigestAhead | None = None
+    ) -> Iterator[tuple[Entry, Use]]:
         """Give the bytes of a last-known-good version without the registry; raise ``why`` where that cannot be."""
 
         def fetch(_: Path) -> Entry:
@@ -158,7 +159,7 @@ class Delivery:
         def fits(entry: Entry) -> bool:
             return entry.recorded or verify != "required"
 
-        with self._obtained(last.created, last.version, fits, fetch) as found:
+        with self._obtained(last.created, last.version, fits, fetch, ahead) as found:
             yield found
 
     def saw_live(self, target: Target) -> None:
@@ -176,12 +177,13 @@ class Delivery:
         number: int,
         fits: Callable[[Entry], bool],
         fetch: Callable[[Path], Entry],
-        digest_of: Callable[[Path], str] = sha256_of,
+        ahead: DigestAhead | None,
     ) -> Iterator[tuple[Entry, Use]]:
         """Give an entry of the cache; what this machine's disk refuses is an error of ours."""
         with ExitStack() as stack:
             try:
                 stopped = self._artifacts.is_stopped
+                digest_of = sha256_of if ahead is None else ahead.of
                 obtaining = self._kept.obtained(
                     created, number, fits=fits, fetch=fetch, digest_of=digest_of, stopped=stopped
                 )

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 
 from packaging.version import Version
 
+from prodpointer.artifacts import DigestAhead
 from prodpointer.cache import Cache, Entry, LastLive
 from prodpointer.delivery import Delivery, Target, Verify, created_name
 from prodpointer.errors import InvalidName, ModelNotFound, ProdpointerError, RegistryError, RegistryUnavailable
@@ -140,6 +141,7 @@ class Loading:
         failed
             The failure of a registry that was asked a moment ago, which is not asked again.
         """
+        ahead: DigestAhead | None = None
         try:
             if failed is not None and on_unavailable == "last-known-good":
                 raise failed
@@ -156,22 +158,24 @@ class Loading:
         except NO_ANSWER as error:
             if on_unavailable == "raise":
                 raise
-            return self.last_known_good(how, error)
+            return self.last_known_good(how, error, ahead)
         self.saw_live(target)
         return model
 
-    def last_known_good(self, how: HowToLoad, why: ProdpointerError) -> Any:
+    def last_known_good(self, how: HowToLoad, why: ProdpointerError, ahead: DigestAhead | None = None) -> Any:
         """Return the object that was live when the registry last answered, and warn; raise ``why`` without one."""
         last = self.delivery.last_known_good()
         if last is None:
             raise why
-        model = self.loaded_last(last, how, why)
+        model = self.loaded_last(last, how, why, ahead)
         warn_last_known_good(self.name, last.version, last.at, why)
         return model
 
-    def loaded_last(self, last: LastLive, how: HowToLoad, why: ProdpointerError) -> Any:
+    def loaded_last(
+        self, last: LastLive, how: HowToLoad, why: ProdpointerError, ahead: DigestAhead | None = None
+    ) -> Any:
         """Return the object of a last-known-good version, without the registry."""
-        with self.delivery.last_delivered(last, verify=how.verify, why=why) as (entry, use):
+        with self.delivery.last_delivered(last, verify=how.verify, why=why, ahead=ahead) as (entry, use):
             return how.loaded(entry, use)
 
     def saw_live(self, target: Target) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from prodpointer.mlflow_border.addresses import Place
 from prodpointer.mlflow_border.artifact_store import ArtifactStore
 from prodpointer.mlflow_border.registry import Registry
 from prodpointer.mlflow_border.translation import translated
@@ -49,16 +50,16 @@ class ScratchExperiment:
     name
         Name of an experiment that does not exist yet.
     artifacts
-        Where its artifacts go; None leaves that to the server.
+        Where its artifacts go beside a database; a server decides that itself.
     """
 
-    def __init__(self, registry: Registry, name: str, artifacts: Path | None) -> None:
+    def __init__(self, registry: Registry, name: str, artifacts: Path) -> None:
         """Make the experiment."""
         self._registry = registry
         self._client: Any = registry.client
         self._store = ArtifactStore(registry)
         self._runs: list[str] = []
-        location = artifacts.as_uri() if artifacts else None
+        location = artifacts.as_uri() if registry.place is Place.DATABASE else None
         with registry.asking(f"create the experiment {name!r}"):
             self._id = str(self._client.create_experiment(name, artifact_location=location))
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from prodpointer.connecting import connect
 from prodpointer.detection import capabilities, lists_nothing
-from prodpointer.mlflow_border.addresses import Place
 from prodpointer.mlflow_border.logging_runs import ScratchExperiment
 from prodpointer.mlflow_border.opening import open_registry
 from prodpointer.mlflow_border.registry import Registry
@@ -50,8 +49,7 @@ class ScratchRegistry:
             Metrics of the run, for gates.
         """
         registry = self._opened()
-        location = self.artifacts / "scratch" if registry.place is Place.DATABASE else None
-        experiment = ScratchExperiment(registry, f"scratch-{uuid.uuid4().hex}", location)
+        experiment = ScratchExperiment(registry, f"scratch-{uuid.uuid4().hex}", self.artifacts / "scratch")
         return experiment.log({f"{ARTIFACT}/bundle.pkl": pickle.dumps(bundle)}, metrics)
 
     def make_live(self, name: str, bundle: Any, *, metrics: Mapping[str, float] | None = None) -> RegisteredModel:
