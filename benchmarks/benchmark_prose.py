@@ -41,6 +41,9 @@ by a proxy, the second time that a thing is done. The contenders take turns, ano
 else the machine does meets all alike, {runs} times; a bundle of {large} is loaded {large_runs} times, with one
 database. The first time of each is not measured.
 
+A warm load is one right after another of the same contender, which is not timed; one after a pause follows {pause} s
+without work, in which caches of the processor and its clock go down: a service that asks now and then meets that.
+
 A cell is the median, the quartiles, and how many times as long as prodpointer it is; in bold where prodpointer is
 slower.
 """

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,11 +20,15 @@ import prodpointer
 from benchmarks import by_hand
 from benchmarks.measurements import (
     FILE_COLD,
+    FILE_RESTED,
     FILE_WARM,
     HISTORY,
+    LARGE,
     MODEL_COLD,
+    MODEL_RESTED,
     MODEL_WARM,
     OURS,
+    PAUSE,
     PROMOTE,
     READ,
     READ_TAGS,
@@ -78,6 +83,8 @@ class Setting:
 
 Acts = Iterator[tuple[Place, Act]]
 
+LOADS = {"file": (FILE_COLD, FILE_WARM, FILE_RESTED), "model": (MODEL_COLD, MODEL_WARM, MODEL_RESTED)}
+
 
 def named(by: str, pointer: str, what: str, size: str = "") -> str:
     """Return the name of a registered model."""
@@ -88,6 +95,27 @@ def acts(by: str, setting: Setting) -> dict[Place, Act]:
     """Return everything that a contender does."""
     made = {OURS: ours, "by hand": hand_written, "MLflow": plain, "modelctl": modelctl}
     return dict(made[by](setting))
+
+
+def loads(
+    what: str,
+    pointer: str,
+    size: str,
+    load: Callable[[], object],
+    *,
+    forget: Callable[[], object] = lambda: None,
+    again: Callable[[], object] | None = None,
+) -> Acts:
+    """Yield a load of what is not on this machine, one right after another one, and one after a pause.
+
+    ``forget`` removes what was kept; ``again`` is the second load, where it is another call.
+    """
+    again = again or load
+    cold, warm, rested = LOADS[what]
+    yield Place(cold, pointer, size), Act(load, forget)
+    yield Place(warm, pointer, size), Act(again, again)
+    if size != LARGE:
+        yield Place(rested, pointer, size), Act(again, partial(time.sleep, PAUSE))
 
 
 def ours(setting: Setting) -> Acts:
@@ -101,13 +129,12 @@ def ours(setting: Setting) -> Acts:
         yield Place(PROMOTE, pointer), Act(partial(news.promote, 2))
         yield Place(ROLLBACK, pointer), Act(news.rollback)
         for size in setting.sizes if pointer != "both" else ():
-            for what, cold, warm in (("file", FILE_COLD, FILE_WARM), ("model", MODEL_COLD, MODEL_WARM)):
+            for what in ("file", "model"):
                 cache = setting.cache(f"{pointer}-{what}-{size}")
                 kept = connect(named(OURS, pointer, what, size), cache_dir=cache)
                 load = partial(kept.load_production, trusted=[LOADER])
                 forget = partial(shutil.rmtree, cache, ignore_errors=True)
-                yield Place(cold, pointer, size), Act(load, forget)
-                yield Place(warm, pointer, size), Act(load)
+                yield from loads(what, pointer, size, load, forget=forget)
 
 
 def hand_written(setting: Setting) -> Acts:
@@ -129,9 +156,7 @@ def hand_written(setting: Setting) -> Acts:
         yield Place(PROMOTE, pointer), Act(partial(promote, 2, name))
         yield Place(ROLLBACK, pointer), Act(partial(back, name))
         for size in setting.sizes:
-            act = Act(partial(load, named("by hand", pointer, "file", size)))
-            yield Place(FILE_COLD, pointer, size), act
-            yield Place(FILE_WARM, pointer, size), act
+            yield from loads("file", pointer, size, partial(load, named("by hand", pointer, "file", size)))
 
 
 def plain(setting: Setting) -> Acts:
@@ -162,9 +187,7 @@ def plain(setting: Setting) -> Acts:
         for size in setting.sizes if pointer != "both" else ():
             model = named("MLflow", pointer, "model", size)
             uri = f"models:/{model}@{ALIAS}" if pointer == "alias" else f"models:/{model}/{STAGE}"
-            act = Act(partial(mlflow.pyfunc.load_model, uri))
-            yield Place(MODEL_COLD, pointer, size), act
-            yield Place(MODEL_WARM, pointer, size), act
+            yield from loads("model", pointer, size, partial(mlflow.pyfunc.load_model, uri))
 
 
 def _each(verbs: Sequence[Callable[..., object]], *arguments: str) -> object:
@@ -195,8 +218,8 @@ def modelctl(setting: Setting) -> Acts:
                 raise AssertionError(f"{place} is not what {ref} is")
             return unpickled(place / FILE)
 
-        yield Place(FILE_COLD, "alias", size), Act(pull, partial(shutil.rmtree, place, ignore_errors=True))
-        yield Place(FILE_WARM, "alias", size), Act(verify)
+        forget = partial(shutil.rmtree, place, ignore_errors=True)
+        yield from loads("file", "alias", size, pull, forget=forget, again=verify)
 
 
 def prepare(setting: Setting, contenders: Sequence[str]) -> None:

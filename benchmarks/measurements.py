@@ -17,6 +17,10 @@ RESULTS = PAGE.with_suffix(".json")
 READ, READ_TAGS, PROMOTE, ROLLBACK, HISTORY = "live_version", "production", "promote", "rollback", "history"
 FILE_COLD, FILE_WARM = "load a file, cold", "load a file, warm"
 MODEL_COLD, MODEL_WARM = "load a model, cold", "load a model, warm"
+FILE_RESTED, MODEL_RESTED = "load a file, after a pause", "load a model, after a pause"
+PAUSE = 0.3
+"""Seconds without work before a load after a pause."""
+
 LIVE_MODEL = "live.model"
 IMPORT, HELP, FIRST = "import", "--help", "first answer of a process"
 REFUSED, HANGING = "first answer, registry refuses", "first answer, registry hangs"

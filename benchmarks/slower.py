@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from benchmarks.measurements import (
     FILE_COLD,
+    FILE_RESTED,
     FILE_WARM,
     FIRST,
     IMPORT,
@@ -21,6 +22,11 @@ from benchmarks.measurements import (
     World,
 )
 
+_TO_LOAD_AGAIN = (
+    "Both ask one thing, compute the SHA-256 of the copy here and unpickle it. prodpointer asks for the model, to see "
+    "both pointers, marks the copy as in use, so that no other process removes it, and keeps a note of what was live "
+    "for the day on which the registry is down."
+)
 REASONS: Mapping[str, str] = {
     READ: (
         "It is one request either way. prodpointer asks for the model, whose answer has every alias and the newest "
@@ -44,11 +50,8 @@ REASONS: Mapping[str, str] = {
         "The SHA-256 of what came is checked before it is unpickled, and the download is kept on this machine, with a "
         "note of its digest."
     ),
-    FILE_WARM: (
-        "Both ask one thing, compute the SHA-256 of the copy here and unpickle it. prodpointer asks for the model, to "
-        "see both pointers, marks the copy as in use, so that no other process removes it, and keeps a note of what "
-        "was live for the day on which the registry is down."
-    ),
+    FILE_WARM: _TO_LOAD_AGAIN,
+    FILE_RESTED: _TO_LOAD_AGAIN,
     MODEL_COLD: (
         "The SHA-256 of every file is checked and the paths in `MLmodel` are looked at before anything is loaded, and "
         "the download is kept on this machine."

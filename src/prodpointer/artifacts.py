@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -40,27 +40,30 @@ def sha256_of(path: Path) -> str:
 
 
 class DigestAhead:
-    """The digest of an artifact, computed on a thread while the caller waits for something else.
+    """The digest of an artifact, found and computed on a thread while the caller waits for something else.
 
     Parameters
     ----------
-    path
-        The artifact that will probably be asked for.
+    find
+        Called on that thread: returns the artifact that will probably be asked for, or None.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, find: Callable[[], Path | None]) -> None:
         """Begin."""
-        self._path = path
-        self._identity = _identity(path)
+        self._find = find
+        self._path: Path | None = None
+        self._identity: tuple[int, int] | None = None
         self._digest: str | None = None
         self._wanted = threading.Event()
+        self._found = threading.Event()
         self._thread = threading.Thread(target=self._compute, name="prodpointer-digest", daemon=True)
         self._thread.start()
 
     def of(self, path: Path) -> str:
         """Return the SHA-256 of an artifact as :func:`sha256_of` does: the one at hand if it is of these very bytes."""
+        self._wanted.set()
+        self._found.wait()
         if path == self._path:
-            self._wanted.set()
             self._thread.join()
             if self._digest is not None and self._identity == _identity(path):
                 return self._digest
@@ -69,8 +72,14 @@ class DigestAhead:
     def _compute(self) -> None:
         """Compute the digest; what cannot be read is found out by who asks for it."""
         self._wanted.wait(_HEAD_START)
-        with suppress(ArtifactNotFound, OSError):
-            self._digest = sha256_of(self._path)
+        try:
+            self._path = self._find()
+        finally:
+            self._found.set()
+        if self._path is not None:
+            self._identity = _identity(self._path)
+            with suppress(ArtifactNotFound, OSError):
+                self._digest = sha256_of(self._path)
 
 
 def check_digest(path: Path, expected: str, what: str) -> None:

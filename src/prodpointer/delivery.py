@@ -96,11 +96,9 @@ class Delivery:
         entry = self._kept.entry(created, number)
         return entry is not None and entry.recorded
 
-    def digest_ahead(self) -> DigestAhead | None:
-        """Begin to digest the last-known-good version, which is probably still live; None without one."""
-        last = self._kept.last_live(self._pointer)
-        entry = None if last is None else self._kept.entry(last.created, last.version)
-        return None if entry is None else DigestAhead(entry.path)
+    def digest_ahead(self) -> DigestAhead:
+        """Begin to digest the last-known-good version, if there is one: it is probably still live."""
+        return DigestAhead(self._probably_live)
 
     @contextmanager
     def delivered(
@@ -191,6 +189,12 @@ class Delivery:
             except OSError as error:
                 raise no_room(f"keep version {number} of {self._name!r} here", error) from error
             yield found
+
+    def _probably_live(self) -> Path | None:
+        """Return where the last-known-good version is, or None without one."""
+        last = self._kept.last_live(self._pointer)
+        entry = None if last is None else self._kept.entry(last.created, last.version)
+        return None if entry is None else entry.path
 
     def _fetch(self, target: Target, partial_entry: Path) -> Entry:
         """Download and verify a version into a new entry."""

@@ -15,6 +15,7 @@ import click
 
 from prodpointer.errors import without_credentials
 
+_STOPPING = b"\nStopping after the models in flight; Ctrl-C once more interrupts these too.\n"
 _PROGRESS_BARS = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"
 
 
@@ -43,12 +44,13 @@ def interrupted_by_signals() -> Iterator[None]:
 
 @contextmanager
 def stopped_by_signals(stopped: threading.Event) -> Iterator[None]:
-    """Let SIGTERM and Ctrl-C stop a run after the models in flight; a second Ctrl-C interrupts."""
+    """Let SIGTERM and Ctrl-C stop a run after the models in flight, and say so; a second Ctrl-C interrupts."""
 
     def stop(number: int, _: object) -> None:
         if stopped.is_set() and number == signal.SIGINT:
             raise KeyboardInterrupt
         stopped.set()
+        os.write(2, _STOPPING)  # a handler may meet a print that is under way
 
     with _handled(stop, signal.SIGTERM, signal.SIGINT):
         yield

@@ -15,11 +15,11 @@ from importlib.metadata import metadata, version
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import yaml
 from packaging.requirements import Requirement
 
 from prodpointer import detection, notices
+from prodpointer.mlflow_border import process_settings
 from prodpointer.testing.environments import ENVIRONMENTS_VARIABLE
 from tests import mlflow_table
 from tests.docs.blocks import Block
@@ -55,7 +55,8 @@ class Page:
         self.changes: list[tuple[str, Block, str]] = []
         self._running: dict[str, tuple[contextlib.ExitStack, Server]] = {}
         self._ports: dict[str, int] = {}
-        self.stack.callback(self._forget, dict(os.environ), Path.cwd())
+        self.stack.enter_context(process_settings.set_aside(Path("mlruns")))
+        self.stack.callback(self._leave, dict(os.environ), Path.cwd())
         os.chdir(self.directory)
         sys.path.insert(0, str(self.directory))
         _set_environment(self.directory)
@@ -187,16 +188,12 @@ class Page:
             text = text.replace(f"127.0.0.1:{real}", f"127.0.0.1:{port}")
         return PASSING.sub("", text.replace(str(self.directory), "/home/ada/news"))
 
-    def _forget(self, environment: dict[str, str], directory: Path) -> None:
-        """Give process and MLflow back as they were."""
+    def _leave(self, environment: dict[str, str], directory: Path) -> None:
+        """Give the process back as it was, but for what is MLflow's."""
         os.environ.clear()
         os.environ.update(environment)
         os.chdir(directory)
         sys.path.remove(str(self.directory))
-        while mlflow.active_run() is not None:
-            mlflow.end_run()
-        mlflow.set_tracking_uri(None)
-        mlflow.set_registry_uri(None)
         detection.forget()
         notices.forget()
 

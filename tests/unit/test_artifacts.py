@@ -256,12 +256,12 @@ def bundle(tmp_path: Path) -> Path:
 
 def test_a_digest_begun_before_is_the_digest(bundle: Path) -> None:
     """What was computed while the caller waited is what would be computed now."""
-    assert DigestAhead(bundle).of(bundle) == sha256_of(bundle)
+    assert DigestAhead(lambda: bundle).of(bundle) == sha256_of(bundle)
 
 
 def test_a_digest_begun_before_is_computed_once(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever asks for it later reads no byte again."""
-    ahead = DigestAhead(bundle)
+    ahead = DigestAhead(lambda: bundle)
     digest = ahead.of(bundle)
     monkeypatch.setattr(artifacts, "sha256_of", None)
     assert ahead.of(bundle) == digest
@@ -269,7 +269,7 @@ def test_a_digest_begun_before_is_computed_once(bundle: Path, monkeypatch: pytes
 
 def test_a_digest_begun_before_is_of_no_other_artifact(bundle: Path, tmp_path: Path) -> None:
     """Another artifact, or another one in its place, is digested itself."""
-    ahead = DigestAhead(bundle)
+    ahead = DigestAhead(lambda: bundle)
     other = tmp_path / "other.pkl"
     other.write_bytes(b"two")
     assert ahead.of(other) == sha256_of(other)
@@ -281,6 +281,11 @@ def test_a_digest_begun_before_is_of_no_other_artifact(bundle: Path, tmp_path: P
 
 def test_a_digest_begun_of_nothing_is_the_error_of_who_asks(tmp_path: Path) -> None:
     """An artifact that is gone is no failure until somebody wants its digest."""
-    ahead = DigestAhead(tmp_path / "gone")
+    ahead = DigestAhead(lambda: tmp_path / "gone")
     with pytest.raises(ArtifactNotFound):
         ahead.of(tmp_path / "gone")
+
+
+def test_a_digest_begun_where_nothing_is_known_is_computed_when_it_is_asked_for(bundle: Path) -> None:
+    """Without a guess nothing is digested beforehand."""
+    assert DigestAhead(lambda: None).of(bundle) == sha256_of(bundle)

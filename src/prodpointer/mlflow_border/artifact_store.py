@@ -228,7 +228,11 @@ class ArtifactStore:
         except Exception as error:  # the border to the libraries of object stores
             if isinstance(error, OSError) and error.errno in _NO_ROOM:
                 raise no_room(doing, error) from error
-            failure = RegistryError(f"Could not {doing}: {error}", where=self._registry.addresses.shown)
+            failure = RegistryError(
+                f"Could not {doing}: {error}",
+                where=self._registry.addresses.shown,
+                next_step="Check that the artifact store answers, and what this machine may do there.",
+            )
             failure.code = type(error).__name__
             raise failure from shown_cause(error)
 

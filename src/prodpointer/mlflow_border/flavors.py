@@ -6,6 +6,7 @@ import importlib
 import os
 from collections.abc import Collection, Iterator
 from functools import lru_cache
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -102,21 +103,29 @@ def _no_flavor(directory: Path, flavor: str, missing: str) -> UnsafeModel:
 
 def check_links(directory: Path) -> None:
     """Raise ``UnsafeModel`` if a symbolic link anywhere below ``directory`` leads out of it."""
-    for parent, directories, files in os.walk(directory):
-        for name in (*directories, *files):
-            link = Path(parent, name)
-            if link.is_symlink() and _leads_out(directory, link):
-                raise UnsafeModel(
-                    f"A symbolic link in the artifact leads out of it: {link.relative_to(directory).as_posix()}.",
-                    where=directory.name,
-                    next_step="Log the file that it leads to in its place.",
-                )
+    for link in _links(directory):
+        if _leads_out(directory, link):
+            raise UnsafeModel(
+                f"A symbolic link in the artifact leads out of it: {link.relative_to(directory).as_posix()}.",
+                where=directory.name,
+                next_step="Log the file that it leads to in its place.",
+            )
 
 
 def some_of(names: Collection[str]) -> str:
     """Return the first few names in order, and how many more there are."""
     rest = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(sorted(names)[:_SHOWN]) + rest
+
+
+def _links(directory: str | Path) -> Iterator[Path]:
+    """Yield every symbolic link below a directory, none of them followed."""
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.is_symlink():
+                yield Path(entry.path)
+            elif entry.is_dir():
+                yield from _links(entry.path)
 
 
 def _check(directory: Path, trusted: Collection[str]) -> None:
@@ -200,12 +209,27 @@ def _check_paths(directory: Path, key: str, value: Any) -> None:
     """Raise ``UnsafeModel`` if a path leads out of the directory."""
     paths = [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, str)]
     for path in paths:
-        if key == _ELSEWHERE or Path(path).is_absolute() or _leads_out(directory, directory / path):
+        if key == _ELSEWHERE or not _stays(directory, Path(path)):
             raise UnsafeModel(
                 f"A path in the MLmodel file leads out of the model: {key}: {path}",
                 where=f"{directory.name}/MLmodel",
                 next_step="Log the model again with everything that it needs, or give loader=.",
             )
+
+
+def _stays(directory: Path, path: Path) -> bool:
+    """Tell whether a path of the ``MLmodel`` file is relative to the directory and stays inside it."""
+    if path.anchor:
+        return False
+    # Nearly every path has no link and no ``..`` in it, and is seen to stay inside without resolving it.
+    plain = ".." not in path.parts and not _links_in(directory, path)
+    return plain or not _leads_out(directory, directory / path)
+
+
+def _links_in(directory: Path, path: Path) -> bool:
+    """Tell whether a path below the directory comes by a symbolic link."""
+    ways = accumulate(path.parts, os.path.join, initial=os.fspath(directory))
+    return any(map(os.path.islink, ways))
 
 
 def _leads_out(directory: Path, path: Path) -> bool:

@@ -45,6 +45,7 @@ _REFUSED_HOST_STEP = (
     "The server does not accept the host name it was asked by: start it with --allowed-hosts naming that host "
     "(MLFLOW_SERVER_ALLOWED_HOSTS), or use an address that it accepts. MLFLOW_TRACKING_USERNAME has no part in it."
 )
+_ODD_STEP = "Look for the cause in the registry's own log, then try again."
 _NO_SUCH_CALL_STEP = "Check the URL and the server's --static-prefix: MLflow 3.7 moved its API under it, to URL/PREFIX."
 
 # One failing call, one error of ours: made only when needed, since making it may ask the registry a second question.
@@ -165,7 +166,7 @@ class _Attempt:
             return RegistryUnavailable, f"the registry is busy ({text})", "Try again later."
         if code in ("ENDPOINT_NOT_FOUND", "FEATURE_DISABLED") or _is_no_address(error):
             return RegistryUnsupported, f"no such call there ({text})", _NO_SUCH_CALL_STEP
-        return self.other, text, self.step
+        return self.other, text, self.step or (_ODD_STEP if self.other is RegistryError else "")
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
