@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import pickle
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -272,7 +274,7 @@ def test_a_digest_begun_before_is_of_no_other_artifact(bundle: Path, tmp_path: P
     ahead = DigestAhead(lambda: bundle)
     other = tmp_path / "other.pkl"
     other.write_bytes(b"two")
-    assert ahead.of(other) == sha256_of(other)
+    assert ahead.of(other) == sha256_of(other) != ahead.of(bundle)
     bundle.rename(tmp_path / "before")
     bundle.mkdir()
     (bundle / "newsreco.pkl").write_bytes(b"three")
@@ -289,3 +291,17 @@ def test_a_digest_begun_of_nothing_is_the_error_of_who_asks(tmp_path: Path) -> N
 def test_a_digest_begun_where_nothing_is_known_is_computed_when_it_is_asked_for(bundle: Path) -> None:
     """Without a guess nothing is digested beforehand."""
     assert DigestAhead(lambda: None).of(bundle) == sha256_of(bundle)
+
+
+def test_a_digest_of_another_artifact_is_not_waited_for(bundle: Path, tmp_path: Path) -> None:
+    """A wrong guess costs nothing, however long its digest takes."""
+    guessed = tmp_path / "guessed"
+    guessed.mkdir()
+    os.mkfifo(guessed / "endless")  # which is read once somebody writes
+    ahead = DigestAhead(lambda: guessed)
+    with ThreadPoolExecutor(1) as asking:
+        asked = asking.submit(ahead.of, bundle)
+        try:
+            assert asked.result(30) == sha256_of(bundle)
+        finally:
+            (guessed / "endless").write_bytes(b"")

@@ -19,6 +19,7 @@ from sklearn.linear_model import LogisticRegression
 
 from prodpointer import loaders
 from prodpointer.errors import LoadFailed, UnsafeModel
+from prodpointer.mlflow_border.flavors import load_flavor
 from tests.unit.conftest import MLFLOW, quiet
 
 with quiet():
@@ -235,6 +236,16 @@ def test_a_path_that_leads_out_is_refused(flavor: str, key: str, kind: str, mode
     change(model, flavor, **{key: path.get(kind, "inside/link/outside.pkl")})
     with pytest.raises(UnsafeModel, match="leads out of"):
         load(model, "sklearn" if flavor == "sklearn" else None)
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_a_path_by_a_link_is_refused_whoever_asks(model: Path, tmp_path: Path) -> None:
+    """A flavor follows no link out of the directory, also where nobody looked for links before."""
+    (tmp_path / "outside.pkl").write_bytes(pickle.dumps(Explosive(tmp_path / "exploded")))
+    (model / "link").symlink_to(tmp_path)
+    change(model, "python_function", model_path="link/outside.pkl")
+    with pytest.raises(UnsafeModel, match="A path in the MLmodel file leads out"):
+        load_flavor(model, "pyfunc")
     assert not (tmp_path / "exploded").exists()
 
 
