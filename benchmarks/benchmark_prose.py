@@ -41,8 +41,8 @@ by a proxy, the second time that a thing is done. The contenders take turns, ano
 else the machine does meets all alike, {runs} times; a bundle of {large} is loaded {large_runs} times, with one
 database. The first time of each is not measured.
 
-A warm load is one right after another of the same contender, which is not timed; one after a pause follows {pause} s
-without work, in which caches of the processor and its clock go down: a service that asks now and then meets that.
+A warm load is one right after another of the same contender, which is not timed, as in a loop. A load after a pause
+follows {pause} s in which nothing was asked, as in a service that looks now and then.
 
 A cell is the median, the quartiles, and how many times as long as prodpointer it is; in bold where prodpointer is
 slower.
