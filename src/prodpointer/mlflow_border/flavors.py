@@ -118,14 +118,16 @@ def some_of(names: Collection[str]) -> str:
     return ", ".join(sorted(names)[:_SHOWN]) + rest
 
 
-def _links(directory: str | Path) -> Iterator[Path]:
+def _links(directory: Path) -> Iterator[Path]:
     """Yield every symbolic link below a directory, none of them followed."""
-    with os.scandir(directory) as entries:
-        for entry in entries:
-            if entry.is_symlink():
-                yield Path(entry.path)
-            elif entry.is_dir():
-                yield from _links(entry.path)
+    waiting = [os.fspath(directory)]
+    while waiting:
+        with os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                if entry.is_symlink():
+                    yield Path(entry.path)
+                elif entry.is_dir():
+                    waiting.append(entry.path)
 
 
 def _check(directory: Path, trusted: Collection[str]) -> None:
