@@ -107,7 +107,7 @@ class Delivery:
         *,
         verify: Verify,
         warn: Callable[[str, int], None],
-        ahead: DigestAhead | None = None,
+        digest_of: Callable[[Path], str] = sha256_of,
     ) -> Iterator[tuple[Entry, Use]]:
         """Give the verified bytes of a version, and the use that keeps them there.
 
@@ -119,8 +119,8 @@ class Delivery:
             ``"required"`` refuses a version of which no digest is recorded.
         warn
             Called with model and version where no digest is recorded.
-        ahead
-            A digest that was begun before.
+        digest_of
+            What gives the SHA-256 of the bytes here, such as a digest that was begun before.
 
         Raises
         ------
@@ -134,7 +134,7 @@ class Delivery:
             self._check_allowed(target.number, verify)
         fits = partial(_fits, expected)
         fetch = partial(self._fetch, target)
-        with self._obtained(target.created, target.number, fits, fetch, ahead) as (entry, use):
+        with self._obtained(target.created, target.number, fits, fetch, digest_of) as (entry, use):
             if expected is None and not entry.recorded:
                 self._check_allowed(target.number, verify)
                 warn(self._name, target.number)
@@ -142,12 +142,17 @@ class Delivery:
 
     def last_known_good(self) -> LastLive | None:
         """Return the last verified live version of which the bytes are still here, or None."""
-        last = self._kept.last_live(self._pointer)
-        return last if last is not None and self._kept.entry(last.created, last.version) is not None else None
+        found = self._last_here()
+        return None if found is None else found[0]
 
     @contextmanager
     def last_delivered(
-        self, last: LastLive, *, verify: Verify, why: ProdpointerError, ahead: DigestAhead | None = None
+        self,
+        last: LastLive,
+        *,
+        verify: Verify,
+        why: ProdpointerError,
+        digest_of: Callable[[Path], str] = sha256_of,
     ) -> Iterator[tuple[Entry, Use]]:
         """Give the bytes of a last-known-good version without the registry; raise ``why`` where that cannot be."""
 
@@ -157,7 +162,7 @@ class Delivery:
         def fits(entry: Entry) -> bool:
             return entry.recorded or verify != "required"
 
-        with self._obtained(last.created, last.version, fits, fetch, ahead) as found:
+        with self._obtained(last.created, last.version, fits, fetch, digest_of) as found:
             yield found
 
     def saw_live(self, target: Target) -> None:
@@ -175,13 +180,12 @@ class Delivery:
         number: int,
         fits: Callable[[Entry], bool],
         fetch: Callable[[Path], Entry],
-        ahead: DigestAhead | None,
+        digest_of: Callable[[Path], str],
     ) -> Iterator[tuple[Entry, Use]]:
         """Give an entry of the cache; what this machine's disk refuses is an error of ours."""
         with ExitStack() as stack:
             try:
                 stopped = self._artifacts.is_stopped
-                digest_of = sha256_of if ahead is None else ahead.of
                 obtaining = self._kept.obtained(
                     created, number, fits=fits, fetch=fetch, digest_of=digest_of, stopped=stopped
                 )
@@ -192,9 +196,16 @@ class Delivery:
 
     def _probably_live(self) -> Path | None:
         """Return where the last-known-good version is, or None without one."""
+        found = self._last_here()
+        return None if found is None else found[1].path
+
+    def _last_here(self) -> tuple[LastLive, Entry] | None:
+        """Return the last verified live version and its entry, or None where either is not here."""
         last = self._kept.last_live(self._pointer)
-        entry = None if last is None else self._kept.entry(last.created, last.version)
-        return None if entry is None else entry.path
+        if last is None:
+            return None
+        entry = self._kept.entry(last.created, last.version)
+        return None if entry is None else (last, entry)
 
     def _fetch(self, target: Target, partial_entry: Path) -> Entry:
         """Download and verify a version into a new entry."""

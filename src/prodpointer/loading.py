@@ -6,11 +6,12 @@ import weakref
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from packaging.version import Version
 
-from prodpointer.artifacts import DigestAhead
+from prodpointer.artifacts import sha256_of
 from prodpointer.cache import Cache, Entry, LastLive
 from prodpointer.delivery import Delivery, Target, Verify, created_name
 from prodpointer.errors import InvalidName, ModelNotFound, ProdpointerError, RegistryError, RegistryUnavailable
@@ -141,15 +142,15 @@ class Loading:
         failed
             The failure of a registry that was asked a moment ago, which is not asked again.
         """
-        ahead: DigestAhead | None = None
+        digest_of: Callable[[Path], str] = sha256_of
         try:
             if failed is not None and on_unavailable == "last-known-good":
                 raise failed
-            ahead = self.delivery.digest_ahead()  # while the registry is asked
+            digest_of = self.delivery.digest_ahead().of  # while the registry is asked
             target = self.target()
             if target is None:
                 return None
-            delivered = self.delivery.delivered(target, verify=how.verify, warn=warn_unverified, ahead=ahead)
+            delivered = self.delivery.delivered(target, verify=how.verify, warn=warn_unverified, digest_of=digest_of)
             with delivered as (entry, use):
                 model = how.loaded(entry, use)
         except ModelNotFound:
@@ -158,24 +159,26 @@ class Loading:
         except NO_ANSWER as error:
             if on_unavailable == "raise":
                 raise
-            return self.last_known_good(how, error, ahead)
+            return self.last_known_good(how, error, digest_of)
         self.saw_live(target)
         return model
 
-    def last_known_good(self, how: HowToLoad, why: ProdpointerError, ahead: DigestAhead | None = None) -> Any:
+    def last_known_good(
+        self, how: HowToLoad, why: ProdpointerError, digest_of: Callable[[Path], str] = sha256_of
+    ) -> Any:
         """Return the object that was live when the registry last answered, and warn; raise ``why`` without one."""
         last = self.delivery.last_known_good()
         if last is None:
             raise why
-        model = self.loaded_last(last, how, why, ahead)
+        model = self.loaded_last(last, how, why, digest_of)
         warn_last_known_good(self.name, last.version, last.at, why)
         return model
 
     def loaded_last(
-        self, last: LastLive, how: HowToLoad, why: ProdpointerError, ahead: DigestAhead | None = None
+        self, last: LastLive, how: HowToLoad, why: ProdpointerError, digest_of: Callable[[Path], str] = sha256_of
     ) -> Any:
         """Return the object of a last-known-good version, without the registry."""
-        with self.delivery.last_delivered(last, verify=how.verify, why=why, ahead=ahead) as (entry, use):
+        with self.delivery.last_delivered(last, verify=how.verify, why=why, digest_of=digest_of) as (entry, use):
             return how.loaded(entry, use)
 
     def saw_live(self, target: Target) -> None:
