@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 import pytest
-from benchmarks import house
 
 from tests import mutations
 from tests.mlflow_table import ROOT
@@ -32,21 +31,3 @@ def test_a_mutation_breaks_one_place(mutation: Mutation) -> None:
 def test_the_list_is_that_of_the_mutations() -> None:
     """CONTRIBUTING.md holds the list that ``python -m tests.mutations --table`` prints."""
     assert mutations.table() in (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-
-
-def test_the_table_of_the_house_is_what_the_code_is_like() -> None:
-    """CONTRIBUTING.md holds the table that ``python -m benchmarks.house`` prints; ``--write`` puts it there."""
-    assert house.table() in (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-
-
-def test_what_is_measured_of_a_file_is_what_stands_there() -> None:
-    """Blank lines, comments and docstrings are no code; a handler of everything counts, with its reason or without."""
-    text = (
-        '"""What it is."""\n\n# why\nLIMIT = 3\n"""What a limit is."""\n\n\ndef f(a, *, b: int) -> None:\n'
-        '    """Do it."""\n    try:\n        print("""\n\n""")\n    except Exception:  # noqa: BLE001\n        pass\n'
-    )
-    module = house.Module(ROOT, text)
-    assert module.code_lines == {4, 8, 10, 11, 12, 13, 14, 15}
-    assert house.annotated([module]) == ([False, True], [True])
-    assert house.broad(module) == [False]
-    assert len(list(house.public(module.tree))) == 2
