@@ -13,10 +13,9 @@ from typing import Literal, get_args
 from prodpointer import journal
 from prodpointer.artifacts import DigestAhead, check_digest, sha256_of
 from prodpointer.cache import Cache, Entry, LastLive
-from prodpointer.errors import IntegrityError, InvalidName, ProdpointerError, without_credentials
+from prodpointer.errors import IntegrityError, InvalidName, ProdpointerError
 from prodpointer.in_use import Use
 from prodpointer.loaders import LIBRARIES_TAG, MLFLOW_TAG, PYTHON_TAG
-from prodpointer.mlflow_border.addresses import sqlite_file
 from prodpointer.mlflow_border.artifact_store import ArtifactStore, no_room
 from prodpointer.mlflow_border.registry import Registry
 from prodpointer.records import ModelVersion
@@ -88,7 +87,7 @@ class Delivery:
         self._name = name
         self._registry = registry
         self._artifacts = artifacts
-        self._kept = cache.of(_registry_name(registry), name)
+        self._kept = cache.of(registry.addresses.identity, name)
         self._pointer = pointer
 
     def has_recorded(self, created: str, number: int) -> bool:
@@ -235,10 +234,3 @@ class Delivery:
 def _fits(expected: str | None, entry: Entry) -> bool:
     """Tell whether an entry is what the registry records."""
     return expected is None or entry.sha256 == expected
-
-
-def _registry_name(registry: Registry) -> str:
-    """Return what tells one registry from another on this machine, without credentials."""
-    uri = registry.addresses.registry_uri
-    file = sqlite_file(uri)
-    return f"sqlite:{file.absolute()}" if file is not None else without_credentials(uri).rstrip("/")

@@ -88,7 +88,7 @@ def capabilities(registry: Registry, *, max_age: float | None = None) -> Capabil
     RegistryUnavailable, AccessDenied, RegistryUnsupported
         A question was not answered by a model registry; a failed probe never looks like an old server.
     """
-    key = registry.addresses.registry_uri
+    key = registry.addresses.identity
     with _locks.setdefault(key, threading.Lock()):  # one for each registry, so that a dead one holds up nobody else
         known = _answers.get(key)
         if known and not registry.connection_failed and (max_age is None or time.monotonic() - known[0] < max_age):

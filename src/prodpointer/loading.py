@@ -217,4 +217,4 @@ class Loading:
 
     def _tell(self, seen: View) -> None:
         """Warn of what a reader should know."""
-        warn_about(seen, self._registry.addresses.registry_uri, self.name)
+        warn_about(seen, self._registry.addresses.identity, self.name)

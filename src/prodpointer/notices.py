@@ -20,7 +20,7 @@ from prodpointer.selection import View
 _told_stage_only: set[tuple[str, str, str]] = set()
 
 
-def warn_about(seen: View, registry_uri: str, model: str) -> None:
+def warn_about(seen: View, registry: str, model: str) -> None:
     """Warn of what a reader should know: the two pointers differ, or on MLflow 3 there is a stage alone."""
     if seen.requested in ("auto", "both") and seen.drifted:
         _warn(
@@ -28,7 +28,7 @@ def warn_about(seen: View, registry_uri: str, model: str) -> None:
             f"{seen.rule.stage} names version {seen.stage}. The alias is taken as live.",
             PointerDriftWarning,
         )
-    key = (registry_uri, model, seen.rule.alias)
+    key = (registry, model, seen.rule.alias)
     stage_only = seen.requested == "auto" and (seen.alias is None or seen.dangling) and seen.stage is not None
     if stage_only and seen.capabilities.is_three and key not in _told_stage_only:
         _told_stage_only.add(key)

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from prodpointer.errors import RegistryUnsupported, without_credentials
+from prodpointer.mlflow_border.workspaces import active_workspace
 
 
 class Place(Enum):
@@ -44,16 +45,25 @@ _PACKAGES = {"azureml": "azureml-mlflow", "arn": "sagemaker-mlflow"}
 
 @dataclass(frozen=True)
 class Addresses:
-    """The two URIs in force, and whether somebody chose them by argument, environment variable or MLflow's setters."""
+    """The two URIs in force, whether the caller or a setting chose them, and the workspace, where one is named."""
 
     tracking_uri: str
     registry_uri: str
     chosen: bool
+    workspace: str | None = None
 
     @property
     def shown(self) -> str:
-        """The registry's URI, fit to be shown."""
-        return without_credentials(self.registry_uri)
+        """The registry's URI and workspace, fit to be shown."""
+        shown = without_credentials(self.registry_uri)
+        return shown if self.workspace is None else f"{shown}, workspace {self.workspace}"
+
+    @property
+    def identity(self) -> str:
+        """What tells one registry from another in every key on this machine: address and workspace, no credentials."""
+        file = sqlite_file(self.registry_uri)
+        address = without_credentials(self.registry_uri).rstrip("/") if file is None else f"sqlite:{file.absolute()}"
+        return address if self.workspace is None else f"{address} workspace {self.workspace}"
 
 
 def place_of(uri: str) -> Place:
@@ -89,8 +99,8 @@ def _scheme(uri: str) -> str:
         raise RegistryUnsupported(f"That is no URI: {error}.", where=without_credentials(uri)) from None
 
 
-def addresses(tracking_uri: str | None, registry_uri: str | None) -> Addresses:
-    """Return the URIs that MLflow itself would use, arguments first.
+def addresses(tracking_uri: str | None, registry_uri: str | None, workspace: str | None = None) -> Addresses:
+    """Return the URIs and the workspace that MLflow itself would use, arguments first.
 
     Raises ``RegistryUnsupported`` where nothing is configured and MLflow's default (a file store up to 3.6, from 3.7
     on ``mlflow.db`` in the working directory) holds no registry.
@@ -107,7 +117,7 @@ def addresses(tracking_uri: str | None, registry_uri: str | None) -> Addresses:
     chosen = tracking_chosen or registry != tracking
     if chosen and not tracking_chosen and place_of(registry) in (Place.SERVER, Place.DATABASE):
         tracking = registry  # rather than MLflow's default, which may be made in the working directory
-    found = Addresses(tracking, registry, chosen)
+    found = Addresses(tracking, registry, chosen, active_workspace(workspace))
     if not chosen and not _exists(registry):
         raise RegistryUnsupported(
             "No registry is configured, and there is none in the working directory.",

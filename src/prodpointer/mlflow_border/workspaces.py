@@ -1,0 +1,170 @@
+"""The workspace of an MLflow server that a registry belongs to, sent with each request from every client.
+
+A server from 3.10 on that runs with ``--enable-workspaces`` keeps one registry for each workspace and is told which by
+a header. MLflow's client sends the one that is active in the process at that moment (3.10.0 to 3.17.2), and clients
+before 3.10 send none. Here the header comes from a request header provider, MLflow's own way for plugins (2.0.1 to
+3.17.2), which names the workspace that the handle was bound to.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
+from functools import cache, wraps
+from typing import Any, TypeVar
+
+from prodpointer.errors import InvalidName
+
+T = TypeVar("T")
+
+HEADER = "X-MLFLOW-WORKSPACE"
+VARIABLE = "MLFLOW_WORKSPACE"
+SERVER_INFO_ENDPOINT = "/api/3.0/mlflow/server-info"
+"""Says whether a server has workspaces; public, and the same whichever workspace is named (3.10.0, 3.17.2 measured)."""
+
+# What a server says to any call with a workspace that does not exist (3.10.0, 3.17.2 measured).
+_NO_WORKSPACE = re.compile(r"Workspace '.*' not found")
+_SENDABLE = re.compile(r"[!-~]{1,255}")  # in a header
+
+_bound: ContextVar[tuple[str | None] | None] = ContextVar("prodpointer_workspace", default=None)
+
+
+def active_workspace(chosen: str | None) -> str | None:
+    """Return the workspace that was chosen, else the one that is active in MLflow now, else None.
+
+    Parameters
+    ----------
+    chosen
+        The caller's, or None.
+
+    Raises
+    ------
+    InvalidName
+        The name cannot be sent.
+    """
+    source = "workspace="
+    if chosen is None:
+        source, chosen = VARIABLE, _active()
+    name = (chosen or "").strip()
+    if not name:
+        return None
+    if not _SENDABLE.fullmatch(name):
+        raise InvalidName(
+            f"Invalid workspace {name[:80]!r}.",
+            where=source,
+            next_step="Use lower-case letters, digits and '-', as MLflow names workspaces.",
+        )
+    return name
+
+
+def _active() -> str | None:
+    """Return MLflow's active workspace; clients before 3.10 know none, and the variable counts for them too."""
+    try:
+        from mlflow.utils.workspace_context import get_request_workspace
+    except ImportError:
+        return os.environ.get(VARIABLE)
+    found: str | None = get_request_workspace()
+    return found
+
+
+def workspaces_in_databases() -> bool:
+    """Tell whether this client keeps workspaces in a database that it opens itself (3.10 and later)."""
+    try:
+        from mlflow.environment_variables import MLFLOW_ENABLE_WORKSPACES
+    except ImportError:
+        return False
+    return bool(MLFLOW_ENABLE_WORKSPACES.get())
+
+
+def says_no_workspace(text: str) -> bool:
+    """Tell whether a server's error is about the workspace and not about what was asked for."""
+    return _NO_WORKSPACE.search(text) is not None
+
+
+@contextmanager
+def bound_to(workspace: str | None) -> Iterator[None]:
+    """Send this workspace with each request of MLflow's client until the block ends; with None, send no workspace.
+
+    For the current thread and context alone. MLflow's own setters change the environment of the whole process.
+    """
+    _register_provider()
+    token = _bound.set((workspace,))
+    try:
+        with ExitStack() as stack:
+            if workspace is not None and (context := _mlflow_context()) is not None:
+                stack.enter_context(context(workspace))
+            yield
+    finally:
+        _bound.reset(token)
+
+
+def called_in(workspace: str | None, work: Callable[[], T]) -> T:
+    """Return what ``work`` returns, called with the workspace bound."""
+    with bound_to(workspace):
+        return work()
+
+
+class InWorkspace:
+    """Something of MLflow's on this machine whose methods are called with a workspace bound.
+
+    Parameters
+    ----------
+    inner
+        What has the methods.
+    workspace
+        The workspace.
+    """
+
+    def __init__(self, inner: Any, workspace: str | None) -> None:
+        """Bind both; nothing is called yet."""
+        self._inner = inner
+        self._workspace = workspace
+
+    def __getattr__(self, name: str) -> Any:
+        """Return an attribute; a method is called in the workspace."""
+        found = getattr(self._inner, name)
+        if not callable(found):
+            return found
+
+        @wraps(found)
+        def called(*args: Any, **options: Any) -> Any:
+            return called_in(self._workspace, lambda: found(*args, **options))
+
+        return called
+
+    def within(self, method: Callable[..., T], *args: Any) -> T:
+        """Call a method of the inner's class in the same way."""
+        return called_in(self._workspace, lambda: method(self._inner, *args))
+
+
+def _mlflow_context() -> Any:
+    """Return what sets MLflow's own workspace in the current context alone, or None before 3.10."""
+    try:
+        from mlflow.utils.workspace_context import ServerWorkspaceContext
+    except ImportError:
+        return None
+    return ServerWorkspaceContext
+
+
+class _Provider:
+    """What MLflow asks for headers of its requests: see ``mlflow.tracking.request_header``."""
+
+    def in_context(self) -> bool:
+        """Tell whether a request belongs to a handle of ours; others are left as they are."""
+        return _bound.get() is not None
+
+    def request_headers(self) -> dict[str, str | None]:
+        """Return the header; None keeps ``requests`` from sending one, also where MLflow would add its own."""
+        bound = _bound.get()
+        return {} if bound is None else {HEADER: bound[0]}
+
+
+@cache
+def _register_provider() -> None:
+    """Make MLflow ask for the header, once in each process."""
+    from mlflow.tracking.request_header import registry
+
+    registry._request_header_provider_registry.register(_Provider)  # noqa: SLF001  # its one name in 2.0.1 to 3.17.2
