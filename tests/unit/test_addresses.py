@@ -145,6 +145,15 @@ def test_the_file_of_an_sqlite_uri(uri: str, file: str | None) -> None:
     assert sqlite_file(uri) == (None if file is None else Path(file))
 
 
+@pytest.mark.parametrize("uri", ["sqlite:/x.db", "sqlite:x.db", "sqlite:", "sqlite+pysqlite:/x.db", "sqlite://x.db"])
+@pytest.mark.usefixtures("nowhere")
+def test_an_sqlite_uri_without_three_slashes_is_no_registry(uri: str) -> None:
+    """The error shows how such an address is written, whether it is where the runs are or the registry."""
+    for tracking, registry in ((uri, None), ("http://host", uri)):
+        with pytest.raises(RegistryUnsupported, match=r"Invalid SQLite address.*sqlite:///registry\.db"):
+            open_registry(tracking, registry, timeout=1, create_database=None, upgrade_database=False)
+
+
 def test_the_arguments_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """An argument counts for more than the environment."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://environment")

@@ -136,10 +136,20 @@ def _named_registry(registry_uri: str | None) -> str | None:
 
 
 def sqlite_file(uri: str) -> Path | None:
-    """Return the file of an SQLite URI, or None for other databases and for one in memory."""
+    """Return the file of an SQLite URI, or None for other databases and for one in memory.
+
+    Raises ``RegistryUnsupported`` for one without three slashes, in which SQLAlchemy finds no file.
+    """
     if urlsplit(uri).scheme.split("+")[0] != "sqlite":
         return None
-    path = uri.split("://", 1)[1].split("?", 1)[0][1:]  # not unquoted: SQLAlchemy takes it as it is
+    _, slashes, place = uri.partition("://")
+    if not slashes or (place and not place.startswith(("/", "?"))):
+        raise RegistryUnsupported(
+            "Invalid SQLite address.",
+            where=without_credentials(uri),
+            next_step="Write sqlite:///registry.db, or sqlite:////srv/registry.db for an absolute path.",
+        )
+    path = place.split("?", 1)[0][1:]  # not unquoted: SQLAlchemy takes it as it is
     path = re.sub(r"^file:(//)?", "", path)  # SQLite's own form, sqlite:///file:registry.db?uri=true
     return Path(path) if path and path != ":memory:" else None
 

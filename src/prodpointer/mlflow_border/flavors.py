@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import dis
 import importlib
 import os
 from collections.abc import Collection, Iterator
 from functools import lru_cache
+from importlib.machinery import (
+    BYTECODE_SUFFIXES,
+    SOURCE_SUFFIXES,
+    FileFinder,
+    ModuleSpec,
+    SourceFileLoader,
+    SourcelessFileLoader,
+)
+from importlib.util import find_spec
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -49,6 +59,8 @@ _ELSEWHERE = "local_base_model_path"
 # What stands below these is the model's own configuration, which only the model reads.
 _OF_THE_MODEL = frozenset({"config", "model_config"})
 _SHOWN = 5
+_LARGEST = 1_000_000  # characters of an MLmodel file: the YAML parser takes seconds for so many
+_IN_FILES = ((SourceFileLoader, SOURCE_SUFFIXES), (SourcelessFileLoader, BYTECODE_SUFFIXES))
 
 
 def load_flavor(directory: Path, flavor: str, trusted: Collection[str] = ()) -> Any:
@@ -74,7 +86,9 @@ def load_flavor(directory: Path, flavor: str, trusted: Collection[str] = ()) -> 
         for what is not trusted or cannot be read.
     """
     _check(directory, trusted)
-    module = f"mlflow.{flavor if flavor.isidentifier() else 'no-such-flavor'}"
+    module = f"mlflow.{flavor}"
+    if not flavor.isidentifier() or not _defines(module, "load_model"):
+        raise _no_flavor(directory, flavor, module)
     try:
         load = importlib.import_module(module).load_model
     except ModuleNotFoundError as error:
@@ -151,7 +165,10 @@ def _content(directory: Path) -> dict[Any, Any]:
 
     try:
         with (directory / "MLmodel").open() as file:
-            content = _parsed(file.read())
+            text = file.read(_LARGEST + 1)
+        if len(text) > _LARGEST:
+            raise _malformed(directory, "it is larger than 1 MB")
+        content = _parsed(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise _malformed(directory, f"{type(error).__name__}: {error}") from error
     if not isinstance(content, dict):
@@ -183,16 +200,46 @@ def _entries(content: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def _check_module(directory: Path, module: Any, trusted: Collection[str]) -> None:
-    """Raise ``UnsafeModel`` unless a module may load the model."""
+    """Raise ``UnsafeModel`` unless a module may load the model: one of MLflow's loaders, or one that is trusted.
+
+    A module named ``__main__`` is a program, and importing MLflow's runs its command line.
+    """
     parts = module.split(".") if isinstance(module, str) else [""]
     packages = {".".join(parts[:end]) for end in range(1, len(parts) + 1)}
     if all(part.isidentifier() for part in parts) and packages & {"mlflow", *trusted}:
-        return
+        if "__main__" not in parts and (parts[0] != "mlflow" or _defines(module, "_load_pyfunc")):
+            return
+        raise UnsafeModel(
+            f"The model is to be loaded by {module!r}, which is not a loader. It was not imported.",
+            where=f"{directory.name}/MLmodel",
+            next_step="Log the model again with the flavor that it has, or give loader=.",
+        )
     raise UnsafeModel(
         f"The model is to be loaded by {module!r}, which is not MLflow's. It was not imported.",
         where=f"{directory.name}/MLmodel",
         next_step=f"If you know that module and it may run here, name it: trusted=[{module!r}].",
     )
+
+
+@lru_cache(maxsize=64)
+def _defines(module: str, name: str) -> bool:
+    """Tell whether a module gives a name a value when it is imported; neither it nor a package around it is."""
+    first, *below = module.split(".")
+    spec = find_spec(first)
+    for end in range(len(below)):
+        spec = _spec_in(spec, ".".join([first, *below[: end + 1]]))
+    loader: Any = None if spec is None else spec.loader
+    code = loader.get_code(module) if hasattr(loader, "get_code") else None
+    return code is not None and any(
+        step.opname == "STORE_NAME" and step.argval == name for step in dis.get_instructions(code)
+    )
+
+
+def _spec_in(package: ModuleSpec | None, module: str) -> ModuleSpec | None:
+    """Return what a module of a package would be imported from, or None; ``find_spec`` would import the package."""
+    places = package.submodule_search_locations if package is not None else None
+    found = (FileFinder(place, *_IN_FILES).find_spec(module) for place in places or ())
+    return next((spec for spec in found if spec is not None), None)
 
 
 def _check_types(directory: Path, types: Any, trusted: Collection[str]) -> None:
