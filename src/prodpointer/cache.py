@@ -10,6 +10,7 @@
             entry.json              their digest, and whether the registry had recorded it
             used                    locked while somebody uses the bytes; its time is when they were used last
         <created>/<version>.lock    held by who downloads
+        <created>/.partial-<version>-<random>/  one attempt to download; of no use once the lock is free
         <created>/<version>.first   the digest that the first download fixed, where the registry records none
 
 Nothing here is trusted for being here: bytes are digested each time before they are used. The directory belongs to one
@@ -246,10 +247,12 @@ class ModelCache:
             if found is not None:
                 return found
             discard(slot)
-            partial = slot.with_name(f"{slot.name}.partial")
-            shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed: we hold its lock
-            (partial / "artifact").mkdir(parents=True)
+            for left in slot.parent.glob(_partial(slot, "*")):
+                shutil.rmtree(left, ignore_errors=True)  # of a download that was given up or killed: we hold its lock
+            # Of its own: a download that was given up may go on to write into the one before.
+            partial = Path(tempfile.mkdtemp(prefix=_partial(slot), dir=slot.parent))
             try:
+                (partial / "artifact").mkdir()
                 entry = fetch(partial)
                 _described(entry, partial)
                 partial.rename(slot)
@@ -309,6 +312,11 @@ class ModelCache:
         """Write a small document, whole or not at all."""
         self._cache.private(file.parent)
         _replace(file, json.dumps(document))
+
+
+def _partial(slot: Path, end: str = "") -> str:
+    """Return how the names of the directories begin in which a version is downloaded."""
+    return f".partial-{slot.name}-{end}"
 
 
 def discard(directory: Path) -> None:

@@ -49,6 +49,9 @@ _WITH_PATHS = {
     "runs",
     "models",
 }
+# Azure names the container where other addresses name the user; no credential has its form and place.
+_AZURE_SCHEMES = {"wasb", "wasbs", "abfs", "abfss"}
+_CONTAINER_AND_ACCOUNT = re.compile(r"[a-z0-9$-]{1,63}@[\w-]+\.[\w.-]+(:\d{1,5})?['\",;.)\]]*")
 _HOST_AND_PORT = re.compile(r"\[.*|[^:]*(:\d{1,5})?")
 _SECRET_PARAMETER = re.compile(
     r"(?P<name>(?:[?&;]|%3B|%26)[\w.\-]{0,40}?"
@@ -74,6 +77,8 @@ def _without_userinfo(uri: re.Match[str]) -> str:
     """Return a URI without user and password, also where / and quotes stand in the password as they are."""
     scheme, rest = uri["scheme"], uri["rest"]
     authority = rest.partition("/")[0]
+    if scheme.lower() in _AZURE_SCHEMES and _CONTAINER_AND_ACCOUNT.fullmatch(authority):
+        return uri[0]
     web = scheme.lower() in _WITH_PATHS
     if "@" in authority and web:
         end = authority.rfind("@")  # a later @ belongs to the path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -293,6 +294,16 @@ def test_a_password_is_not_shown_by_the_cause(closed_port: int, monkeypatch: pyt
     with pytest.raises(RegistryUnavailable) as caught:
         ask(f"http://me:{SECRET}@127.0.0.1:{closed_port}")
     assert SECRET not in "".join(traceback.format_exception(caught.type, caught.value, caught.tb, chain=True))
+
+
+def test_a_failure_imports_no_database_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their imports take seconds that a call within a time limit does not have; here they would be made anew."""
+    modules = ("alembic.util", "sqlalchemy.exc")
+    for module in modules:
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    with pytest.raises(RegistryUnavailable), translated("ask", "here"):
+        raise requests.ConnectionError("refused")
+    assert not set(modules) & set(sys.modules)
 
 
 def test_an_exception_without_a_code_has_none() -> None:

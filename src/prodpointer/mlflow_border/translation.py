@@ -48,6 +48,14 @@ _REFUSED_HOST_STEP = (
 _ODD_STEP = "Look for the cause in the registry's own log, then try again."
 _NO_SUCH_CALL_STEP = "Check the URL and the server's --static-prefix: MLflow 3.7 moved its API under it, to URL/PREFIX."
 
+_FOREIGN = (
+    ("mlflow.exceptions", "MlflowException"),
+    ("requests", "RequestException"),
+    ("databricks_cli.utils", "InvalidConfigurationError"),  # what MLflow up to 2.3 asks for credentials
+    ("alembic.util", "CommandError"),
+    ("sqlalchemy.exc", "SQLAlchemyError"),
+)
+
 # One failing call, one error of ours: made only when needed, since making it may ask the registry a second question.
 Missing = Callable[[], ProdpointerError]
 
@@ -114,19 +122,13 @@ def error_code(error: BaseException) -> str:
 
 
 def _foreign() -> tuple[type[BaseException], ...]:
-    """Return the exception classes that may come out of MLflow's client."""
-    import requests
-    from mlflow.exceptions import MlflowException
+    """Return the exception classes that may come out of MLflow's client.
 
-    classes: list[type[BaseException]] = [MlflowException, requests.RequestException, NoAnswer]
-    if databricks := sys.modules.get("databricks_cli.utils"):  # what MLflow up to 2.3 asks for credentials
-        classes.append(databricks.InvalidConfigurationError)
-    try:
-        from alembic.util import CommandError
-        from sqlalchemy.exc import SQLAlchemyError
-    except ImportError:  # mlflow-skinny comes without a database
-        return tuple(classes)
-    return (*classes, CommandError, SQLAlchemyError)
+    One that no module of this process holds cannot have been raised, so nothing is imported: SQLAlchemy and alembic
+    take seconds, which an answer within a time limit does not have.
+    """
+    loaded = (getattr(sys.modules.get(module), name, None) for module, name in _FOREIGN)
+    return (NoAnswer, *(found for found in loaded if found is not None))
 
 
 @dataclass(frozen=True)
