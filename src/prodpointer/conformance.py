@@ -82,6 +82,7 @@ def try_registry(
     *,
     tracking_uri: str | None = None,
     registry_uri: str | None = None,
+    workspace: str | None = None,
     pointers: tuple[str, ...] = POINTERS,
     prefix: str = "",
     timeout: float = 10.0,
@@ -90,7 +91,7 @@ def try_registry(
 
     Parameters
     ----------
-    tracking_uri, registry_uri, timeout
+    tracking_uri, registry_uri, workspace, timeout
         As for :func:`prodpointer.connect`. No database is made or upgraded.
     pointers
         The pointers to try.
@@ -102,7 +103,14 @@ def try_registry(
     ProdpointerError
         There is no registry to try, or no run can be logged beside it.
     """
-    registry = open_registry(tracking_uri, registry_uri, timeout=timeout, create_database=False, upgrade_database=False)
+    registry = open_registry(
+        tracking_uri,
+        registry_uri,
+        timeout=timeout,
+        create_database=False,
+        upgrade_database=False,
+        workspace=workspace,
+    )
     version = capabilities(registry).shown_version
     name = f"{prefix}prodpointer-conformance-{secrets.token_hex(4)}"
     left: list[str] = []

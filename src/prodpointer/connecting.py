@@ -23,6 +23,7 @@ def connect(
     *,
     tracking_uri: str | None = None,
     registry_uri: str | None = None,
+    workspace: str | None = None,
     pointer: Pointer = "auto",
     alias: str = "production",
     stages: Mapping[str, str] | None = None,
@@ -39,6 +40,10 @@ def connect(
         Name of the registered model. It need not exist: ``register`` creates it, the reading verbs say so.
     tracking_uri, registry_uri
         As MLflow takes them; by default MLflow's own environment variables and settings.
+    workspace
+        The workspace of a server that runs with ``--enable-workspaces`` (MLflow 3.10 and later); by default the one
+        that is active in MLflow at this moment (``mlflow.set_workspace``, ``MLFLOW_WORKSPACE``), and ``""`` for none.
+        The handle stays in it: each request names it, from every client version.
     pointer
         ``auto`` (an alias where one is set, a stage where one is set, for a new model whichever belongs to the
         registry's major version), or ``alias``, ``stage`` or ``both`` to override. The model's tag
@@ -73,6 +78,7 @@ def connect(
         timeout=timeout,
         create_database=create_database,
         upgrade_database=upgrade_database,
+        workspace=workspace,
         even_if_down=True,
     )
     _check_levels(checked, registry)
@@ -87,13 +93,17 @@ def connect(
 
 
 def registered_model_names(
-    *, tracking_uri: str | None = None, registry_uri: str | None = None, timeout: float = 10.0
+    *,
+    tracking_uri: str | None = None,
+    registry_uri: str | None = None,
+    workspace: str | None = None,
+    timeout: float = 10.0,
 ) -> list[str]:
     """Return the names of all registered models in order, prompts left out; no database is made.
 
     Parameters
     ----------
-    tracking_uri, registry_uri, timeout
+    tracking_uri, registry_uri, workspace, timeout
         As for :func:`connect`.
 
     Raises
@@ -101,7 +111,14 @@ def registered_model_names(
     RegistryUnavailable, AccessDenied, RegistryUnsupported, SchemaMismatch
         As for :func:`connect`.
     """
-    registry = open_registry(tracking_uri, registry_uri, timeout=timeout, create_database=False, upgrade_database=False)
+    registry = open_registry(
+        tracking_uri,
+        registry_uri,
+        timeout=timeout,
+        create_database=False,
+        upgrade_database=False,
+        workspace=workspace,
+    )
     can = capabilities(registry)
     return registry.names(unfiltered=lists_nothing(can))
 

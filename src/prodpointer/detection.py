@@ -7,10 +7,11 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
-from prodpointer.errors import AccessDenied, ProdpointerError, RegistryError, RegistryUnsupported
+from prodpointer.errors import AccessDenied, InvalidName, ProdpointerError, RegistryError, RegistryUnsupported
 from prodpointer.mlflow_border.addresses import Place, root_of
 from prodpointer.mlflow_border.registry import Registry
 from prodpointer.mlflow_border.rest import (
@@ -23,6 +24,14 @@ from prodpointer.mlflow_border.rest import (
     unavailable,
 )
 from prodpointer.mlflow_border.translation import denied_step
+from prodpointer.mlflow_border.workspaces import (
+    SERVER_INFO_ENDPOINT,
+    WORKSPACE_STEP,
+    WORKSPACE_VARIABLE,
+    no_workspace,
+    says_no_workspace,
+    workspaces_in_databases,
+)
 
 ASK_AGAIN_AFTER = 300.0
 """Seconds after which the registry is asked for its version again: servers get upgraded under running services."""
@@ -105,9 +114,14 @@ def forget() -> None:
 
 
 def _ask(registry: Registry) -> Capabilities:
-    """Find out what a registry is, by the kind of place it is."""
+    """Find out what a registry is, by the kind of place it is, and that its workspace exists."""
     if registry.rest is not None:
-        return _ask_server(registry, registry.rest)
+        has_workspaces = _check_workspace(registry, registry.rest)
+        found = _ask_server(registry, registry.rest)
+        if not has_workspaces:
+            raise _no_workspaces(registry, "The server has no workspaces", "start it with --enable-workspaces")
+        return found
+    _check_database_workspace(registry)
     if registry.place in (Place.WORKSPACE, Place.UNITY_CATALOG, Place.OPEN_UNITY_CATALOG):
         return _ask_catalog(registry)
     ours, has_aliases, has_stages = client_version(), registry.client_has_aliases, True
@@ -117,6 +131,57 @@ def _ask(registry: Registry) -> Capabilities:
         has_stages = registry.store_has("transition_model_version_stage")
         how = f"the registry is a plugin's, so what it defines and the client's version {ours} decide"
     return Capabilities(ours, ours.major >= 3, has_aliases, has_stages, how)
+
+
+def _check_workspace(registry: Registry, rest: Rest) -> bool:
+    """Return whether the server has workspaces, True where none is named; raise where the named one does not exist.
+
+    A refusal is left to the verbs: who may read one model alone is refused all else (basic-auth of 3.17.2, measured).
+    """
+    workspace = registry.addresses.workspace
+    if workspace is None:
+        return True
+    status, text = _get(registry, rest.answer, SERVER_INFO_ENDPOINT)
+    if status != 200 or _document(text).get("workspaces_enabled") is not True:
+        return False
+    text = _get(registry, rest.answer, CONTROL_MODEL_ENDPOINT)[1]
+    message = str(_document(text).get("message", ""))
+    if says_no_workspace(message):
+        raise no_workspace(registry.addresses.shown)
+    if _code(text) == "INVALID_PARAMETER_VALUE":
+        raise InvalidName(
+            f"Invalid workspace {workspace!r}: {message}", where=registry.addresses.shown, next_step=WORKSPACE_STEP
+        )
+    return True
+
+
+def _check_database_workspace(registry: Registry) -> None:
+    """Raise where a workspace is named and there is none, or where it has to be named.
+
+    A database has workspaces where ``MLFLOW_ENABLE_WORKSPACES`` says so to a client from 3.10 on. That client answers
+    with nothing for one that does not exist (3.17.2, measured).
+    """
+    workspace = registry.addresses.workspace
+    enabled = registry.place is Place.DATABASE and workspaces_in_databases()
+    if not enabled and workspace is not None:
+        raise _no_workspaces(registry, "This registry has no workspaces", "use a server that has")
+    if enabled and workspace is None:
+        raise RegistryUnsupported(
+            "The database has workspaces (MLFLOW_ENABLE_WORKSPACES is set), and none is named.",
+            where=registry.addresses.shown,
+            next_step=WORKSPACE_STEP,
+        )
+    if enabled:
+        registry.check_workspace()
+
+
+def _no_workspaces(registry: Registry, what: str, remedy: str) -> RegistryUnsupported:
+    """Return the error for a workspace that is named where there are none."""
+    return RegistryUnsupported(
+        f"{what}, and {registry.addresses.workspace!r} is named.",
+        where=registry.addresses.shown,
+        next_step=f"Give no workspace= and unset {WORKSPACE_VARIABLE}, or {remedy} (MLflow 3.10 and later).",
+    )
 
 
 def _ask_catalog(registry: Registry) -> Capabilities:
@@ -251,8 +316,13 @@ def _version(text: str) -> Version | None:
 
 def _code(text: str) -> str:
     """Return the error code of a JSON answer, or the empty string."""
+    return str(_document(text).get("error_code", ""))
+
+
+def _document(text: str) -> dict[str, Any]:
+    """Return the object in a JSON answer; an empty one for anything else."""
     try:
         document = json.loads(text)
-    except ValueError:
-        return ""
-    return str(document.get("error_code", "")) if isinstance(document, dict) else ""
+    except (ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}

@@ -27,6 +27,7 @@ def diagnose(
     *,
     tracking_uri: str | None,
     registry_uri: str | None,
+    workspace: str | None = None,
     pointer: str = "auto",
     alias: str = "production",
     timeout: float = 10.0,
@@ -37,7 +38,7 @@ def diagnose(
 
     Parameters
     ----------
-    tracking_uri, registry_uri, pointer, alias, timeout
+    tracking_uri, registry_uri, workspace, pointer, alias, timeout
         As for :func:`prodpointer.connect`. No database is made or upgraded.
     model
         A registered model to ask about: what may be done with it. The requests cannot change it.
@@ -55,12 +56,18 @@ def diagnose(
     subject = None if model is None else model_name(model)
     try:
         registry = open_registry(
-            tracking_uri, registry_uri, timeout=timeout, create_database=False, upgrade_database=False
+            tracking_uri,
+            registry_uri,
+            timeout=timeout,
+            create_database=False,
+            upgrade_database=False,
+            workspace=workspace,
         )
         found = capabilities(registry)
         seen = readable(registry, found, timeout=timeout)
     except ProdpointerError as error:
         shown = without_credentials(registry_uri or tracking_uri or "MLflow's own settings")
+        shown += f", workspace {workspace}" if workspace else ""
         return Diagnosis(
             shown,
             str(client_version()),

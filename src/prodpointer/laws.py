@@ -62,6 +62,7 @@ class Trial:
             fresh,
             tracking_uri=addresses.tracking_uri,
             registry_uri=addresses.registry_uri,
+            workspace=addresses.workspace or "",
             pointer=kind,
             timeout=self.registry.timeout,
         )
@@ -247,7 +248,10 @@ def models_are_listed(trial: Trial, pointer: str) -> None:
     model = trial.model("auto", versions=1)
     addresses = trial.registry.addresses
     names = registered_model_names(
-        tracking_uri=addresses.tracking_uri, registry_uri=addresses.registry_uri, timeout=trial.registry.timeout
+        tracking_uri=addresses.tracking_uri,
+        registry_uri=addresses.registry_uri,
+        workspace=addresses.workspace or "",
+        timeout=trial.registry.timeout,
     )
     same("whether the list has the model", model.name in names, True)
 

@@ -30,6 +30,7 @@ from prodpointer.options import (
     REGISTRY_URI,
     TIMEOUT,
     TRACKING_URI,
+    WORKSPACE,
     Command,
     Settings,
     settings_of,
@@ -56,7 +57,7 @@ def migrate() -> None:
     """
 
 
-_REGISTRY = (JSON, TIMEOUT, REGISTRY_URI, TRACKING_URI)
+_REGISTRY = (JSON, TIMEOUT, WORKSPACE, REGISTRY_URI, TRACKING_URI)
 _MODELS = (
     click.option(
         "--map",
@@ -102,7 +103,7 @@ def _opened(ctx: click.Context, options: dict[str, Any]) -> tuple[Settings, Migr
     """Return the settings in force and the migration they describe."""
     from prodpointer.migration import Migration
 
-    chosen = {key: options.pop(key) for key in ("as_json", "timeout", "registry_uri", "tracking_uri")}
+    chosen = {key: options.pop(key) for key in ("as_json", "timeout", "workspace", "registry_uri", "tracking_uri")}
     settings = settings_of(ctx, chosen)
     if settings.pointer or settings.alias:
         raise click.UsageError("--pointer and --alias have no part in a migration: see --map.")
@@ -113,6 +114,7 @@ def _opened(ctx: click.Context, options: dict[str, Any]) -> tuple[Settings, Migr
     migration = Migration(
         tracking_uri=settings.tracking_uri,
         registry_uri=settings.registry_uri,
+        workspace=settings.workspace,
         timeout=settings.timeout or DEFAULT_TIMEOUT,
         models=options.pop("models", ()),
         mapping=dict(pair.split("=", 1) for pair in mapping),

@@ -122,7 +122,7 @@ class Migration:
 
     Parameters
     ----------
-    tracking_uri, registry_uri, timeout
+    tracking_uri, registry_uri, workspace, timeout
         As for :func:`prodpointer.connect`. No database is made or upgraded.
     models
         Patterns of names as a shell has them; none for every model.
@@ -146,6 +146,7 @@ class Migration:
         *,
         tracking_uri: str | None = None,
         registry_uri: str | None = None,
+        workspace: str | None = None,
         timeout: float = 10.0,
         models: Sequence[str] = (),
         mapping: Mapping[str, str] | None = None,
@@ -164,6 +165,7 @@ class Migration:
             timeout=timeout,
             create_database=False,
             upgrade_database=False,
+            workspace=workspace,
             at_once=True,
         )
         # A database is asked one call at a time.

@@ -24,6 +24,7 @@ class Settings:
 
     tracking_uri: str | None = None
     registry_uri: str | None = None
+    workspace: str | None = None
     pointer: str | None = None
     alias: str | None = None
     timeout: float | None = None
@@ -41,6 +42,7 @@ class Settings:
             name,
             tracking_uri=self.tracking_uri,
             registry_uri=self.registry_uri,
+            workspace=self.workspace,
             pointer=pointer,
             alias=self.alias or "production",
             timeout=self.timeout or DEFAULT_TIMEOUT,
@@ -50,7 +52,12 @@ class Settings:
     def names(self) -> list[str]:
         """Return the names of every registered model."""
         timeout = self.timeout or DEFAULT_TIMEOUT
-        return registered_model_names(tracking_uri=self.tracking_uri, registry_uri=self.registry_uri, timeout=timeout)
+        return registered_model_names(
+            tracking_uri=self.tracking_uri,
+            registry_uri=self.registry_uri,
+            workspace=self.workspace,
+            timeout=timeout,
+        )
 
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
@@ -58,6 +65,9 @@ TIMEOUT = click.option(
     "--timeout", type=click.FloatRange(0, min_open=True), help="Seconds for each request (default: 10)."
 )
 REGISTRY_URI = click.option("--registry-uri", help="The model registry, where it is another server or database.")
+WORKSPACE = click.option(
+    "--workspace", help="The workspace, on a server that has some (default: the one active in MLflow)."
+)
 TRACKING_URI = click.option("--tracking-uri", help="The MLflow server or database (default: MLFLOW_TRACKING_URI).")
 
 
@@ -68,6 +78,7 @@ def shared_options(command: Command) -> Command:
         TIMEOUT,
         click.option("--alias", help="Name of the pointer (default: production)."),
         click.option("--pointer", type=click.Choice(POINTERS), help="Override which pointer is used (default: auto)."),
+        WORKSPACE,
         REGISTRY_URI,
         TRACKING_URI,
     ):

@@ -27,6 +27,7 @@ def doctor(ctx: click.Context, /, trying: bool, model: str | None, **options: An
         found = diagnose(
             tracking_uri=settings.tracking_uri,
             registry_uri=settings.registry_uri,
+            workspace=settings.workspace,
             pointer=settings.pointer or "auto",
             alias=settings.alias or "production",
             timeout=settings.timeout or DEFAULT_TIMEOUT,
@@ -55,6 +56,7 @@ def conformance(ctx: click.Context, /, prefix: str, **options: Any) -> None:
         found = try_registry(
             tracking_uri=settings.tracking_uri,
             registry_uri=settings.registry_uri,
+            workspace=settings.workspace,
             pointers=(settings.pointer,) if settings.pointer else POINTERS,
             prefix=prefix,
             timeout=settings.timeout or DEFAULT_TIMEOUT,

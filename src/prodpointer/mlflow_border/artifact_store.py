@@ -18,6 +18,7 @@ from prodpointer.mlflow_border.addresses import Place, place_of
 from prodpointer.mlflow_border.registry import Registry
 from prodpointer.mlflow_border.served_artifacts import ServedArtifacts, is_served
 from prodpointer.mlflow_border.translation import error_code, shown_cause, translated
+from prodpointer.mlflow_border.workspaces import called_in
 from prodpointer.records import ModelVersion, Run
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
@@ -200,7 +201,9 @@ class ArtifactStore:
 
     def _served(self, root: str) -> ServedArtifacts:
         """Return the reader of what a server hands out."""
-        return ServedArtifacts(root, timeout=self._wait, stopped=self.is_stopped)
+        return ServedArtifacts(
+            root, timeout=self._wait, workspace=self._registry.addresses.workspace, stopped=self.is_stopped
+        )
 
     @property
     def _wait(self) -> float:
@@ -215,7 +218,7 @@ class ArtifactStore:
     def upload(self, directory: Path, uri: str) -> None:
         """Copy the files of a directory to a located URI."""
         with self._reading_storage(f"upload to {uri}"):
-            self._repository(uri).log_artifacts(str(directory))
+            called_in(self._registry.addresses.workspace, lambda: self._repository(uri).log_artifacts(str(directory)))
 
     @contextmanager
     def _reading_storage(self, doing: str) -> Iterator[None]:

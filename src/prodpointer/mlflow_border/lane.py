@@ -129,7 +129,7 @@ class InTime:
     Parameters
     ----------
     inner
-        What has the methods.
+        What has the methods, and a ``within`` of its own; see :class:`InWorkspace`.
     uri
         The registry's URI.
     timeout
@@ -156,7 +156,8 @@ class InTime:
 
     def within(self, method: Callable[..., T], *args: Any) -> T:
         """Call a method of the inner's class in the same way."""
-        return lane_to(self._uri).call(lambda: method(self._inner, *args), timeout=self._timeout)
+        found: T = lane_to(self._uri).call(lambda: self._inner.within(method, *args), timeout=self._timeout)
+        return found
 
 
 def _ended(call: Future[Any], seconds: float) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 from prodpointer.mlflow_border.addresses import Addresses
 from prodpointer.mlflow_border.rest import CONTROL_MODEL_ENDPOINT
+from prodpointer.mlflow_border.workspaces import called_in
 
 
 def wants_login(addresses: Addresses, *, timeout: float) -> bool | None:
@@ -23,7 +24,7 @@ def wants_login(addresses: Addresses, *, timeout: float) -> bool | None:
     import requests
     from mlflow.tracking._model_registry.utils import _get_store
 
-    host = _get_store(addresses.registry_uri).get_host_creds()
+    host = called_in(addresses.workspace, lambda: _get_store(addresses.registry_uri).get_host_creds())
     try:
         answer = requests.get(
             f"{host.host.rstrip('/')}{CONTROL_MODEL_ENDPOINT}",

@@ -13,6 +13,7 @@ from prodpointer.mlflow_border.addresses import Place, place_of
 from prodpointer.mlflow_border.registry import Registry
 from prodpointer.mlflow_border.rest import BUSY_STATUSES, bounded, unavailable
 from prodpointer.mlflow_border.translation import error_code
+from prodpointer.mlflow_border.workspaces import called_in
 from prodpointer.records import ModelVersion
 
 # models:/m-…, or where the files of one are: a version tells its model's id in no other way (3.0.1, 3.17.2 measured).
@@ -151,8 +152,13 @@ def whole_run(registry: Registry, run_id: str) -> Mapping[str, Any]:
     from mlflow.utils.rest_utils import verify_rest_response
 
     with registry.asking(f"read the datasets of the run {run_id!r}"):
-        credentials = _get_store(registry.addresses.tracking_uri).get_host_creds()
-        response = bounded(credentials, "GET", _RUN, timeout=registry.timeout, params={"run_id": run_id})
+        credentials = called_in(
+            registry.addresses.workspace, lambda: _get_store(registry.addresses.tracking_uri).get_host_creds()
+        )
+        workspace = registry.addresses.workspace
+        response = bounded(
+            credentials, "GET", _RUN, timeout=registry.timeout, workspace=workspace, params={"run_id": run_id}
+        )
         if response.status_code in BUSY_STATUSES:
             raise unavailable(f"ask {_RUN}", response.status_code, registry.addresses.shown)
         document: dict[str, Any] = verify_rest_response(response, _RUN).json()

@@ -15,6 +15,7 @@ def open_registry(
     timeout: float,
     create_database: bool | None,
     upgrade_database: bool,
+    workspace: str | None = None,
     even_if_down: bool = False,
     at_once: bool = False,
 ) -> Registry:
@@ -31,8 +32,10 @@ def open_registry(
         chose and no for all else.
     upgrade_database
         Whether an older schema may be upgraded in place.
+    workspace
+        The workspace of a server that has some; None for the one that is active in MLflow now.
     even_if_down
-        Whether a database that cannot be reached is no error here but in each call that asks it.
+        Whether a registry that cannot be reached is no error here but in each call that asks it.
     at_once
         Whether many calls are made at once; see :class:`Registry`.
 
@@ -41,7 +44,7 @@ def open_registry(
     RegistryUnsupported, SchemaMismatch, RegistryUnavailable
         Before anything is opened or made.
     """
-    found = addresses(tracking_uri, registry_uri)
+    found = addresses(tracking_uri, registry_uri, workspace)
     _refuse_file_store(found)
 
     def prepare() -> None:
@@ -53,11 +56,11 @@ def open_registry(
 
     try:
         prepare()
+        return Registry(found, timeout=timeout, at_once=at_once)
     except RegistryUnavailable as failure:
         if not even_if_down:
             raise
         return DownRegistry(found, timeout=timeout, prepare=prepare, failure=failure)
-    return Registry(found, timeout=timeout, at_once=at_once)
 
 
 def _refuse_file_store(found: Addresses) -> None:

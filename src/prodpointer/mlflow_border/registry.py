@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import Any, TypeVar
 
 from prodpointer.errors import (
     ArtifactNotFound,
@@ -20,9 +20,12 @@ from prodpointer.errors import (
 from prodpointer.mlflow_border import entities
 from prodpointer.mlflow_border.addresses import Addresses, Place, opening_step, place_of, sqlite_file
 from prodpointer.mlflow_border.lane import InTime, Lane, lane_to
-from prodpointer.mlflow_border.rest import MODELS_PAGE, Rest
+from prodpointer.mlflow_border.rest import CONTROL_MODEL, MODELS_PAGE, Rest
 from prodpointer.mlflow_border.translation import Missing, error_code, translated
+from prodpointer.mlflow_border.workspaces import InWorkspace, called_in
 from prodpointer.records import ModelReply, ModelVersion
+
+T = TypeVar("T")
 
 # The largest page that every MLflow from 2.2.0 on accepts.
 _VERSIONS_PAGE = 10_000
@@ -59,15 +62,28 @@ class Registry:
         self.addresses = addresses
         self.place: Place = place_of(addresses.registry_uri)
         with self._opening("open the registry", opening_step(addresses.registry_uri, addresses.tracking_uri)):
-            client = MlflowClient(addresses.tracking_uri, addresses.registry_uri)
-            self._client: Any = client if self._is_here else InTime(client, addresses.registry_uri, timeout)
+            client = self._opened(lambda: MlflowClient(addresses.tracking_uri, addresses.registry_uri), timeout)
+            inner = InWorkspace(client, addresses.workspace)
+            self._client: Any = inner if self._is_here else InTime(inner, addresses.registry_uri, timeout)
             # A managed registry may copy a model's files as it makes a version, which takes as long as it takes.
-            self._making: Any = self._client if self.place in (Place.SERVER, Place.DATABASE) else client
+            self._making: Any = self._client if self.place in (Place.SERVER, Place.DATABASE) else inner
             speaks_rest = self.place is Place.SERVER or (self.place is Place.PLUGIN and self._is_rest_store())
         self.timeout = timeout
         self._at_once = at_once
         self.client_has_aliases: bool = hasattr(client, "set_registered_model_alias")
         self.rest: Rest | None = Rest(addresses, timeout=timeout) if speaks_rest else None
+
+    def _opened(self, make: Callable[[], T], timeout: float) -> T:
+        """Return MLflow's client; where a workspace is active, making it asks the server (3.10.0 to 3.17.2)."""
+        workspace = self.addresses.workspace
+        if workspace is None or self._is_here:
+            return called_in(workspace, make)
+        return self.lane.call(lambda: called_in(workspace, make), timeout=timeout)
+
+    def check_workspace(self) -> None:
+        """Raise unless the workspace of a database exists; for a client of MLflow 3.10 or later."""
+        with self.asking("find the workspace"):
+            self._client.get_workspace(self.addresses.workspace)
 
     @property
     def client(self) -> Any:
@@ -106,7 +122,7 @@ class Registry:
         """Return what MLflow's client talks through."""
         from mlflow.tracking._model_registry.utils import _get_store
 
-        return _get_store(self.addresses.registry_uri)
+        return called_in(self.addresses.workspace, lambda: _get_store(self.addresses.registry_uri))
 
     def _is_rest_store(self) -> bool:
         """Tell whether a plugin speaks MLflow's own REST API, as those of Azure ML and SageMaker do."""
@@ -203,6 +219,23 @@ class Registry:
             Whether a server is asked without the filter that clients from 2.21 on add, which servers up to 2.20.4
             answer with nothing (measured).
         """
+        empty = True
+        for page in self._model_pages(unfiltered=unfiltered):
+            empty = empty and not page
+            yield page
+        if empty:
+            self._check_readable_workspace()
+
+    def _check_readable_workspace(self) -> None:
+        """Raise ``AccessDenied`` where the workspace may not be read: a server lists nothing then (3.17.2 measured)."""
+        if self.addresses.workspace is None or self.rest is None:
+            return
+        doing = "list the registered models"
+        with suppress(ModelNotFound), self.asking(doing, missing=lambda: self.no_model(CONTROL_MODEL)):
+            self.rest.get_model(CONTROL_MODEL)
+
+    def _model_pages(self, *, unfiltered: bool) -> Iterator[list[ModelReply]]:
+        """Yield each page of registered models; see :meth:`model_pages`."""
         with self.asking("list the registered models"):
             if unfiltered and self.rest is not None:
                 yield from map(entities.replies_from_json, self.rest.model_pages())
@@ -331,9 +364,7 @@ class Registry:
 
     def called(self, method: Callable[..., Any], *arguments: Any) -> Any:
         """Call a method of MLflow's client that is not the one its users call, within the time of any other."""
-        if isinstance(self._client, InTime):
-            return self._client.within(method, *arguments)
-        return method(self._client, *arguments)
+        return self._client.within(method, *arguments)
 
     def tag_version(self, name: str, version: int, key: str, value: str) -> None:
         """Set one tag of a version."""
@@ -394,7 +425,9 @@ class Registry:
 
 
 class DownRegistry(Registry):
-    """A database that could not be reached, which is opened by the first call that finds it up again.
+    """A registry that could not be reached, which is opened by the first call that finds it up again.
+
+    A database, or a server that MLflow's client asks for workspaces as it is made.
 
     Parameters
     ----------

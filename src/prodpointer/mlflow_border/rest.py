@@ -16,6 +16,7 @@ from typing import Any
 
 from prodpointer.errors import RegistryUnavailable
 from prodpointer.mlflow_border.addresses import Addresses, root_of
+from prodpointer.mlflow_border.workspaces import bound_to, called_in
 
 _API = "/api/2.0/mlflow/registered-models"
 _VERSIONS_API = "/api/2.0/mlflow/model-versions"
@@ -145,25 +146,30 @@ class Rest:
         """Send a call of the API and return its JSON, or raise MLflow's own exception for the answer."""
         from mlflow.utils.rest_utils import verify_rest_response
 
-        response = bounded(self._credentials(), method, endpoint, timeout=patience * self._timeout, **body)
+        seconds, workspace = patience * self._timeout, self._addresses.workspace
+        response = bounded(self._credentials(), method, endpoint, timeout=seconds, workspace=workspace, **body)
         if response.status_code in BUSY_STATUSES:
             raise unavailable(f"ask {endpoint}", response.status_code, self._addresses.shown)
         return verify_rest_response(response, endpoint).json()
 
     def _answer(self, credentials: Any, endpoint: str) -> tuple[int, str]:
         """Return status and text of a GET; see :meth:`answer`."""
-        response = bounded(credentials, "GET", endpoint, timeout=self._timeout)
+        response = bounded(credentials, "GET", endpoint, timeout=self._timeout, workspace=self._addresses.workspace)
         return int(response.status_code), str(response.text)
 
     def _credentials(self) -> Any:
         """Return the address and the credentials that MLflow's client uses."""
         from mlflow.tracking._model_registry.utils import _get_store
 
-        return _get_store(self._addresses.registry_uri).get_host_creds()
+        return called_in(self._addresses.workspace, lambda: _get_store(self._addresses.registry_uri).get_host_creds())
 
 
-def bounded(credentials: Any, method: str, endpoint: str, *, timeout: float, **options: Any) -> Any:
+def bounded(
+    credentials: Any, method: str, endpoint: str, *, timeout: float, workspace: str | None, **options: Any
+) -> Any:
     """Send one request as MLflow's client would, authentication and TLS settings included, within ``timeout`` seconds.
+
+    It names ``workspace`` alone, whichever one is active in MLflow by now.
 
     A connection that breaks is tried once more, so each of the two tries has a little less than half of the time. It
     is one retry and not none, since clients up to 2.2.2 take 0 for the default. A server's ``Retry-After`` may be any
@@ -173,15 +179,16 @@ def bounded(credentials: Any, method: str, endpoint: str, *, timeout: float, **o
 
     if _can_be_told_of_retry_after(http_request):
         options["respect_retry_after_header"] = False
-    return http_request(
-        host_creds=credentials,
-        endpoint=endpoint,
-        method=method,
-        max_retries=1,
-        timeout=_SHARE * timeout,
-        retry_codes=(),
-        **options,
-    )
+    with bound_to(workspace):
+        return http_request(
+            host_creds=credentials,
+            endpoint=endpoint,
+            method=method,
+            max_retries=1,
+            timeout=_SHARE * timeout,
+            retry_codes=(),
+            **options,
+        )
 
 
 @cache

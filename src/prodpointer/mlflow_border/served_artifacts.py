@@ -44,13 +44,16 @@ class ServedArtifacts:
         The located URI of a directory.
     timeout
         Seconds for a listing, and for each part of a file once its first byte came.
+    workspace
+        The workspace that is named with each request; None for none.
     stopped
         Whether nobody waits for a download any more.
     """
 
-    def __init__(self, uri: str, *, timeout: float, stopped: Callable[[], bool]) -> None:
+    def __init__(self, uri: str, *, timeout: float, workspace: str | None, stopped: Callable[[], bool]) -> None:
         """Bind the place; nothing is asked yet."""
         self._uri = uri
+        self._workspace = workspace
         self._timeout = timeout
         self._stopped = stopped
 
@@ -58,7 +61,7 @@ class ServedArtifacts:
         """Return the entries of a directory below the URI; none where there is no such directory."""
         service, _, root = self._uri.partition(_SERVICE)
         asked = posixpath.join(root.strip("/"), path) if path else root.strip("/")
-        response = bounded(_credentials(service), "GET", _SERVICE, timeout=self._timeout, params={"path": asked})
+        response = self._get(service, _SERVICE, self._timeout, params={"path": asked})
         self._check(response, asked)
         return [self._entry(each) for each in response.json().get("files", [])]
 
@@ -86,8 +89,7 @@ class ServedArtifacts:
     def _download_file(self, path: str, target: Path, size: int | None) -> None:
         """Copy one file; the half of a file that a broken connection leaves is no file."""
         target.parent.mkdir(parents=True, exist_ok=True)
-        credentials = _credentials(self._uri)
-        response = bounded(credentials, "GET", f"/{path}", timeout=_PATIENCE * self._timeout, stream=True)
+        response = self._get(self._uri, f"/{path}", _PATIENCE * self._timeout, stream=True)
         with response:
             self._check(response, path)
             _wait_at_most(response, self._timeout)
@@ -103,6 +105,11 @@ class ServedArtifacts:
                 where=self._uri,
                 next_step="Check the connection to the server, then try again.",
             )
+
+    def _get(self, base: str, endpoint: str, timeout: float, **options: Any) -> Any:
+        """Send one GET with the credentials for an address."""
+        credentials = _credentials(base)
+        return bounded(credentials, "GET", endpoint, timeout=timeout, workspace=self._workspace, **options)
 
     def _check(self, response: Any, path: str) -> None:
         """Raise for an answer that holds no artifact, as MLflow does."""

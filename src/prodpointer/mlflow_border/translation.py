@@ -19,6 +19,7 @@ from prodpointer.errors import (
 )
 from prodpointer.mlflow_border.lane import NoAnswer
 from prodpointer.mlflow_border.rest import BUSY_STATUSES
+from prodpointer.mlflow_border.workspaces import no_workspace, says_no_workspace
 
 _DENIED = {"PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED", "UNAUTHENTICATED"}
 _BUSY = {"TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED"}
@@ -145,6 +146,8 @@ class _Attempt:
     def error_for(self, error: BaseException) -> ProdpointerError:
         """Return our error for one exception from below."""
         code = error_code(error)
+        if code == "RESOURCE_DOES_NOT_EXIST" and says_no_workspace(str(error)):  # deleted since the handle was made
+            return no_workspace(self.where)
         if code == "RESOURCE_DOES_NOT_EXIST" and self.missing is not None:
             return self.missing()
         if code == "INVALID_PARAMETER_VALUE" and self.invalid is not RegistryError:

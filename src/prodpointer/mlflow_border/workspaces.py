@@ -16,18 +16,19 @@ from contextvars import ContextVar
 from functools import cache, wraps
 from typing import Any, TypeVar
 
-from prodpointer.errors import InvalidName
+from prodpointer.errors import InvalidName, RegistryUnsupported
 
 T = TypeVar("T")
 
 HEADER = "X-MLFLOW-WORKSPACE"
-VARIABLE = "MLFLOW_WORKSPACE"
+WORKSPACE_VARIABLE = "MLFLOW_WORKSPACE"
 SERVER_INFO_ENDPOINT = "/api/3.0/mlflow/server-info"
 """Says whether a server has workspaces; public, and the same whichever workspace is named (3.10.0, 3.17.2 measured)."""
 
 # What a server says to any call with a workspace that does not exist (3.10.0, 3.17.2 measured).
-_NO_WORKSPACE = re.compile(r"Workspace '.*' not found")
-_SENDABLE = re.compile(r"[!-~]{1,255}")  # in a header
+_NO_WORKSPACE = re.compile(r"(RESOURCE_DOES_NOT_EXIST: )?Workspace '[^']*' not found\.?")
+WORKSPACE_STEP = f"Name an existing workspace: workspace=, --workspace or {WORKSPACE_VARIABLE}."
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")  # of MLflow's own (3.10.0, 3.17.2)
 
 _bound: ContextVar[tuple[str | None] | None] = ContextVar("prodpointer_workspace", default=None)
 
@@ -43,19 +44,19 @@ def active_workspace(chosen: str | None) -> str | None:
     Raises
     ------
     InvalidName
-        The name cannot be sent.
+        MLflow has no workspaces of such names.
     """
     source = "workspace="
     if chosen is None:
-        source, chosen = VARIABLE, _active()
+        source, chosen = WORKSPACE_VARIABLE, _active()
     name = (chosen or "").strip()
     if not name:
         return None
-    if not _SENDABLE.fullmatch(name):
+    if not _NAME.fullmatch(name):
         raise InvalidName(
             f"Invalid workspace {name[:80]!r}.",
             where=source,
-            next_step="Use lower-case letters, digits and '-', as MLflow names workspaces.",
+            next_step="Use lower-case letters, digits and '-' inside.",
         )
     return name
 
@@ -65,7 +66,7 @@ def _active() -> str | None:
     try:
         from mlflow.utils.workspace_context import get_request_workspace
     except ImportError:
-        return os.environ.get(VARIABLE)
+        return os.environ.get(WORKSPACE_VARIABLE)
     found: str | None = get_request_workspace()
     return found
 
@@ -81,7 +82,12 @@ def workspaces_in_databases() -> bool:
 
 def says_no_workspace(text: str) -> bool:
     """Tell whether a server's error is about the workspace and not about what was asked for."""
-    return _NO_WORKSPACE.search(text) is not None
+    return _NO_WORKSPACE.fullmatch(text.strip()) is not None
+
+
+def no_workspace(where: str) -> RegistryUnsupported:
+    """Return the error for a workspace that does not exist; ``where`` names it."""
+    return RegistryUnsupported("The workspace does not exist.", where=where, next_step=WORKSPACE_STEP)
 
 
 @contextmanager
