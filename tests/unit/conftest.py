@@ -110,6 +110,7 @@ OWN_STEPS = [
     "test_bridge.py",
     "test_flavor_loaders.py",
     "test_migration_meetings.py",
+    "test_new_database.py",
     "test_stage_uses.py",
 ]
 if mlflow.__version__ not in WORLDS:

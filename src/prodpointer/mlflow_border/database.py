@@ -7,10 +7,17 @@ cannot start on it afterwards. So the revision is read first, with a connection 
 from __future__ import annotations
 
 import math
+import os
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+with suppress(ModuleNotFoundError):  # Windows, which opens no directory
+    import fcntl
 
 from prodpointer.errors import RegistryUnavailable, RegistryUnsupported, SchemaMismatch, without_credentials
 from prodpointer.mlflow_border.addresses import sqlite_file
@@ -30,6 +37,59 @@ _PATIENCE = {
     "pymssql": ("login_timeout",),
     "pyodbc": ("timeout",),
 }
+
+_LONGEST_MIGRATION = 60.0  # seconds to wait for another process; MLflow's migrations of a new file take 5 to 20
+_LOOK_AGAIN = 0.05  # seconds
+
+
+@contextmanager
+def one_at_a_time(uris: Iterable[str]) -> Iterator[None]:
+    """Let one process at a time make or upgrade these databases, where they are SQLite files.
+
+    MLflow migrates a new file unlocked: of two processes one fails with "duplicate column name" (measured, 2.22.5 and
+    3.17.2). The lock is on the directory, so that nothing is left there and nothing is written where only reading is
+    allowed. Where a directory cannot be locked, nothing is.
+    """
+    files = [file.absolute() for file in map(sqlite_file, uris) if file is not None]
+    with ExitStack() as locks:
+        for directory in sorted({file.parent for file in files}):
+            locks.enter_context(_locked(directory))
+        yield
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Lock a directory for this process, or go on without after a while."""
+    try:
+        handle = os.open(directory, os.O_RDONLY)
+    except OSError:
+        yield
+        return
+    try:
+        _wait_for(handle)
+        yield
+    finally:
+        with suppress(OSError):  # a file system without such locks
+            fcntl.flock(handle, fcntl.LOCK_UN)  # closing is not enough: a child forked meanwhile holds it too
+        os.close(handle)
+
+
+def _wait_for(handle: int) -> None:
+    """Lock an open directory; who holds it for other reasons is not waited for without end."""
+    end = time.monotonic() + _LONGEST_MIGRATION
+    while _is_held(handle) and time.monotonic() < end:
+        time.sleep(_LOOK_AGAIN)
+
+
+def _is_held(handle: int) -> bool:
+    """Lock an open directory, or tell that another process holds it."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a file system without such locks
+        return False
+    return False
 
 
 def prepare_database(uri: str, *, create: bool, upgrade: bool, timeout: float = 10.0) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from prodpointer.errors import RegistryUnavailable, RegistryUnsupported
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from prodpointer.errors import RegistryUnavailable, RegistryUnsupported, SchemaMismatch
 from prodpointer.mlflow_border.addresses import Addresses, Place, addresses, place_of, sqlite_file
-from prodpointer.mlflow_border.database import prepare_database
+from prodpointer.mlflow_border.database import one_at_a_time, prepare_database
 from prodpointer.mlflow_border.registry import DownRegistry, Registry
 
 
@@ -47,20 +51,38 @@ def open_registry(
     found = addresses(tracking_uri, registry_uri, workspace)
     _refuse_file_store(found)
 
-    def prepare() -> None:
-        for uri in dict.fromkeys((found.registry_uri, found.tracking_uri)):
-            if place_of(uri) is Place.DATABASE:
-                chosen = found.chosen and sqlite_file(uri) is not None
-                may_create = chosen if create_database is None else create_database
-                prepare_database(uri, create=may_create, upgrade=upgrade_database, timeout=timeout)
-
+    prepared = partial(_prepared, found, timeout, create_database, upgrade_database)
     try:
-        prepare()
-        return Registry(found, timeout=timeout, at_once=at_once)
+        with prepared() as changing:
+            registry = Registry(found, timeout=timeout, at_once=at_once)
+            if changing:
+                registry.open_database()
+            return registry
     except RegistryUnavailable as failure:
         if not even_if_down:
             raise
-        return DownRegistry(found, timeout=timeout, prepare=prepare, failure=failure)
+        return DownRegistry(found, timeout=timeout, prepared=prepared, failure=failure)
+
+
+@contextmanager
+def _prepared(found: Addresses, timeout: float, create: bool | None, upgrade: bool) -> Iterator[bool]:
+    """Look at the databases before the block opens them, and tell whether opening may change one.
+
+    What would change is looked at, and changed, by one process at a time.
+    """
+    uris = dict.fromkeys((found.registry_uri, found.tracking_uri))
+    databases = [uri for uri in uris if place_of(uri) is Place.DATABASE]
+    try:
+        for uri in databases:
+            prepare_database(uri, create=False, upgrade=False, timeout=timeout)
+    except (SchemaMismatch, RegistryUnsupported):  # the second also of one that another process has just begun to make
+        with one_at_a_time(databases):
+            for uri in databases:
+                chosen = found.chosen and sqlite_file(uri) is not None
+                prepare_database(uri, create=chosen if create is None else create, upgrade=upgrade, timeout=timeout)
+            yield True
+    else:
+        yield False
 
 
 def _refuse_file_store(found: Addresses) -> None:

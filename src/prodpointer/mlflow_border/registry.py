@@ -106,6 +106,12 @@ class Registry:
         """The way to ask a server what a service asks while it may be down; None where there is no server."""
         return self.rest if self.place is Place.SERVER else None
 
+    def open_database(self) -> None:
+        """Open the database of a registry that is not that of the runs: MLflow's client would at its first call."""
+        if self.place is Place.DATABASE and self.addresses.registry_uri != self.addresses.tracking_uri:
+            with self._opening("open the registry", ""):
+                self._store()
+
     def store_has(self, method: str) -> bool:
         """Tell whether a plugin's own store defines a method, and not only MLflow's abstract one."""
         with self._opening("open the registry", opening_step(self.addresses.registry_uri)):
@@ -433,20 +439,25 @@ class DownRegistry(Registry):
     ----------
     addresses, timeout
         As for :class:`Registry`.
-    prepare
-        Looks at the database before it is opened; raises while it cannot be reached.
+    prepared
+        Looks at the database before the block that opens it; raises while it cannot be reached.
     failure
         What it raised a moment ago, which the first call raises again without waiting.
     """
 
     def __init__(
-        self, addresses: Addresses, *, timeout: float, prepare: Callable[[], None], failure: RegistryUnavailable
+        self,
+        addresses: Addresses,
+        *,
+        timeout: float,
+        prepared: Callable[[], AbstractContextManager[bool]],
+        failure: RegistryUnavailable,
     ) -> None:
         """Bind what is given; nothing is opened."""
         self.addresses = addresses
         self.place: Place = place_of(addresses.registry_uri)
         self.timeout = timeout
-        self._prepare = prepare
+        self._prepared = prepared
         self._failure: RegistryUnavailable | None = failure
 
     def __getattr__(self, name: str) -> Any:
@@ -456,6 +467,6 @@ class DownRegistry(Registry):
         failure, self._failure = self._failure, None
         if failure is not None:
             raise failure
-        self._prepare()
-        super().__init__(self.addresses, timeout=self.timeout)
+        with self._prepared():
+            super().__init__(self.addresses, timeout=self.timeout)
         return vars(self)[name]
