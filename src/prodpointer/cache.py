@@ -4,7 +4,8 @@
 
     <root>/v1/<registry>/<model>/
         about.json                  which registry and which model, for people who look
-        live-<pointer>.json         the last verified live version: last-known-good
+        live-<pointer>.json         the last verified live version
+        named-<pointer>.json        what the registry last said is live, whether or not its bytes are here
         <created>/<version>/        one entry; a model that was deleted and made again was created at another time
             artifact/...            the bytes
             entry.json              their digest, and whether the registry had recorded it
@@ -47,6 +48,7 @@ DEFAULT_BYTES = 20 * 1024**3
 _LAYOUT = "v1"
 _PRIVATE = 0o700
 _TOO_SOON = timedelta(seconds=1)  # to write again that the same version is live
+_MOST_EARLIER = 100  # numbers kept of the versions that were live here before
 _LOOK_AGAIN = 0.5  # seconds between two looks at whether anybody still waits
 
 
@@ -78,10 +80,23 @@ class Entry:
 
 @dataclass(frozen=True)
 class LastLive:
-    """The last verified live version of one pointer: which, of which creation of the model, and when it was seen."""
+    """The last verified live version of one pointer: which, of which creation of the model, and when it was seen.
+
+    ``earlier`` are the numbers that were verified and live on this machine before.
+    """
 
     created: str
     version: int
+    at: datetime
+    earlier: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class LastNamed:
+    """What the registry last said is live by one pointer, None for nothing; its bytes need not be here."""
+
+    created: str
+    version: int | None
     at: datetime
 
 
@@ -291,12 +306,25 @@ class ModelCache:
         same = before is not None and (before.created, before.version) == (created, version)
         if before is not None and same and timedelta(0) <= now - before.at < _TOO_SOON:
             return
-        self._write(self._live(pointer), {"created": created, "version": version, "at": now.isoformat()})
+        known = {"created": created, "version": version, "at": now.isoformat()}
+        earlier = before.earlier | {before.version} if before is not None and before.created == created else ()
+        self._write(self._live(pointer), {**known, "earlier": sorted(earlier)[-_MOST_EARLIER:]})
         if before is not None and before.version != version:
             self._cache.make_room()  # the one before may go now
 
-    def saw_nothing_live(self, pointer: str) -> None:
-        """Forget the last live version: it was withdrawn."""
+    def last_named(self, pointer: str) -> LastNamed | None:
+        """Return what the registry last said is live by a pointer, or None where nothing of that is kept."""
+        return _last_named(self._named(pointer))
+
+    def saw_named(self, pointer: str, created: str, version: int | None) -> None:
+        """Keep what the registry said just now is live."""
+        last = self.last_named(pointer)
+        if last is None or (last.created, last.version) != (created, version):
+            now = datetime.now(timezone.utc)
+            self._write(self._named(pointer), {"created": created, "version": version, "at": now.isoformat()})
+
+    def forget_live(self, pointer: str) -> None:
+        """Forget the last verified live version, so that it may be evicted."""
         with suppress(OSError):
             self._live(pointer).unlink(missing_ok=True)
 
@@ -307,6 +335,10 @@ class ModelCache:
     def _live(self, pointer: str) -> Path:
         """Return the file of a last live version."""
         return self._directory / f"live-{_hashed(pointer)}.json"
+
+    def _named(self, pointer: str) -> Path:
+        """Return the file of what the registry last named."""
+        return self._directory / f"named-{_hashed(pointer)}.json"
 
     def _write(self, file: Path, document: Mapping[str, Any]) -> None:
         """Write a small document, whole or not at all."""
@@ -383,7 +415,19 @@ def _last_live(file: Path) -> LastLive | None:
     try:
         known = json.loads(file.read_text(encoding="utf-8"))
         at = datetime.fromisoformat(known["at"]).astimezone(timezone.utc)
-        return LastLive(str(known["created"]), int(known["version"]), at)
+        earlier = frozenset(int(each) for each in known.get("earlier", ()))
+        return LastLive(str(known["created"]), int(known["version"]), at, earlier)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _last_named(file: Path) -> LastNamed | None:
+    """Read what the registry last named, or None."""
+    try:
+        known = json.loads(file.read_text(encoding="utf-8"))
+        at = datetime.fromisoformat(known["at"]).astimezone(timezone.utc)
+        version = known["version"]
+        return LastNamed(str(known["created"]), None if version is None else int(version), at)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -86,8 +86,6 @@ def connect(
     try:
         capabilities(registry)
     except RegistryUnavailable as failure:
-        if not model.has_last_known_good:
-            raise
         model.not_asked(failure)
     return model
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -140,9 +140,30 @@ class Delivery:
             yield entry, use
 
     def last_known_good(self) -> LastLive | None:
-        """Return the last verified live version of which the bytes are still here, or None."""
+        """Return the version to serve while the registry is silent, or None.
+
+        It is the one that the registry last named, if its bytes are here. A version newer than any that was live here
+        does not take the service away from the one before: as long as it has not been live here itself, the last
+        verified live version is served. After a move back, to an older version or to one that was live here before,
+        only that version is served; after a withdrawal, none.
+        """
         found = self._last_here()
         return None if found is None else found[0]
+
+    def last_named(self) -> int | None:
+        """Return the number that the registry last named, or None where it named none."""
+        last = self._kept.last_named(self._pointer)
+        return None if last is None else last.version
+
+    def why_no_last_known_good(self) -> str:
+        """Return what the registry last named and what is here, or the empty text where nothing is known of either."""
+        named, verified = self._kept.last_named(self._pointer), self._kept.last_live(self._pointer)
+        if named is None:
+            return ""
+        if named.version is None:
+            return "When the registry last answered, nothing was live."
+        here = "" if verified is None else f" Version {verified.version} was live before, and is not live any more."
+        return f"The registry last named version {named.version}, and its bytes are not on this machine.{here}"
 
     @contextmanager
     def last_delivered(
@@ -168,9 +189,30 @@ class Delivery:
         """Keep a version as the last-known-good one; a cache that cannot be written keeps the one before."""
         self._kept.saw_live(self._pointer, target.created, target.number)
 
+    def saw_named(self, created: str, number: int | None, *, first: bool = False) -> None:
+        """Keep what the registry said is live, None for nothing; a cache that cannot be written keeps what it has.
+
+        Parameters
+        ----------
+        created, number
+            Which version.
+        first
+            Whether to keep it also where nothing of this pointer is kept yet, as for a version that is to be loaded.
+        """
+        with suppress(OSError, ProdpointerError):
+            if first or self._is_noted():
+                self._kept.saw_named(self._pointer, created, number)
+            if number is None:
+                self._kept.forget_live(self._pointer)
+
     def saw_nothing_live(self) -> None:
-        """Forget the last-known-good version: a withdrawal was seen."""
-        self._kept.saw_nothing_live(self._pointer)
+        """Keep that nothing is live: a withdrawal was seen, or the model was deleted."""
+        self.saw_named("unknown", None)
+
+    def _is_noted(self) -> bool:
+        """Tell whether anything is kept of this pointer."""
+        kept = self._kept
+        return kept.last_live(self._pointer) is not None or kept.last_named(self._pointer) is not None
 
     @contextmanager
     def _obtained(
@@ -199,12 +241,27 @@ class Delivery:
         return None if found is None else found[1].path
 
     def _last_here(self) -> tuple[LastLive, Entry] | None:
-        """Return the last verified live version and its entry, or None where either is not here."""
-        last = self._kept.last_live(self._pointer)
-        if last is None:
-            return None
-        entry = self._kept.entry(last.created, last.version)
-        return None if entry is None else (last, entry)
+        """Return the last-known-good version and its entry, or None; see ``last_known_good``."""
+        for last in self._candidates():
+            entry = self._kept.entry(last.created, last.version)
+            if entry is not None:
+                return last, entry
+        return None
+
+    def _candidates(self) -> list[LastLive]:
+        """Return the versions that may be served while the registry is silent, the best first."""
+        verified, named = self._kept.last_live(self._pointer), self._kept.last_named(self._pointer)
+        if named is None:  # a cache of an earlier release
+            return [] if verified is None else [verified]
+        if named.version is None:
+            return []
+        asked_for = LastLive(named.created, named.version, named.at)
+        if verified is None or verified.created != named.created:
+            return [asked_for]
+        if verified.version == named.version:
+            return [verified]
+        is_new = named.version > verified.version and named.version not in verified.earlier
+        return [verified, asked_for] if is_new else [asked_for]
 
     def _fetch(self, target: Target, partial_entry: Path) -> Entry:
         """Download and verify a version into a new entry."""

@@ -21,6 +21,8 @@ from prodpointer.errors import (
     RegistryUnavailable,
 )
 from prodpointer.loading import NO_ANSWER, HowToLoad, Loading
+from prodpointer.records import ModelReply
+from prodpointer.selection import View
 
 OnWithdraw = Literal["none", "keep"]
 
@@ -188,25 +190,35 @@ class Live:
             failed, self._failed_before = self._failed_before, None
             if failed is not None:
                 raise failed
-            target = self._loading.target(lambda _: None)
-            self._confirmed, self._unanswered_looks = time.time(), 0
-            if target is None:
-                self._withdrawn()
-            elif (target.created, target.number) == self._serves:
-                self._loading.saw_live(target)
-                self._note(State.READY, None)
-            elif self._is_due(target):
-                self._take(target)
-            else:
-                self._note(State.ERROR, self._bad_error)
+            reply, seen = self._loading.asked()
         except ModelNotFound as error:
-            self._loading.delivery.saw_nothing_live()
             self._note(State.NOT_READY if self._serves is None else State.ERROR, error)
         except NO_ANSWER as error:
             self._unanswered_looks = min(self._unanswered_looks + 1, 16)
             self._unanswered(error)
         except AccessDenied as error:
             self._note(State.ERROR, error)
+        else:
+            self._answered(reply, seen)
+
+    def _answered(self, reply: ModelReply, seen: View) -> None:
+        """Make what the registry named serve, and nothing that it did not name begin to."""
+        try:
+            target = self._loading.target_in(reply, seen, lambda _: None)
+        except NO_ANSWER as error:  # to a second question
+            self._unanswered_looks = min(self._unanswered_looks + 1, 16)
+            self._note(State.NOT_READY if self._serves is None else State.STALE, error)
+            return
+        self._confirmed, self._unanswered_looks = time.time(), 0
+        if target is None:
+            self._withdrawn()
+        elif (target.created, target.number) == self._serves:
+            self._loading.saw_live(target)
+            self._note(State.READY, None)
+        elif self._is_due(target):
+            self._take(target)
+        else:
+            self._note(State.ERROR, self._bad_error)
 
     def _is_due(self, target: Target) -> bool:
         """Tell whether a version is to be tried: one that failed to load is skipped for a while, longer each time."""
@@ -222,8 +234,6 @@ class Live:
             with self._loading.delivery.delivered(target, verify=self._how.verify, warn=_log_unverified) as found:
                 model = self._how.loaded(*found)
             self._try(model, target.number)
-        except NO_ANSWER:
-            raise
         except Exception as error:  # noqa: BLE001  # a pickle and a warm-up may raise anything
             ours = _as_ours(error)
             self._bad, self._bad_error = (target.created, target.number), ours
@@ -265,8 +275,11 @@ class Live:
             model = None if last is None else self._loading.loaded_last(last, self._how, error)
         except NO_ANSWER:  # its bytes are damaged, or nobody recorded their digest and that is required
             last = None
+        if last is None and self._serves is None:
+            self._note(State.NOT_READY, self._loading.without_last_known_good(error))
+            return
         if last is None:
-            self._note(State.NOT_READY if self._serves is None else State.STALE, error)
+            self._note(State.STALE, error)
             return
         self._try(model, last.version)
         if self._confirmed is None:

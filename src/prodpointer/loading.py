@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Collection
 from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -100,35 +101,53 @@ class Loading:
 
     def live_version(self) -> int | None:
         """Return the number that the pointers name; see :meth:`prodpointer.RegisteredModel.live_version`."""
-        _, seen = self._live()
+        reply, seen = self.asked()
+        self._notice(reply, seen.live)
         self._tell(seen)
         return seen.live
 
     def production(self) -> ModelVersion | None:
         """Return the live version; see :meth:`prodpointer.RegisteredModel.production`."""
-        reply, seen = self._live()
+        reply, seen = self.asked()
         version, seen = self._existing(reply, seen)
+        self._notice(reply, None if version is None else version.version)
         self._tell(seen)
         return version
 
-    def target(self, tell: Callable[[View], None] | None = None) -> Target | None:
-        """Return the live version as what is to be on this machine, or None; one request where that is enough.
+    def target(self) -> Target | None:
+        """Return the live version as what is to be on this machine, or None; one request where that is enough."""
+        return self.target_in(*self.asked())
+
+    def asked(self) -> tuple[ModelReply, View]:
+        """Ask the registry what is live; it is asked a second time before nothing is.
+
+        From the moment that this returns the registry has answered: nothing that fails afterwards is a reason to load
+        another version than the one that it named.
+        """
+        try:
+            reply, seen = self._read()
+            return (reply, seen) if seen.live is not None else self._read()
+        except ModelNotFound:
+            self.delivery.saw_nothing_live()
+            raise
+
+    def target_in(self, reply: ModelReply, seen: View, tell: Callable[[View], None] | None = None) -> Target | None:
+        """Return the live version in an answer as what is to be on this machine, or None.
 
         The reply that names the number carries the newest version of each stage. Another one is asked for, unless the
         cache has it with its digest and the registry is one whose aliases name no version that was deleted.
         """
-        reply, seen = self._live()
         created, number = created_name(reply.created_at), seen.live
         version = next((each for each in reply.newest.values() if each.version == number), None)
         known = version is not None or number is None or self._is_known(seen, created, number)
-        if not known:
-            version, seen = self._existing(reply, seen)
-            number = None if version is None else version.version
+        try:
+            if not known:
+                version, seen = self._existing(reply, seen)
+                number = None if version is None else version.version
+        finally:  # also where the second question has no answer
+            self.delivery.saw_named(created, number, first=number is not None)
         (tell or self._tell)(seen)
-        if number is None:
-            self.delivery.saw_nothing_live()
-            return None
-        return Target(number, created, version)
+        return None if number is None else Target(number, created, version)
 
     def load(self, how: HowToLoad, on_unavailable: OnUnavailable, failed: RegistryUnavailable | None = None) -> Any:
         """Return the live object or None; see :meth:`prodpointer.RegisteredModel.load_production`.
@@ -138,7 +157,7 @@ class Loading:
         how
             How bytes become an object.
         on_unavailable
-            What to do while the registry is down.
+            What to do while the registry is silent. Once it has named a version, that one is loaded or none.
         failed
             The failure of a registry that was asked a moment ago, which is not asked again.
         """
@@ -147,31 +166,29 @@ class Loading:
             if failed is not None and on_unavailable == "last-known-good":
                 raise failed
             digest_of = self.delivery.digest_ahead().of  # while the registry is asked
-            target = self.target()
-            if target is None:
-                return None
-            delivered = self.delivery.delivered(target, verify=how.verify, warn=warn_unverified, digest_of=digest_of)
-            with delivered as (entry, use):
-                model = how.loaded(entry, use)
-        except ModelNotFound:
-            self.delivery.saw_nothing_live()
-            raise
+            reply, seen = self.asked()
         except NO_ANSWER as error:
             if on_unavailable == "raise":
                 raise
             return self.last_known_good(how, error, digest_of)
+        target = self.target_in(reply, seen)
+        if target is None:
+            return None
+        delivered = self.delivery.delivered(target, verify=how.verify, warn=warn_unverified, digest_of=digest_of)
+        with delivered as (entry, use):
+            model = how.loaded(entry, use)
         self.saw_live(target)
         return model
 
     def last_known_good(
         self, how: HowToLoad, why: ProdpointerError, digest_of: Callable[[Path], str] = sha256_of
     ) -> Any:
-        """Return the object that was live when the registry last answered, and warn; raise ``why`` without one."""
+        """Return the last-known-good object, and warn; raise ``why`` without one."""
         last = self.delivery.last_known_good()
         if last is None:
-            raise why
+            raise self.without_last_known_good(why)
         model = self.loaded_last(last, how, why, digest_of)
-        warn_last_known_good(self.name, last.version, last.at, why)
+        warn_last_known_good(self.name, last.version, last.at, why, named=self.delivery.last_named())
         return model
 
     def loaded_last(
@@ -180,6 +197,15 @@ class Loading:
         """Return the object of a last-known-good version, without the registry."""
         with self.delivery.last_delivered(last, verify=how.verify, why=why, digest_of=digest_of) as (entry, use):
             return how.loaded(entry, use)
+
+    def without_last_known_good(self, why: ProdpointerError) -> ProdpointerError:
+        """Return the failure to ask, with what is known of why no version stands in for the live one."""
+        known = self.delivery.why_no_last_known_good()
+        if not known:
+            return why
+        told = copy(why)  # of several callers, who need not see the same cache
+        told.what, told.__cause__ = f"{why.what} {known}", why.__cause__
+        return told
 
     def saw_live(self, target: Target) -> None:
         """Keep a version that was live just now as last-known-good; what cannot be kept is no failure of loading it."""
@@ -200,20 +226,16 @@ class Loading:
         goes_along = version is not None and version >= _ALIAS_GOES_WITH_VERSION
         return goes_along and self.delivery.has_recorded(created, number)
 
-    def _live(self) -> tuple[ModelReply, View]:
-        """Ask for a reply and read it; look a second time before saying that nothing is live."""
+    def _read(self) -> tuple[ModelReply, View]:
+        """Ask for a reply and read it, and refuse where None would be no answer."""
         reply = self._registry.model(self.name)
-        seen = self._readable(reply)
-        if seen.live is None:
-            reply = self._registry.model(self.name)
-            seen = self._readable(reply)
-        return reply, seen
-
-    def _readable(self, reply: ModelReply) -> View:
-        """Read a reply, and refuse where None would be no answer."""
         seen = self._promoter.view(reply)
         seen.check_readable(self._registry.addresses.shown)
-        return seen
+        return reply, seen
+
+    def _notice(self, reply: ModelReply, number: int | None) -> None:
+        """Keep on this machine what the registry said is live."""
+        self.delivery.saw_named(created_name(reply.created_at), number)
 
     def _tell(self, seen: View) -> None:
         """Warn of what a reader should know."""

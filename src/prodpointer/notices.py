@@ -57,12 +57,17 @@ def warn_uncached(directory: str, why: str, variable: str) -> None:
     )
 
 
-def warn_last_known_good(model: str, version: int, at: datetime, why: ProdpointerError) -> None:
-    """Warn that what is loaded was live when the registry last said so, and how long ago that is."""
+def warn_last_known_good(model: str, version: int, at: datetime, why: ProdpointerError, *, named: int | None) -> None:
+    """Warn that what is loaded was live, how long ago that is, and which version the registry ``named`` last."""
     age = timedelta(seconds=round((datetime.now(timezone.utc) - at).total_seconds()))
+    newer = (
+        f" Version {named} went live since then, and has not been live here yet."
+        if named not in (None, version)
+        else ""
+    )
     _warn(
         f"Version {version} of {model!r} is loaded because it was live {age} ago (at {at:%Y-%m-%d %H:%M:%S} UTC); the "
-        f"registry does not say what is live now: {why}",
+        f"registry does not say what is live now: {why}{newer}",
         LastKnownGoodWarning,
     )
 

@@ -8,7 +8,7 @@ later than its own last write, that one version is live; whoever finds another o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from enum import Enum
@@ -57,10 +57,20 @@ class Promoter:
     ----------
     name, registry, rule
         As for :class:`prodpointer.RegisteredModel`.
+    noticed
+        Called with each reply of the registry and what is seen in it.
     """
 
-    def __init__(self, name: str, registry: Registry, rule: Rule) -> None:
-        """Bind name, registry and rule; nothing is asked yet."""
+    def __init__(
+        self,
+        name: str,
+        registry: Registry,
+        rule: Rule,
+        *,
+        noticed: Callable[[ModelReply, View], object] = lambda *_: None,
+    ) -> None:
+        """Bind what is given; nothing is asked yet."""
+        self._noticed = noticed
         self._name = name
         self._registry = registry
         self._rule = rule
@@ -76,9 +86,12 @@ class Promoter:
 
     def look(self) -> Look:
         """Ask for the model and all its versions; two requests."""
-        seen = self.view(self._registry.model(self._name))
+        reply = self._registry.model(self._name)
+        seen = self.view(reply)
         seen.check_readable(self._where)
-        return self.looked(seen)
+        look = self.looked(seen)
+        self._noticed(reply, look.seen)
+        return look
 
     def looked(self, seen: View) -> Look:
         """Return what the versions tell beside a reply at hand; one request."""

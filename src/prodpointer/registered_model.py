@@ -29,7 +29,7 @@ from prodpointer.names import new_model_name, version_number
 from prodpointer.notices import warn_unverified
 from prodpointer.promotion import NOT_GIVEN, Expected, NotGiven, Promoter
 from prodpointer.records import DIGEST_TAG, ModelReply, ModelVersion, PointerStatus, Promotion, Pulled, Selection
-from prodpointer.selection import Rule, pointer_name
+from prodpointer.selection import Rule, View, pointer_name
 
 _A_MOMENT = 1.0  # seconds
 
@@ -55,7 +55,7 @@ class RegisteredModel:
         self._registry = registry
         self._rule = rule
         self._artifacts = ArtifactStore(registry)
-        self._promoter = Promoter(name, registry, rule)
+        self._promoter = Promoter(name, registry, rule, noticed=self._noticed)
         self._cache = cache or Cache.usable()
         self._loading = Loading(name, registry, rule, self._promoter, self._cache)
         self._failed: tuple[float, RegistryUnavailable] | None = None
@@ -334,7 +334,7 @@ class RegisteredModel:
             ``"required"`` refuses a version without a recorded digest, which ``"warn"`` loads with a warning.
         on_unavailable
             ``"last-known-good"`` loads the last verified live version, with a warning that says how old it is, where
-            the registry does not answer.
+            the registry does not answer. Once the registry has named a version, that version is loaded or none.
 
         Raises
         ------
@@ -461,13 +461,23 @@ class RegisteredModel:
         return digest
 
     def not_asked(self, failure: RegistryUnavailable) -> None:
-        """Note that the registry was down a moment ago, so that a last-known-good version is not kept waiting."""
+        """Note that the registry was down a moment ago, so that a last-known-good version is not kept waiting.
+
+        Raises the failure where this machine has none.
+        """
+        if not self.has_last_known_good:
+            raise self._loading.without_last_known_good(failure)
         self._failed = (time.monotonic(), failure)
 
     @property
     def has_last_known_good(self) -> bool:
-        """Whether this machine has a verified version that was live when the registry last answered."""
+        """Whether this machine has a verified version to load while the registry is silent."""
         return self._loading.delivery.last_known_good() is not None
+
+    def _noticed(self, reply: ModelReply, seen: View) -> None:
+        """Keep which version another verb saw live; that nothing is live takes a second look, or a withdrawal."""
+        if seen.live is not None:
+            self._loading.delivery.saw_named(created_name(reply.created_at), seen.live)
 
     def _just_failed(self) -> RegistryUnavailable | None:
         """Return the failure of a registry that was asked by ``connect`` a moment ago, once."""

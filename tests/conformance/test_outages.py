@@ -191,13 +191,22 @@ def test_a_damaged_last_known_good_is_not_loaded(news: RegisteredModel, between:
         news.load_production(on_unavailable="last-known-good")
 
 
-def test_an_unreachable_new_version_falls_back_to_the_one_before(news: RegisteredModel, between: Proxy) -> None:
-    """Where the pointer can be read and the bytes cannot be had, the last verified live version is loaded."""
+def test_an_answer_is_never_overruled(news: RegisteredModel, between: Proxy) -> None:
+    """Where the registry names a version whose bytes cannot be had, no other version is loaded in its place."""
+    news.promote(2)
+    between.when(on_path("mlflow-artifacts"), Answer(503))
+    with pytest.raises(RegistryUnavailable):
+        news.load_production(on_unavailable="last-known-good")
+
+
+def test_an_unreachable_new_version_leaves_the_one_before(news: RegisteredModel, between: Proxy) -> None:
+    """Where a new version never came here and the registry is silent then, the last verified live version is loaded."""
     news.promote(2)
     between.when(on_path("mlflow-artifacts"), Answer(503))
     with pytest.raises(RegistryUnavailable):
         news.load_production()
-    with pytest.warns(LastKnownGoodWarning, match="Version 1 "):
+    between.refuse()
+    with pytest.warns(LastKnownGoodWarning, match="Version 1 .* Version 2 went live since then"):
         assert news.load_production(on_unavailable="last-known-good")["ranker"] == 1
 
 
