@@ -49,6 +49,7 @@ _LAYOUT = "v1"
 _PRIVATE = 0o700
 _TOO_SOON = timedelta(seconds=1)  # to write again that the same version is live
 _MOST_EARLIER = 100  # numbers kept of the versions that were live here before
+_GONE = ".gone-"  # how the names of directories begin that hold what is being removed
 _LOOK_AGAIN = 0.5  # seconds between two looks at whether anybody still waits
 
 
@@ -71,10 +72,10 @@ class Entry:
         return self.directory / "artifact" / self.leaf
 
     def is_whole(self, digest_of: Callable[[Path], str]) -> bool:
-        """Tell whether the bytes are still those that were downloaded."""
+        """Tell whether the bytes are still those that were downloaded; ``OSError`` where they cannot be read now."""
         try:
             return digest_of(self.path) == self.sha256
-        except (ArtifactNotFound, OSError):
+        except (ArtifactNotFound, FileNotFoundError, NotADirectoryError):
             return False
 
 
@@ -201,7 +202,33 @@ class ModelCache:
 
     def entry(self, created: str, version: int) -> Entry | None:
         """Return the entry of a version, or None; its bytes are still to be checked."""
-        return _entry(self._directory / created / str(version))
+        try:
+            return _entry(self._slot(created, version))
+        except OSError:
+            return None
+
+    @contextmanager
+    def found(
+        self,
+        created: str,
+        version: int,
+        *,
+        fits: Callable[[Entry], bool],
+        digest_of: Callable[[Path], str] = sha256_of,
+    ) -> Iterator[tuple[Entry, Use] | None]:
+        """Give the whole entry of a version that is here and the use of it, or None; nothing is fetched or removed.
+
+        Parameters
+        ----------
+        created, version, fits, digest_of
+            As for :meth:`obtained`.
+        """
+        found = self._used(self._slot(created, version), fits, digest_of)
+        try:
+            yield found
+        finally:
+            if found is not None:
+                found[1].end()
 
     @contextmanager
     def obtained(
@@ -229,7 +256,7 @@ class ModelCache:
         stopped
             Whether nobody waits for it any more, asked while another process downloads.
         """
-        slot = self._directory / created / str(version)
+        slot = self._slot(created, version)
         found = self._used(slot, fits, digest_of) or self._fetched(slot, fits, fetch, stopped)
         try:
             yield found
@@ -246,10 +273,13 @@ class ModelCache:
         use = Use.of(slot / "used")
         if use is None:
             return None
-        if entry.is_whole(digest_of):
-            return entry, use
-        use.end()
-        return None
+        whole = False
+        try:
+            whole = entry.is_whole(digest_of)
+        finally:
+            if not whole:
+                use.end()
+        return (entry, use) if whole else None
 
     def _fetched(
         self, slot: Path, fits: Callable[[Entry], bool], fetch: Callable[[Path], Entry], stopped: Callable[[], bool]
@@ -261,7 +291,6 @@ class ModelCache:
             found = self._used(slot, fits)
             if found is not None:
                 return found
-            discard(slot)
             for left in slot.parent.glob(_partial(slot, "*")):
                 shutil.rmtree(left, ignore_errors=True)  # of a download that was given up or killed: we hold its lock
             # Of its own: a download that was given up may go on to write into the one before.
@@ -270,7 +299,7 @@ class ModelCache:
                 (partial / "artifact").mkdir()
                 entry = fetch(partial)
                 _described(entry, partial)
-                partial.rename(slot)
+                _take_the_place(partial, slot)
             finally:
                 shutil.rmtree(partial, ignore_errors=True)  # of a failed download: one that went well has moved
             use = Use.of(slot / "used")
@@ -328,6 +357,10 @@ class ModelCache:
         with suppress(OSError):
             self._live(pointer).unlink(missing_ok=True)
 
+    def _slot(self, created: str, version: int) -> Path:
+        """Return the directory of an entry."""
+        return self._directory / created / str(version)
+
     def _first(self, created: str, version: int) -> Path:
         """Return the file of a first digest."""
         return self._directory / created / f"{version}.first"
@@ -354,10 +387,26 @@ def _partial(slot: Path, end: str = "") -> str:
 def discard(directory: Path) -> None:
     """Remove an entry: at once for who looks for it, then its bytes."""
     with suppress(OSError):
-        doomed = Path(tempfile.mkdtemp(prefix=".gone-", dir=directory.parent))
+        doomed = Path(tempfile.mkdtemp(prefix=_GONE, dir=directory.parent))
         with suppress(OSError):
             directory.rename(doomed / directory.name)
         shutil.rmtree(doomed, ignore_errors=True)
+
+
+def _take_the_place(new: Path, slot: Path) -> None:
+    """Put a whole entry in a slot; what is there goes only now, and comes back where the new one cannot be moved."""
+    old = Path(tempfile.mkdtemp(prefix=_GONE, dir=slot.parent))
+    try:
+        with suppress(FileNotFoundError):
+            slot.rename(old / slot.name)
+        try:
+            new.rename(slot)
+        except OSError:
+            with suppress(FileNotFoundError):
+                (old / slot.name).rename(slot)
+            raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 @contextmanager
@@ -395,11 +444,11 @@ def _hashed(text: str) -> str:
 
 
 def _entry(slot: Path) -> Entry | None:
-    """Read what a slot says of its entry, or None where there is none or it is not readable."""
+    """Read what a slot says of its entry, or None where there is none or it says nothing; ``OSError`` for now."""
     try:
         known = json.loads((slot / "entry.json").read_text(encoding="utf-8"))
         return Entry(slot, str(known["leaf"]), str(known["sha256"]), bool(known["recorded"]), dict(known["tags"]))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
         return None
 
 

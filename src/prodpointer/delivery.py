@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 from prodpointer import journal
 from prodpointer.artifacts import DigestAhead, check_digest, sha256_of
@@ -16,11 +16,12 @@ from prodpointer.cache import Cache, Entry, LastLive
 from prodpointer.errors import IntegrityError, InvalidName, ProdpointerError
 from prodpointer.in_use import Use
 from prodpointer.loaders import LIBRARIES_TAG, MLFLOW_TAG, PYTHON_TAG
-from prodpointer.mlflow_border.artifact_store import ArtifactStore, no_room
+from prodpointer.mlflow_border.artifact_store import ArtifactStore, refused_by_disk
 from prodpointer.mlflow_border.registry import Registry
 from prodpointer.records import ModelVersion
 
 Verify = Literal["warn", "required"]
+Found = TypeVar("Found")
 
 _EXPLAIN = (PYTHON_TAG, MLFLOW_TAG, LIBRARIES_TAG)
 
@@ -133,7 +134,15 @@ class Delivery:
             self._check_allowed(target.number, verify)
         fits = partial(_fits, expected)
         fetch = partial(self._fetch, target)
-        with self._obtained(target.created, target.number, fits, fetch, digest_of) as (entry, use):
+        obtaining = self._kept.obtained(
+            target.created,
+            target.number,
+            fits=fits,
+            fetch=fetch,
+            digest_of=digest_of,
+            stopped=self._artifacts.is_stopped,
+        )
+        with self._on_this_machine(target.number, obtaining) as (entry, use):
             if expected is None and not entry.recorded:
                 self._check_allowed(target.number, verify)
                 warn(self._name, target.number)
@@ -174,15 +183,18 @@ class Delivery:
         why: ProdpointerError,
         digest_of: Callable[[Path], str] = sha256_of,
     ) -> Iterator[tuple[Entry, Use]]:
-        """Give the bytes of a last-known-good version without the registry; raise ``why`` where that cannot be."""
+        """Give the bytes of a last-known-good version without the registry; raise ``why`` where that cannot be.
 
-        def fetch(_: Path) -> Entry:
-            raise why
+        They are only looked for: nothing is fetched or removed.
+        """
 
         def fits(entry: Entry) -> bool:
             return entry.recorded or verify != "required"
 
-        with self._obtained(last.created, last.version, fits, fetch, digest_of) as found:
+        looking = self._kept.found(last.created, last.version, fits=fits, digest_of=digest_of)
+        with self._on_this_machine(last.version, looking) as found:
+            if found is None:
+                raise why
             yield found
 
     def saw_live(self, target: Target) -> None:
@@ -215,24 +227,13 @@ class Delivery:
         return kept.last_live(self._pointer) is not None or kept.last_named(self._pointer) is not None
 
     @contextmanager
-    def _obtained(
-        self,
-        created: str,
-        number: int,
-        fits: Callable[[Entry], bool],
-        fetch: Callable[[Path], Entry],
-        digest_of: Callable[[Path], str],
-    ) -> Iterator[tuple[Entry, Use]]:
-        """Give an entry of the cache; what this machine's disk refuses is an error of ours."""
+    def _on_this_machine(self, number: int, giving: AbstractContextManager[Found]) -> Iterator[Found]:
+        """Give what the cache gives of a version; what this machine's disk refuses is an error of ours."""
         with ExitStack() as stack:
             try:
-                stopped = self._artifacts.is_stopped
-                obtaining = self._kept.obtained(
-                    created, number, fits=fits, fetch=fetch, digest_of=digest_of, stopped=stopped
-                )
-                found = stack.enter_context(obtaining)
+                found = stack.enter_context(giving)
             except OSError as error:
-                raise no_room(f"keep version {number} of {self._name!r} here", error) from error
+                raise refused_by_disk(f"keep version {number} of {self._name!r} here", error) from error
             yield found
 
     def _probably_live(self) -> Path | None:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 try:
     import fcntl
 except ModuleNotFoundError:  # pragma: no cover  # Windows, which does not remove files that are open
     fcntl = None  # type: ignore[assignment]
+
+_HELD = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES}
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
+_GONE = (FileNotFoundError, NotADirectoryError)
+
+
+class NoLocks(OSError):
+    """The file system has no locks, as some that are shared between machines have none."""
 
 
 class Use:
@@ -22,21 +31,27 @@ class Use:
 
     @classmethod
     def of(cls, file: Path) -> Use | None:
-        """Begin a use and note the time of it; None where the entry is gone or is being removed."""
-        try:
-            handle = os.open(file, os.O_RDWR)
-        except OSError:
-            return None
-        try:
-            if fcntl is not None:
-                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            if not file.exists():  # removed between the two
-                raise FileNotFoundError(file)
-            os.utime(file)
-        except OSError:
-            os.close(handle)
-            return None
-        return cls(handle)
+        """Begin a use and note the time of it; None where the entry is gone or is being removed.
+
+        ``OSError`` where that cannot be told, ``NoLocks`` among them. It needs no right to write.
+        """
+        while True:
+            try:
+                handle = os.open(file, os.O_RDONLY)
+            except _GONE:
+                return None
+            try:
+                held = _locked(handle, file, shared=True)
+                if held and _is_at(handle, file):
+                    with suppress(OSError):  # where it cannot be written, nothing is evicted either
+                        os.utime(file)
+                    handle, used = -1, handle
+                    return cls(used)
+            finally:
+                if handle >= 0:
+                    os.close(handle)
+            if not held:
+                return None
 
     def handed_over(self) -> Use:
         """Return another use of the same entry; ending this one is nothing then."""
@@ -53,24 +68,48 @@ class Use:
 @contextmanager
 def unused(file: Path) -> Iterator[bool]:
     """Tell whether nobody uses an entry, and keep it so until the block ends."""
-    if fcntl is None:  # pragma: no cover  # Windows
-        yield True
-        return
     try:
         handle = os.open(file, os.O_RDWR)
     except OSError:
         yield False
         return
     try:
-        yield _locked(handle)
+        try:
+            free = _locked(handle, file, shared=False) and _is_at(handle, file)
+        except OSError:
+            free = False
+        yield free
     finally:
         os.close(handle)
 
 
-def _locked(handle: int) -> bool:
-    """Lock a file for nobody else, or tell that others hold it."""
+def check_locks(file: Path) -> None:
+    """Make a file of locks if it is not there, and raise ``NoLocks`` where the file system has none."""
+    handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
+        _locked(handle, file, shared=True)
+    finally:
+        os.close(handle)
+
+
+def _locked(handle: int, file: Path, *, shared: bool) -> bool:
+    """Lock an open file, or tell that others hold it."""
+    if fcntl is None:  # pragma: no cover  # Windows
+        return True
+    try:
+        fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in _HELD:
+            return False
+        if error.errno in _NO_LOCKS:
+            raise NoLocks(error.errno, "this file system has no locks", str(file)) from error
+        raise
     return True
+
+
+def _is_at(handle: int, file: Path) -> bool:
+    """Tell whether a file that was opened is the one that is there now: another one may have taken its place."""
+    try:
+        return os.path.samestat(os.fstat(handle), file.stat())
+    except _GONE:
+        return False

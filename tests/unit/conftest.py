@@ -107,6 +107,7 @@ collect_ignore = (
 # What is about this library's own steps, whichever MLflow is there: with the newest of each major and before aliases.
 OWN_STEPS = [
     "test_cache_attempts.py",
+    "test_cache_keeps.py",
     "test_bridge.py",
     "test_flavor_loaders.py",
     "test_migration_meetings.py",

@@ -21,7 +21,8 @@ from prodpointer.mlflow_border.translation import error_code, shown_cause, trans
 from prodpointer.mlflow_border.workspaces import called_in
 from prodpointer.records import ModelVersion, Run
 
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NOT_WRITABLE = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 STALLED = 3
 """A download from a store is given up where no byte came for so many times the timeout: some stores begin slowly."""
@@ -229,8 +230,8 @@ class ArtifactStore:
         except ProdpointerError:
             raise
         except Exception as error:  # the border to the libraries of object stores
-            if isinstance(error, OSError) and error.errno in _NO_ROOM:
-                raise no_room(doing, error) from error
+            if isinstance(error, OSError) and error.errno in _NO_ROOM | {errno.EROFS}:
+                raise refused_by_disk(doing, error) from error
             failure = RegistryError(
                 f"Could not {doing}: {error}",
                 where=self._registry.addresses.shown,
@@ -254,13 +255,15 @@ class ArtifactStore:
         )
 
 
-def no_room(doing: str, error: OSError) -> ProdpointerError:
-    """Return the error for a disk of this machine that takes no more."""
-    return ProdpointerError(
-        f"Could not {doing}: {error.strerror}.",
-        where=str(error.filename or ""),
-        next_step="Make room on this disk, or choose another one with cache_dir= or PRODPOINTER_CACHE_DIR.",
-    )
+def refused_by_disk(doing: str, error: OSError) -> ProdpointerError:
+    """Return the error for a disk of this machine that is full, or cannot be written or read."""
+    if error.errno in _NO_ROOM:
+        step = "Make room on this disk, or choose another one with cache_dir= or PRODPOINTER_CACHE_DIR."
+    elif error.errno in _NOT_WRITABLE:
+        step = "Choose a directory that can be written with cache_dir= or PRODPOINTER_CACHE_DIR."
+    else:
+        step = "Nothing was removed. Try again; where it stays, check the limits of this process and the disk."
+    return ProdpointerError(f"Could not {doing}: {error.strerror}.", where=str(error.filename or ""), next_step=step)
 
 
 def _logged_model(entity: Any) -> LoggedModel:
