@@ -328,6 +328,7 @@ class Carrier:
     ) -> Promotion:
         """Return what is about to be done, with an id after every event there is."""
         version = None if target is None else look.version(target)
+        holder = version if target is not None else look.version(look.seen.live or 0)
         return Promotion(
             name=model.reply.name,
             from_version=look.seen.live,
@@ -343,6 +344,8 @@ class Carrier:
             sha256=version.sha256 if version else None,
             migration=before,
             after=look.last_done,
+            holder_created_at=holder.created_at if holder else None,
+            passing=look.passing,
         )
 
     def close(self, model: Model, move: Promotion, *, done: bool) -> Promotion:

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from enum import Enum
 from typing import Literal
 
-from prodpointer.look import Look
+from prodpointer.look import UNDER_WAY, Look
 from prodpointer.records import MIGRATING, Promotion, called
 
 Prefer = Literal["alias", "stage", "journal"]
-
-UNDER_WAY = timedelta(seconds=60)
-"""For so long an intent that nobody closed is a promotion under way; after that its promoter was stopped half way."""
 
 MOST_IN_STAGE = 30
 """Versions of one stage that a migration moves at most: the event has to hold what each of them was in."""

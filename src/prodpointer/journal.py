@@ -9,22 +9,24 @@ counts once.
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import json
 import secrets
-import zlib
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
-from typing import Any
+from datetime import datetime
 
-from prodpointer.records import MIGRATING, Before, ModelVersion, Promotion
+from prodpointer.codec import document_of, dumped, event_from, is_id, millis, packed, unpacked
+from prodpointer.records import MIGRATING, ModelVersion, Promotion
 
 EVENT_TAG = "prodpointer.event."
 PACK_TAG = "prodpointer.events."
 LONGEST_EVENT = 1000
 """Characters of one event, whatever reason was given."""
+RAISED = "raised to "
+"""How the text begins that is left under an event's old id."""
+MOST_SKIPPED = 10**8
+"""Ids that may be missing between two events: so many promotions take years, even one a second."""
 LARGEST_RECORD = 64 * 1024
 """Characters that the record of one version may add to a reply, however often it goes live."""
 
@@ -36,14 +38,113 @@ _PACKED_FROM = 24  # events as tags
 _PACKED_AT_MOST = 40 * 1024  # characters of packs before they are made smaller
 
 
+@dataclass(frozen=True)
+class Record:
+    """What the tags of some versions hold.
+
+    ``events`` are the events of these versions, oldest first. ``foreign`` are events that were copied here with the
+    tags of another version, each with the version that holds it; they count nowhere. ``faulty`` are the tags that are
+    no events, ``impossible`` those of them that no promotion can have written: each a version and the tag's key.
+    """
+
+    events: tuple[Promotion, ...]
+    foreign: tuple[tuple[ModelVersion, Promotion], ...]
+    faulty: tuple[tuple[int, str], ...]
+    impossible: tuple[tuple[int, str], ...]
+
+
+@dataclass(frozen=True)
+class _Tag:
+    """One tag of the record as it was read: the events in it, and whether there is something in it that is none.
+
+    An event that does not say to which model it belongs has no name yet.
+    """
+
+    version: ModelVersion
+    key: str
+    events: Sequence[Promotion]
+    faulty: bool
+
+
+def record(versions: Iterable[ModelVersion]) -> Record:
+    """Return what is recorded with these versions."""
+    tags = [tag for version in versions for tag in _tags(version)]
+    found: dict[str, Promotion] = {}
+    foreign: dict[tuple[int, str], tuple[ModelVersion, Promotion]] = {}
+    for tag in sorted(tags, key=lambda tag: tag.key.startswith(EVENT_TAG)):  # a tag may be newer than a pack of it
+        for event in tag.events:
+            if belongs(event, tag.version):
+                found[event.event or ""] = replace(event, name=tag.version.name)  # a model may be renamed
+            else:
+                foreign[tag.version.version, event.event or ""] = (tag.version, event)
+    ids = _possible(sorted(found))
+    impossible = {
+        (tag.version.version, tag.key)
+        for tag in tags
+        if _has_impossible_id(tag)
+        or (tag.events and all(each.event in found and each.event not in ids for each in tag.events))
+    }
+    faulty = impossible | {(tag.version.version, tag.key) for tag in tags if tag.faulty}
+    in_order = tuple(found[event] for event in sorted(ids))
+    return Record(in_order, tuple(foreign.values()), tuple(sorted(faulty)), tuple(sorted(impossible)))
+
+
 def events(versions: Iterable[ModelVersion], alias: str | None = None) -> list[Promotion]:
     """Return every event of these versions, or those of one alias, oldest first; other tags are passed over."""
-    found: dict[str, Promotion] = {}
-    for version in versions:
-        found |= _packed(version.name, version.tags)
-        found |= _as_tags(version.name, version.tags)  # which may be newer than a pack of the same event
-    chosen = (event for event in found.values() if alias in (None, event.alias))
-    return sorted(chosen, key=lambda event: event.event or "")
+    return [event for event in record(versions).events if alias in (None, event.alias)]
+
+
+def belongs(event: Promotion, version: ModelVersion) -> bool:
+    """Tell whether an event was written to the version that holds it, and did not come there with copied tags.
+
+    A copy is another version: it has another number, or was created at another time. An event that does not say when
+    its version was created names the model; earlier ones do not, and were written to a version that was there by then.
+    """
+    if event.held_by != version.version:
+        return False
+    if event.holder_created_at is not None and version.created_at is not None:
+        return millis(event.holder_created_at) == millis(version.created_at)
+    if event.name:
+        return event.name.lower() == version.name.lower()  # Unity Catalog folds names
+    return version.created_at is None or version.created_at <= event.at
+
+
+def _tags(version: ModelVersion, prefixes: tuple[str, ...] = (EVENT_TAG, PACK_TAG)) -> Iterator[_Tag]:
+    """Yield the tags of a version's record, or those of one kind."""
+    for key, text in version.tags.items():
+        if not key.startswith(prefixes):
+            continue
+        if key.startswith(PACK_TAG):
+            yield _Tag(version, key, *unpacked(text))
+        else:
+            event = _of_tag(key.removeprefix(EVENT_TAG), text)
+            yield _Tag(version, key, [event] if event else [], event is None and not text.startswith(RAISED))
+
+
+def _of_tag(event: str, text: str) -> Promotion | None:
+    """Return the event of one tag, None where it holds none."""
+    try:
+        return event_from("", event, text) if is_id(event) else None
+    except ValueError:
+        return None
+
+
+def _has_impossible_id(tag: _Tag) -> bool:
+    """Tell whether a tag is under the key of an event with an id that none can have."""
+    return tag.key.startswith(EVENT_TAG) and not is_id(tag.key.removeprefix(EVENT_TAG))
+
+
+def _possible(ids: Iterable[str]) -> set[str]:
+    """Return the ids up to one that nobody can have come to: whoever writes it would leave no higher one."""
+    found: set[str] = set()
+    highest = 0
+    for each in ids:
+        count = int(each.partition("-")[0])
+        if count - highest > MOST_SKIPPED:
+            break
+        found.add(each)
+        highest = count
+    return found
 
 
 def next_id(recorded: Sequence[Promotion]) -> str:
@@ -71,24 +172,53 @@ def settled(recorded: Iterable[Promotion], live: int | None) -> list[Promotion]:
     return moves
 
 
-def _replaced(move: Promotion, before: Promotion | None, recorded: Iterable[Promotion]) -> int | None:
+def _replaced(move: Promotion, before: Promotion | None, recorded: Sequence[Promotion]) -> int | None:
     """Return what a move replaced, past everybody who was on the way between the move before it and its own look."""
-    found = move.from_version
-    if before and found == before.to_version:
-        return found
-    if before and move.after is not None and move.after < (before.event or ""):  # decided before that one was done
-        return before.to_version
+    done = before.event or "" if before else ""
+    while True:
+        if before and move.from_version == before.to_version:
+            return before.to_version
+        if before and move.after is not None and move.after < done:  # decided before that one was done
+            return before.to_version
+        if move.passing is None:
+            return _passed(move, before, recorded)
+        through = next((event for event in recorded if event.event == move.passing), None)
+        if through is None or through.state == "done" or (through.event or "") >= (move.event or ""):
+            return before.to_version if before and move.passing else move.from_version
+        move = through  # it was never live for itself, so this move replaced what that one had found
+
+
+def _passed(move: Promotion, before: Promotion | None, recorded: Sequence[Promotion]) -> int | None:
+    """Return what a move replaced that does not say what was on the way.
+
+    They are those who lost, and those whose id was raised past this move's though they had begun before it. A version
+    may be promoted again and again, so that each event is looked at by itself.
+    """
     since, until = (before.event or "" if before else ""), move.event or ""  # an id is given after what was seen
-    # They are those who lost, and those whose id was raised past this move's though they had begun before it.
-    passing = {
-        event.to_version: event.from_version
+    done = {event.to_version for event in recorded if event.state == "done"}
+    passing = [
+        event
         for event in recorded
-        if since < (event.event or "") and ((event.event or "") < until or event.at <= move.at)
         if event.from_version != event.to_version and event.event != move.event
-    }
-    while found in passing and not (before and found == before.to_version):
-        found = passing.pop(found)
-    return found
+        if (since < (event.event or "") and ((event.event or "") < until or event.at <= move.at))
+        or (event.to_version not in done and _met(event, before))
+    ]
+    found, ways = {move.from_version}, [move]
+    while more := [event for event in passing if event.to_version in found and event not in ways]:
+        ways += more
+        found |= {event.from_version for event in more}
+    if before and (before.to_version in found or any(_met(event, before) for event in ways[1:])):
+        return before.to_version
+    reached = {event.to_version for event in ways[1:]}
+    ends = [event for event in ways if event.from_version not in reached]
+    return min(ends or ways, key=lambda event: event.event or "").from_version
+
+
+def _met(event: Promotion, before: Promotion | None) -> bool:
+    """Tell whether an event was decided when it could not see yet that another one was done."""
+    if before is None or before.after is None or event.after is None:
+        return False
+    return before.after <= event.after < (before.event or "")
 
 
 def told(moves: Sequence[Promotion], live: int | None, now: datetime) -> list[Promotion]:
@@ -194,22 +324,13 @@ def deciding(version: int | None, event: str, alias: str, versions: Iterable[Mod
 def event_text(event: Promotion) -> str:
     """Return an event as the text of a tag, cut so that it fits: the reason first, then the evidence of the gates."""
     event = replace(event, by=event.by[:_LONGEST_NAME])
-    text = _dumped(_document(event))
-    if len(text) > LONGEST_EVENT:
-        event = replace(event, reason=_shortened(event.reason, len(text) - LONGEST_EVENT))
-        text = _dumped(_document(event))
+    room = LONGEST_EVENT - len(dumped(document_of(replace(event, reason=""))))
+    event = replace(event, reason=_fitting(event.reason, max(0, room)))
+    text = dumped(document_of(event))
     while len(text) > LONGEST_EVENT and event.gates:
         event = replace(event, gates=event.gates[:-1])
-        text = _dumped(_document(event))
+        text = dumped(document_of(event))
     return text
-
-
-def event_from(name: str, event: str, text: str) -> Promotion:
-    """Read back what :func:`event_text` wrote; raise ValueError for anything else."""
-    try:
-        return _event(name, event, json.loads(text))
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"not the text of an event: {text[:80]!r}") from error
 
 
 @dataclass(frozen=True)
@@ -222,128 +343,41 @@ class Packing:
 
 def packing(version: ModelVersion) -> Packing | None:
     """Return how to pack the older events of a version, None where there are few."""
-    loose = sorted(_as_tags(version.name, version.tags).items())
-    old = [(key, event) for key, event in loose if event.state != "intended"][:-_KEPT_AS_TAGS]
-    packs = {key: value for key, value in version.tags.items() if key.startswith(PACK_TAG)}
-    if sum(map(len, packs.values())) > _PACKED_AT_MOST:
-        return _repacked(version.name, packs)
+    loose = {event.event or "": event for tag in _tags(version, (EVENT_TAG,)) for event in tag.events}
+    own = [event for _, event in sorted(loose.items()) if event.state != "intended" and belongs(event, version)]
+    old = own[:-_KEPT_AS_TAGS]
+    if sum(len(text) for key, text in version.tags.items() if key.startswith(PACK_TAG)) > _PACKED_AT_MOST:
+        return _repacked(list(_tags(version, (PACK_TAG,))))
     if len(old) <= _PACKED_FROM - _KEPT_AS_TAGS:
         return None
-    return Packing(dict(_packs([event for _, event in old])), tuple(f"{EVENT_TAG}{key}" for key, _ in old))
+    return Packing(dict(_packs(old)), tuple(f"{EVENT_TAG}{event.event}" for event in old))
 
 
-def _repacked(name: str, packs: Mapping[str, str]) -> Packing:
+def _repacked(packs: Sequence[_Tag]) -> Packing:
     """Return packs in fewer and smaller ones: reasons and gates of what is old are left out, no event is."""
-    every = sorted(_packed(name, packs).values(), key=lambda event: event.event or "")
-    plain = [replace(event, reason="", gates=(), sha256=None) for event in every]
+    every = {event.event or "": event for tag in packs for event in tag.events if belongs(event, tag.version)}
+    plain = [replace(event, reason="", gates=(), sha256=None) for _, event in sorted(every.items())]
     made = dict(_packs(plain))
-    return Packing(made, tuple(key for key in packs if key not in made))
+    return Packing(made, tuple(tag.key for tag in packs if tag.key not in made and not tag.faulty))
 
 
-def _packs(packed: Sequence[Promotion]) -> Iterator[tuple[str, str]]:
+def _packs(old: Sequence[Promotion]) -> Iterator[tuple[str, str]]:
     """Yield as few tags as hold these events."""
-    text = _compressed(packed)
-    if len(text) > _LONGEST_PACK and len(packed) > 1:
-        middle = len(packed) // 2
-        yield from _packs(packed[:middle])
-        yield from _packs(packed[middle:])
+    text = packed(old)
+    if len(text) > _LONGEST_PACK and len(old) > 1:
+        middle = len(old) // 2
+        yield from _packs(old[:middle])
+        yield from _packs(old[middle:])
         return
-    ids = [event.event or "" for event in packed]
+    ids = [event.event or "" for event in old]
     content = hashlib.sha256(" ".join(ids).encode()).hexdigest()[:8]  # a pack with other events has another key
     yield f"{PACK_TAG}{ids[0].partition('-')[0]}-{ids[-1].partition('-')[0]}-{content}", text
 
 
-def _compressed(packed: Sequence[Promotion]) -> str:
-    """Return events as one compressed text."""
-    rows = [[event.event, *_row(event)] for event in packed]
-    return base64.b85encode(zlib.compress(_dumped(rows).encode(), 9)).decode()
-
-
-def _packed(name: str, tags: Mapping[str, str]) -> dict[str, Promotion]:
-    """Return the events in the packs among these tags by their id."""
-    found = {}
-    for key, text in tags.items():
-        if key.startswith(PACK_TAG):
-            try:
-                rows = json.loads(zlib.decompress(base64.b85decode(text)))
-                unpacked = [_event(name, row[0], _unrowed(row[1:])) for row in rows]
-            except (ValueError, KeyError, TypeError, IndexError, AttributeError, zlib.error):
-                continue
-            found.update({event.event or "": event for event in unpacked})
-    return found
-
-
-def _row(event: Promotion) -> list[Any]:
-    """Return the values of an event's document, up to the last that it has."""
-    document = _document(event)
-    row = [document.get(key) for key in (*_KEYS, *_KEYS_OF_SOME)]
-    while len(row) > len(_KEYS) and row[-1] is None:
-        row.pop()
-    return row
-
-
-def _unrowed(row: Sequence[Any]) -> dict[str, Any]:
-    """Return the document of which a pack keeps the values alone; what only some events have comes last."""
-    return dict(zip((*_KEYS, *_KEYS_OF_SOME), row, strict=False))
-
-
-def _as_tags(name: str, tags: Mapping[str, str]) -> dict[str, Promotion]:
-    """Return the events among these tags by their id."""
-    found = {}
-    for key, text in tags.items():
-        if key.startswith(EVENT_TAG):
-            event = key.removeprefix(EVENT_TAG)
-            try:
-                found[event] = event_from(name, event, text)
-            except ValueError:
-                continue
-    return found
-
-
-_KEYS = (
-    "kind",
-    "state",
-    "alias",
-    "from_version",
-    "to_version",
-    "pointers",
-    "at",
-    "by",
-    "reason",
-    "gates",
-    "sha256",
-)
-_KEYS_OF_SOME = ("after", "migration")  # in the order in which a pack keeps them
-
-
-def _document(event: Promotion) -> dict[str, Any]:
-    """Return what an event's tag says; its key says the id, the version it belongs to says the model."""
-    values = {**vars(event), "at": event.at.astimezone(timezone.utc).isoformat()}
-    values["migration"] = event.migration.as_json() if event.migration else None
-    return {key: values[key] for key in _KEYS} | {key: values[key] for key in _KEYS_OF_SOME if values[key] is not None}
-
-
-def _event(name: str, event: str, values: Mapping[str, Any]) -> Promotion:
-    """Return the event that a document describes."""
-    fields = {key: values[key] for key in _KEYS}
-    fields["at"] = datetime.fromisoformat(fields["at"])
-    fields["pointers"], fields["gates"] = tuple(fields["pointers"]), tuple(fields["gates"])
-    if values.get("migration"):
-        fields["migration"] = Before.from_json(values["migration"])
-    fields["after"] = values.get("after")
-    return Promotion(name=name, event=event, **fields)
-
-
-def _dumped(document: object) -> str:
-    """Return a document as compact JSON."""
-    return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
-
-
-def _shortened(text: str, excess: int) -> str:
-    """Return ``text`` without its end, so that what holds it is ``excess`` shorter at least; JSON may code a letter."""
-    kept = len(text) - excess - 3
-    shorter = text[: max(0, kept)] + "..."
-    while kept > 0 and len(_dumped(text)) - len(_dumped(shorter)) < excess:
-        kept -= 1
-        shorter = text[:kept] + "..."
-    return shorter
+def _fitting(text: str, room: int) -> str:
+    """Return ``text``, or as much of its beginning as has at most ``room`` characters in JSON, which codes some."""
+    quotes = 2
+    if len(dumped(text)) - quotes <= room:
+        return text
+    kept = bisect_right(range(len(text)), room, key=lambda count: len(dumped(f"{text[:count]}...")) - quotes)
+    return f"{text[: max(0, kept - 1)]}..."

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta, timezone
 
 from prodpointer import journal
-from prodpointer.records import ModelVersion, Promotion
+from prodpointer.records import ModelVersion, Promotion, State
 from prodpointer.selection import View
+
+UNDER_WAY = timedelta(seconds=60)
+"""For so long an intent that nobody closed is a promotion under way; after that its promoter was stopped half way."""
 
 
 @dataclass(frozen=True)
 class Look:
     """What a model was like at one moment: its pointers, all its versions, its events, and the moves they tell of.
 
-    ``events`` are those of every alias, among which an id has to be the highest; all else is about one alias.
+    ``events`` are those of every alias, among which an id has to be the highest; all else is about one alias. ``taken``
+    is when it was taken, by a clock that only goes on.
     """
 
     seen: View
     versions: Sequence[ModelVersion]
     events: Sequence[Promotion]
     moves: Sequence[Promotion] = ()
+    taken: float = field(default_factory=time.monotonic, compare=False)
 
     @property
     def recorded(self) -> list[Promotion]:
@@ -32,6 +38,39 @@ class Look:
     def last_done(self) -> str:
         """The id of the last event that is done; the empty text where none is."""
         return max((event.event or "" for event in self.recorded if event.state == "done"), default="")
+
+    @property
+    def passing(self) -> str:
+        """The event under way by which what is live is live; empty where none is, and where it was done."""
+        if self._is_done:
+            return ""
+        return max((event.event or "" for event in self._to_live("intended") if self._is_under_way(event)), default="")
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether what is live was moved there by who has lost by now, or by another tool: the next look tells.
+
+        Pointers are read before the record, and what lost in between is not live any more.
+        """
+        return not self._is_done and not self.passing and bool(self._to_live("lost"))
+
+    @property
+    def _is_done(self) -> bool:
+        """Whether the last event that is done made live what is live."""
+        return any(event.event == self.last_done for event in self._to_live("done"))
+
+    def _to_live(self, state: State) -> list[Promotion]:
+        """Return the events in a state that moved to what is live."""
+        live = self.seen.live
+        return [event for event in self.recorded if event.state == state and event.to_version == live]
+
+    def _is_under_way(self, intent: Promotion) -> bool:
+        """Tell whether an intent may be under way; one that is older than what was done since was stopped half way."""
+        if (intent.event or "") > self.last_done:
+            return True
+        last = next(event for event in self.recorded if event.event == self.last_done)
+        met = (intent.after or "") >= (last.after or "")
+        return met or datetime.now(timezone.utc) - intent.at < UNDER_WAY
 
     @property
     def in_stage(self) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ later than its own last write, that one version is live; whoever finds another o
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -32,7 +33,7 @@ from prodpointer.mlflow_border.registry import Registry
 from prodpointer.mlflow_border.rest import CONTROL_MODEL as CONTROL_ALIAS
 from prodpointer.names import readable_text
 from prodpointer.pointers.protocol import ProductionPointer
-from prodpointer.recording import keep_small, write_event
+from prodpointer.recording import keep_small, remove_impossible, write_event
 from prodpointer.records import Kind, ModelReply, ModelVersion, Promotion, called
 from prodpointer.selection import Rule, View, pointer_for, view
 
@@ -46,6 +47,10 @@ class NotGiven(Enum):
 NOT_GIVEN: Final = NotGiven.NOT_GIVEN
 Expected = int | NotGiven | None
 
+LOOK_LASTS = 3.0
+"""Seconds after which a promoter looks again before it moves anything: it may have been stopped for longer."""
+
+_DOUBTS_AT_MOST = 2  # looks that tell a promotion that has just lost from a move by another tool
 _RAISED_AT_MOST = 100  # looks of one promotion, where others begin all the time
 _LONGEST_EVIDENCE = 500  # characters of an event that the gates may take, so that the reason has room too
 
@@ -93,6 +98,15 @@ class Promoter:
         self._noticed(reply, look.seen)
         return look
 
+    def _look_to_move(self) -> Look:
+        """Look, and again where it cannot be told by whom what is live was moved there."""
+        look = self.look()
+        for _ in range(_DOUBTS_AT_MOST):
+            if not look.in_doubt:
+                break
+            look = self.look()
+        return look
+
     def looked(self, seen: View) -> Look:
         """Return what the versions tell beside a reply at hand; one request."""
         versions = self._registry.versions(self._name)
@@ -110,23 +124,24 @@ class Promoter:
         kind: Kind = "promote",
     ) -> Promotion:
         """Make a version live; see :meth:`prodpointer.RegisteredModel.promote`."""
-        look = self.look()
+        look = self._look_to_move()
         self._check_expected(look.seen, expected)
         candidate = look.version(number) or self._registry.version(self._name, number)
         pointers, _ = look.pointers
         self._check_promotable(candidate, pointers, look.seen)
-        move = self._move(look, number, pointers=pointers, kind=kind, reason=reason, by=by)
+        move = self._move(look, candidate, pointers=pointers, kind=kind, reason=reason, by=by)
         if look.names_alone(number, pointers):
             return replace(move, pointers=(), event=None, state="done", sha256=candidate.sha256)
         verdicts = self._judged(candidate, look, gates, across_datasets=across_datasets) if gates else ()
         move = replace(move, sha256=candidate.sha256, gates=verdicts)
         self._write(move)
+        self._check_still_so(move, look)
         self._pointer(move, look).set(number)
         return self._done(move, look)
 
     def withdraw(self, *, reason: str, by: str | None) -> Promotion:
         """Make nothing live; see :meth:`prodpointer.RegisteredModel.withdraw`."""
-        look = self.look()
+        look = self._look_to_move()
         pointers = self._set_pointers(look.seen)
         look.seen.check_nothing_left_behind(pointers, None, self._where)
         move = self._move(look, None, pointers=pointers, kind="withdraw", reason=reason, by=by)
@@ -138,6 +153,7 @@ class Promoter:
             self._pointer(move, look).clear()
             return replace(move, event=None, state="done")
         self._write(move)
+        self._check_still_so(move, look)
         self._pointer(move, look).clear()
         return self._done(move, look)
 
@@ -154,6 +170,10 @@ class Promoter:
         """Make the rest follow what is live and return the model as it is then, with what was mended."""
         look = self.look()
         mended = self._mend_alias(look) + self._mend_stage(look) + self._mend_events(look)
+        mended += tuple(
+            f"the tag {key} of version {number} was no event and is removed"
+            for number, key in remove_impossible(self._registry, look.versions)
+        )
         return (self.look() if mended else look), mended
 
     def _mend_alias(self, look: Look) -> tuple[str, ...]:
@@ -285,7 +305,7 @@ class Promoter:
     def _move(
         self,
         look: Look,
-        version: int | None,
+        version: ModelVersion | None,
         *,
         pointers: tuple[str, ...],
         kind: Kind,
@@ -293,10 +313,11 @@ class Promoter:
         by: str | None,
     ) -> Promotion:
         """Return the move that is intended now, with an id after every event there is."""
+        holder = version or look.version(look.seen.live or 0)
         return Promotion(
             name=self._name,
             from_version=look.seen.live,
-            to_version=version,
+            to_version=version.version if version else None,
             pointers=pointers,
             at=_now(),
             by=readable_text(by or registration.acting_user(), "The name of who promotes,"),
@@ -306,7 +327,23 @@ class Promoter:
             kind=kind,
             state="intended",
             after=look.last_done,
+            holder_created_at=holder.created_at if holder else None,
+            passing=look.passing,
         )
+
+    def _check_still_so(self, move: Promotion, before: Look) -> None:
+        """Raise ``PromotionLost`` where the look is old and something else went live since.
+
+        A process may be stopped for any time, by a debugger or with its machine, and the promotions after it must not
+        be undone by the one that goes on then.
+        """
+        if time.monotonic() - before.taken < LOOK_LASTS:
+            return
+        look = self.look()
+        if look.seen.live in (before.seen.live, move.to_version):
+            return
+        self._write(replace(move, state="lost"))
+        raise self._lost(move, look.seen.live, look.recorded)
 
     def _decided(self, move: Promotion, versions: Sequence[ModelVersion]) -> int | None:
         """Return what the stage should hold, given every version; the same for every promoter."""
@@ -337,7 +374,7 @@ class Promoter:
         since = [each for each in look.recorded if each.state == "done" and each.event not in known]
         # Somebody else's promotion was done between the look and the move; of the same version, both replaced the same.
         if move.to_version is not None and since and since[-1].to_version != move.to_version:
-            move = replace(move, from_version=since[-1].to_version)
+            move = replace(move, from_version=since[-1].to_version, passing="")
         move = replace(move, state="done")
         self._write(move)
         self._pack(look, move)
@@ -377,7 +414,7 @@ class Promoter:
         """
         raised = replace(move, event=journal.next_id(look.events))
         self._write(raised)
-        write_event(self._registry, move, f"raised to {raised.event}")
+        write_event(self._registry, move, f"{journal.RAISED}{raised.event}")
         return raised
 
     def _pack(self, look: Look, move: Promotion) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 
 from prodpointer import journal
@@ -28,3 +29,13 @@ def keep_small(registry: Registry, version: ModelVersion) -> None:
         with suppress(AccessDenied):  # deleting a tag is a right of its own in MLflow's basic-auth (2.22.5, 3.17.2)
             for key in packed.remove:
                 registry.untag_version(version.name, version.version, key)
+
+
+def remove_impossible(registry: Registry, versions: Sequence[ModelVersion]) -> list[tuple[int, str]]:
+    """Delete the tags that no promotion can have written, and return them: of each its version and key."""
+    removed = []
+    with suppress(AccessDenied):
+        for number, key in journal.record(versions).impossible:
+            registry.untag_version(versions[0].name, number, key)
+            removed.append((number, key))
+    return removed

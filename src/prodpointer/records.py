@@ -105,12 +105,6 @@ class Before:
         stages = {str(version): stage for version, stage in self.stages.items()}
         return {**vars(self), "stages": stages}
 
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Before:
-        """Read back what :meth:`as_json` returned."""
-        stages = {int(version): stage for version, stage in document["stages"].items()}
-        return cls(**{**document, "stages": stages})
-
 
 @dataclass(frozen=True)
 class Promotion:
@@ -123,6 +117,10 @@ class Promotion:
     ``"lost"`` where another promotion won. ``after`` is the last event that was done when this one was decided, so that
     of two that met neither looks like a move by another tool. ``migration`` belongs to the moves of ``prodpointer
     migrate``: the run, and what the pointers were before it.
+
+    ``holder_created_at`` is when the version that holds the record was created: what was copied with its tags to
+    another version is no event there. ``passing`` is the event by which the version that was found live was live, where
+    that event was not done yet; empty where there was none, None in events written before this was noted.
     """
 
     name: str
@@ -140,6 +138,8 @@ class Promotion:
     sha256: str | None = None
     migration: Before | None = None
     after: str | None = None
+    holder_created_at: datetime | None = None
+    passing: str | None = None
 
     @property
     def held_by(self) -> int | None:

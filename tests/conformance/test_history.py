@@ -232,7 +232,7 @@ def test_a_stopped_promotion_leaves_its_intent(news: RegisteredModel, registry: 
     news.promote(1)
     key = f"{EVENT_TAG}{event}"
     text = news.version(2).tags[key].replace('"done"', '"intended"')
-    registry.plain.set_model_version_tag(news.name, "2", key.replace("00000000000", "90000000000"), text)
+    registry.plain.set_model_version_tag(news.name, "2", key.replace("00000000000", "00000009000"), text)
     assert [found.state for found in news.history()][-1] == "intended"
     assert news.live_version() == 1
     assert any("left as an intent and is lost" in text for text in news.repair().mended)

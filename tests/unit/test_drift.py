@@ -10,9 +10,9 @@ import pytest
 from packaging.version import Version
 
 from prodpointer.detection import Capabilities
-from prodpointer.drift import UNDER_WAY, Class, Judgement, Side, drift_told, judge, side_moved
+from prodpointer.drift import Class, Judgement, Side, drift_told, judge, side_moved
 from prodpointer.journal import EVENT_TAG, event_text
-from prodpointer.look import Look, look_at
+from prodpointer.look import UNDER_WAY, Look, look_at
 from prodpointer.records import POINTER_TAG, Before, Kind, ModelReply, ModelVersion, Promotion, State
 from prodpointer.selection import Rule, view
 

@@ -9,12 +9,13 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from prodpointer import journal
+from prodpointer.codec import event_from
 from prodpointer.journal import (
     EVENT_TAG,
     LARGEST_RECORD,
+    LONGEST_EVENT,
     PACK_TAG,
     deciding,
-    event_from,
     event_text,
     events,
     in_order,
@@ -42,7 +43,7 @@ MOVE = Promotion(
 
 def version(number: int, *identifiers: str, **tags: str) -> ModelVersion:
     """Return a version that carries events of these ids, and other tags."""
-    own = {f"{EVENT_TAG}{each}": event_text(MOVE) for each in identifiers}
+    own = {f"{EVENT_TAG}{each}": event_text(replace(MOVE, from_version=number)) for each in identifiers}
     return ModelVersion("news", number, None, "READY", "", None, None, None, {**tags, **own})
 
 
@@ -53,28 +54,28 @@ def test_no_versions_have_no_events() -> None:
 
 def test_events_come_oldest_first() -> None:
     """Events are ordered by their ids, whichever version carries them and in whatever order the tags come."""
-    found = events([version(2, "000000000003-a", "000000000001-a"), version(1, "000000000002-a")])
-    assert [each.event for each in found] == ["000000000001-a", "000000000002-a", "000000000003-a"]
+    found = events([version(2, "000000000003-aaaaaaaa", "000000000001-aaaaaaaa"), version(1, "000000000002-aaaaaaaa")])
+    assert [each.event for each in found] == ["000000000001-aaaaaaaa", "000000000002-aaaaaaaa", "000000000003-aaaaaaaa"]
 
 
 def test_the_last_event_is_the_newest() -> None:
     """Of events on several versions the one with the highest id is the last."""
-    last = events([version(1, "000000000009-a"), version(2, "000000000010-a")])[-1]
+    last = events([version(1, "000000000009-aaaaaaaa"), version(2, "000000000010-aaaaaaaa")])[-1]
     assert last is not None
-    assert last.event == "000000000010-a"
+    assert last.event == "000000000010-aaaaaaaa"
 
 
 def test_an_event_is_the_move_that_was_written() -> None:
     """Reading the tag gives the move back, with its id."""
-    assert events([version(1, "000000000001-a")]) == [replace(MOVE, event="000000000001-a")]
+    assert events([version(1, "000000000001-aaaaaaaa")]) == [replace(MOVE, event="000000000001-aaaaaaaa")]
 
 
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        (f"{EVENT_TAG}1", "not json"),
-        (f"{EVENT_TAG}1", "{}"),
-        (f"{EVENT_TAG}1", ""),
+        (f"{EVENT_TAG}000000000001-00000000", "not json"),
+        (f"{EVENT_TAG}000000000001-00000000", "{}"),
+        (f"{EVENT_TAG}000000000001-00000000", ""),
         ("prodpointer.sha256", "ab"),
         ("event.1", event_text(MOVE)),
         ("prodpointer.events", event_text(MOVE)),
@@ -85,7 +86,7 @@ def test_an_event_is_the_move_that_was_written() -> None:
 )
 def test_tags_that_are_no_events_are_passed_over(key: str, value: str) -> None:
     """A tag of somebody else's hides no event and breaks nothing."""
-    carrier = version(1, "000000000002-a")
+    carrier = version(1, "000000000002-aaaaaaaa")
     assert len(events([replace(carrier, tags={**carrier.tags, key: value})])) == 1
 
 
@@ -134,6 +135,12 @@ def test_a_cut_reason_keeps_its_beginning() -> None:
     """What is left of a reason is its first words."""
     kept = event_from("news", "1", event_text(replace(MOVE, reason="first words " + "x" * 2000))).reason
     assert kept.startswith("first words xxx")
+
+
+@pytest.mark.parametrize("reason", ["a line\n" * 700, '"' * 5000, "\x01" * 5000], ids=["lines", "quotes", "control"])
+def test_a_reason_is_kept_as_long_as_it_fits(reason: str) -> None:
+    """What JSON codes with more characters leaves no room unused."""
+    assert len(event_text(replace(MOVE, reason=reason))) > LONGEST_EVENT - 6
 
 
 def test_only_the_reason_is_cut() -> None:
@@ -406,7 +413,7 @@ def busy(count: int, reason: str = "weekly retrain") -> tuple[ModelVersion, list
         ids.append(event)
         at = NOON + timedelta(seconds=number * 3600 + dice.random())
         made = Promotion(
-            "news", dice.randrange(500), 1, ("alias", "stage"), at, "ada", f"{reason} {number}", event=event
+            "news", dice.randrange(1, 500), 1, ("alias", "stage"), at, "ada", f"{reason} {number}", event=event
         )
         version = replace(version, tags={**version.tags, f"{EVENT_TAG}{event}": event_text(made)})
         packed = packing(version)
@@ -442,13 +449,13 @@ def test_a_version_that_went_live_a_few_times_is_not_packed() -> None:
 def test_two_who_pack_at_once_lose_nothing() -> None:
     """Packs of the same events by two promoters, one of whom saw an event more, hold each event once when read."""
     version, ids = busy(24)
-    one = {**version.tags, f"{EVENT_TAG}{'9' * 12}-00000000": event_text(moved(1, 1))}
+    one = {**version.tags, f"{EVENT_TAG}000000000099-00000000": event_text(moved(1, 1))}
     first, second = packing(replace(version, tags=one)), packing(replace(version, tags={**one, f"{EVENT_TAG}x": "{}"}))
     assert first is not None
     assert second is not None
     left = {key: text for key, text in one.items() if key not in {*first.remove, *second.remove}}
     both = replace(version, tags={**left, **first.write, **second.write})
-    assert [each.event for each in events([both])] == [*ids, f"{'9' * 12}-00000000"]
+    assert [each.event for each in events([both])] == [*ids, "000000000099-00000000"]
 
 
 def test_an_intent_is_never_packed() -> None:

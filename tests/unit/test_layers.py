@@ -32,6 +32,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("pointers.mirrored",),
     ("detection",),
     ("selection", "limits", "rights"),
+    ("codec",),
     ("journal", "artifacts", "loaders", "notices", "in_use"),
     ("cache",),
     ("registration", "delivery"),

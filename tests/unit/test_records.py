@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from prodpointer.journal import event_from, event_text
+from prodpointer.codec import event_from
+from prodpointer.journal import event_text
 from prodpointer.records import (
     DIGEST_TAG,
     Diagnosis,
@@ -177,9 +178,11 @@ def test_the_text_of_a_move_is_one_line() -> None:
     assert "\n" not in event_text(promotion(reason="a\nb"))
 
 
-def test_the_text_of_a_move_repeats_neither_name_nor_event() -> None:
-    """Model and event are where the text is kept, and text is scarce."""
-    assert not {"name", "event"} & set(json.loads(event_text(promotion())))
+def test_the_text_of_a_move_names_its_model_and_not_its_event() -> None:
+    """The id is in the key; the model is told, since tags are copied from one model to another."""
+    document = json.loads(event_text(promotion()))
+    assert document["model"] == "news"
+    assert not {"name", "event"} & set(document)
 
 
 @pytest.mark.parametrize(
