@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from prodpointer.cache import Cache
@@ -31,6 +31,7 @@ def connect(
     cache_dir: str | Path | None = None,
     create_database: bool | None = None,
     upgrade_database: bool = False,
+    allowed_hosts: Iterable[str] | None = None,
 ) -> RegisteredModel:
     """Return the registered model ``name``, having made sure that there is a registry and what it can do.
 
@@ -61,11 +62,14 @@ def connect(
         named may.
     upgrade_database
         Whether a database of an older MLflow may be upgraded in place. Older servers cannot start on it afterwards.
+    allowed_hosts
+        Hosts (``"files.example.com"``, ``"files:5000"``) from which artifacts may be read beside the tracking server
+        and the registry; by default those in ``PRODPOINTER_ALLOWED_HOSTS``. They are asked without credentials.
 
     Raises
     ------
     InvalidName
-        The name, alias, stage or pointer is none.
+        The name, alias, stage, pointer or host is invalid.
     RegistryUnavailable, AccessDenied, RegistryUnsupported, SchemaMismatch
         There is no registry to use; nothing was touched. One that is down is no error where this machine has a
         last-known-good version of the model: loading and following begin with it, all else says then what is wrong.
@@ -80,6 +84,7 @@ def connect(
         upgrade_database=upgrade_database,
         workspace=workspace,
         even_if_down=True,
+        hosts=allowed_hosts,
     )
     _check_levels(checked, registry)
     model = RegisteredModel(checked, registry, rule, Cache.usable(cache_dir))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import json
-import threading
+import os
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,8 +43,8 @@ _FIRST_WITH_ALIASES = Version("2.3.0")
 _FIRST_FOR_UNITY_CATALOG = Version("2.9")
 _LOGIN_STEP = "Check the URL. If a login page answers, set MLFLOW_TRACKING_TOKEN or use the address behind the login."
 
-_locks: dict[str, threading.Lock] = {}
 _answers: dict[str, tuple[float, Capabilities]] = {}
+_asking: dict[tuple[str, float], Future[Capabilities]] = {}
 
 
 @dataclass(frozen=True)
@@ -97,20 +99,45 @@ def capabilities(registry: Registry, *, max_age: float | None = None) -> Capabil
     RegistryUnavailable, AccessDenied, RegistryUnsupported
         A question was not answered by a model registry; a failed probe never looks like an old server.
     """
-    key = registry.addresses.identity
-    with _locks.setdefault(key, threading.Lock()):  # one for each registry, so that a dead one holds up nobody else
-        known = _answers.get(key)
-        if known and not registry.connection_failed and (max_age is None or time.monotonic() - known[0] < max_age):
-            return known[1]
+    known = _answers.get(registry.addresses.identity)
+    if known and not registry.connection_failed and (max_age is None or time.monotonic() - known[0] < max_age):
+        return known[1]
+    # Threads that ask the same share one answer or one failure; those that have less time wait for no one.
+    key = registry.addresses.identity, registry.timeout
+    mine: Future[Capabilities] = Future()
+    if (asked := _asking.setdefault(key, mine)) is not mine:
+        return _shared(asked) or capabilities(registry, max_age=max_age)
+    try:
         found = _ask(registry)
-        _answers[key] = (time.monotonic(), found)
+        _answers[registry.addresses.identity] = (time.monotonic(), found)
         registry.connection_restored()
-        return found
+        mine.set_result(found)
+    except BaseException as error:
+        mine.set_exception(error)
+        raise
+    finally:
+        _asking.pop(key, None)
+    return found
+
+
+def _shared(asked: Future[Capabilities]) -> Capabilities | None:
+    """Return the answer that another thread waits for, raise its failure, or return None where it was interrupted."""
+    error = asked.exception()
+    if error is None:
+        return asked.result()
+    if not isinstance(error, ProdpointerError):
+        return None
+    raise copy.copy(error) from error.__cause__  # a copy, since an exception belongs to the thread that raises it
 
 
 def forget() -> None:
     """Forget every answer, so that the next question asks the registry again."""
     _answers.clear()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, where no process is forked
+    # The threads that were asking are not in the child, which would wait for their answers for ever.
+    os.register_at_fork(after_in_child=_asking.clear)
 
 
 def _ask(registry: Registry) -> Capabilities:

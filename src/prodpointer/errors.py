@@ -18,7 +18,7 @@
     │   └── GateFailed           a metric is missing, or not good enough
     ├── PromotionLost            read back after the write: another promotion won
     ├── IntegrityError           the bytes differ from what was registered
-    ├── UnsafeModel              no loader that the caller trusts fits the artifact
+    ├── UnsafeModel              no loader or host that the caller trusts fits the artifact
     ├── LoadFailed               the bytes are right and still do not become an object
     └── NothingToRollBack        no version is known that was live before, or it cannot go live again
 
@@ -199,7 +199,7 @@ class IntegrityError(ProdpointerError):
 
 
 class UnsafeModel(ProdpointerError):
-    """No loader that the caller trusts fits the artifact."""
+    """No loader that the caller trusts fits the artifact, or it is on a host that the caller does not trust."""
 
 
 class LoadFailed(ProdpointerError):

@@ -11,7 +11,8 @@ import pytest
 from prodpointer.gate_text import gates_of
 from prodpointer.gates import Evidence, Measurement, judge
 from prodpointer.mlflow_border.addresses import Addresses
-from prodpointer.mlflow_border.metrics import digests_in_reply, evidence, whole_run
+from prodpointer.mlflow_border.entities import digests_from_json
+from prodpointer.mlflow_border.metrics import evidence, whole_run
 from prodpointer.mlflow_border.registry import Registry as Border
 from prodpointer.records import ModelVersion
 from tests.conformance.conftest import RELEASE, Registry
@@ -108,7 +109,7 @@ def test_a_servers_whole_reply_has_the_same_datasets(served: Registry) -> None:
     border = Border(Addresses(served.uri, served.uri, chosen=True), timeout=10)
     run_id = run_with(served, ("d1", "d2"), auc=0.9)
     expected = evidence(border, version_of(served, border, run_id), ["auc"]).metrics["auc"].datasets
-    assert digests_in_reply(whole_run(border, run_id)) == expected
+    assert digests_from_json(whole_run(border, run_id)) == expected
 
 
 def test_an_old_client_guesses_no_datasets(registry: Registry, border: Border) -> None:

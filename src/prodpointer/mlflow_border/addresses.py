@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from prodpointer.errors import RegistryUnsupported, without_credentials
+from prodpointer.errors import InvalidName, RegistryUnsupported, without_credentials
 from prodpointer.mlflow_border.workspaces import active_workspace
 
 
@@ -39,6 +40,12 @@ _PLACES = {
     "": Place.FILES,
 }
 
+_PORTS = {"http": 80, "https": 443}
+_HOST = re.compile(r"[a-z0-9_.-]+(:[0-9]{1,5})?|[0-9a-f]*(:[0-9a-f]*){2,7}")  # a name, or an address of IPv6
+
+ALLOWED_HOSTS_VARIABLE = "PRODPOINTER_ALLOWED_HOSTS"
+"""The environment variable with the hosts from which artifacts may be read beside the registry's own."""
+
 # The package whose entry points make MLflow know a scheme.
 _PACKAGES = {"azureml": "azureml-mlflow", "arn": "sagemaker-mlflow"}
 
@@ -51,6 +58,18 @@ class Addresses:
     registry_uri: str
     chosen: bool
     workspace: str | None = None
+    allowed_hosts: frozenset[str] = frozenset()
+
+    def owns(self, uri: str) -> bool:
+        """Tell whether an address is on the tracking server or the registry, so that credentials may go there."""
+        return any(has_same_origin(own, uri) for own in (self.tracking_uri, self.registry_uri))
+
+    def allows(self, uri: str) -> bool:
+        """Tell whether artifacts may be read from an address at all."""
+        found = origin(uri)
+        return self.owns(uri) or (
+            found is not None and not self.allowed_hosts.isdisjoint({found[1], f"{found[1]}:{found[2]}"})
+        )
 
     @property
     def shown(self) -> str:
@@ -89,6 +108,53 @@ def root_of(uri: str) -> str | None:
     """Return a server's address without its path, or None where it has none."""
     parts = urlsplit(uri)
     return urlunsplit((parts.scheme, parts.netloc, "", "", "")) if parts.path.strip("/") else None
+
+
+def allowed_hosts(chosen: Iterable[str] | None) -> frozenset[str]:
+    """Return the hosts, with or without a port, from which a caller or the environment lets artifacts be read.
+
+    Parameters
+    ----------
+    chosen
+        The caller's hosts, or None for those of ``PRODPOINTER_ALLOWED_HOSTS``, with commas between them.
+
+    Raises
+    ------
+    InvalidName
+        One of them is not the name of a host.
+    """
+    source = "allowed_hosts="
+    if chosen is None:
+        source, chosen = ALLOWED_HOSTS_VARIABLE, os.environ.get(ALLOWED_HOSTS_VARIABLE, "")
+    if isinstance(chosen, str):
+        chosen = [host for host in chosen.split(",") if host.strip()]
+    hosts = [str(host).strip().lower() for host in chosen]
+    for host in hosts:
+        if not _HOST.fullmatch(host):
+            raise InvalidName(
+                f"Invalid host {host[:80]!r}.", where=source, next_step="Use HOST or HOST:PORT, such as 'files:5000'."
+            )
+    return frozenset(hosts)
+
+
+def origin(uri: str) -> tuple[str, str, int | None] | None:
+    """Return scheme, host and port of an HTTP address, or None for any other URI."""
+    try:
+        parts = urlsplit(uri)
+        scheme, port = parts.scheme.lower(), parts.port
+    except ValueError:
+        return None
+    if scheme not in _PORTS:
+        return None
+    return scheme, (parts.hostname or "").rstrip("."), port or _PORTS[scheme]
+
+
+def has_same_origin(one: str, other: str) -> bool:
+    """Tell whether credentials for one address may go to the other: one origin, or the step from HTTP up to HTTPS."""
+    mine, theirs = origin(one), origin(other)
+    if mine is None or theirs is None:
+        return False
+    return mine == theirs or (mine, theirs) == (("http", mine[1], 80), ("https", mine[1], 443))
 
 
 def _scheme(uri: str) -> str:

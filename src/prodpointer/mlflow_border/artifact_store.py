@@ -16,7 +16,7 @@ from prodpointer.errors import ArtifactNotFound, ProdpointerError, RegistryError
 from prodpointer.mlflow_border import entities
 from prodpointer.mlflow_border.addresses import Place, place_of
 from prodpointer.mlflow_border.registry import Registry
-from prodpointer.mlflow_border.served_artifacts import ServedArtifacts, is_served
+from prodpointer.mlflow_border.served_artifacts import ServedArtifacts, check_trusted, is_served
 from prodpointer.mlflow_border.translation import error_code, shown_cause, translated
 from prodpointer.mlflow_border.workspaces import called_in
 from prodpointer.records import ModelVersion, Run
@@ -202,9 +202,7 @@ class ArtifactStore:
 
     def _served(self, root: str) -> ServedArtifacts:
         """Return the reader of what a server hands out."""
-        return ServedArtifacts(
-            root, timeout=self._wait, workspace=self._registry.addresses.workspace, stopped=self.is_stopped
-        )
+        return ServedArtifacts(root, self._registry.addresses, timeout=self._wait, stopped=self.is_stopped)
 
     @property
     def _wait(self) -> float:
@@ -218,6 +216,7 @@ class ArtifactStore:
 
     def upload(self, directory: Path, uri: str) -> None:
         """Copy the files of a directory to a located URI."""
+        check_trusted(uri, self._registry.addresses, with_credentials=True)
         with self._reading_storage(f"upload to {uri}"):
             called_in(self._registry.addresses.workspace, lambda: self._repository(uri).log_artifacts(str(directory)))
 

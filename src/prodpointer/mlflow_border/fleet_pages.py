@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
+from prodpointer.mlflow_border import entities
 from prodpointer.mlflow_border.registry import Registry
 from prodpointer.mlflow_border.translation import error_code
 from prodpointer.records import ModelVersion
@@ -45,8 +46,8 @@ def plain_alias(registry: Registry, name: str, alias: str) -> int | None:
     with registry.asking(f"read the alias {alias!r} of {name!r}", name=name):
         try:
             if (rest := registry.rest) is not None:
-                return _number(rest.get_by_alias(name, alias).get("model_version", {}))
-            return int(registry.client.get_model_version_by_alias(name, alias).version)
+                return entities.number_from_json(rest.get_by_alias(name, alias))
+            return entities.version_number(registry.client.get_model_version_by_alias(name, alias).version)
         except MlflowException as error:
             if error_code(error) not in _NOTHING_THERE:
                 raise
@@ -57,9 +58,9 @@ def plain_stage(registry: Registry, name: str, stage: str) -> int | None:
     """Return the version that plain MLflow loads for ``models:/name/stage``, asked as plain clients ask, or None."""
     with registry.asking(f"read the stage {stage} of {name!r}", missing=lambda: registry.no_model(name), name=name):
         if (rest := registry.rest) is not None:
-            found = [_number(version) for version in rest.get_latest(name, stage).get("model_versions", [])]
+            found = entities.numbers_from_json(rest.get_latest(name, stage))
         else:
-            found = [int(version.version) for version in _latest(registry, name, stage)]
+            found = [entities.version_number(version.version) for version in _latest(registry, name, stage)]
         return found[0] if found else None
 
 
@@ -69,8 +70,3 @@ def _latest(registry: Registry, name: str, stage: str) -> Any:
 
     asked = inspect.unwrap(MlflowClient.get_latest_versions)
     return registry.called(asked, name, [stage])
-
-
-def _number(version: Mapping[str, Any]) -> int:
-    """Return the number in the JSON of a version."""
-    return int(version["version"])

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import contextvars
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from functools import wraps
 from typing import Any, TypeVar
+
+from prodpointer.mlflow_border.deadline import hang_up
 
 T = TypeVar("T")
 
@@ -49,12 +52,14 @@ class Lane:
 
         Waiting for calls of other threads does not count, as long as they are answered.
         """
+        began = time.monotonic()
         self._take_turn(timeout)
         try:
-            deadline = time.monotonic() + timeout
+            # The caller that waited for a call without an answer shares its failure, and waits no second time.
+            deadline = (began if self.left_behind else time.monotonic()) + timeout
             self._wait_for_left(deadline, timeout)
-            call = self._begun(work)
-            self._unless_ended(call, max(0.0, deadline - time.monotonic()))
+            call, thread = self._begun(work)
+            self._unless_ended(call, thread, max(0.0, deadline - time.monotonic()))
         finally:
             self._end_turn()
         if not call.done():
@@ -67,7 +72,7 @@ class Lane:
         Such calls do not wait for each other; one that stands still is given up once no other one is left behind.
         """
         self._wait_for_left(time.monotonic() + timeout, timeout)
-        call = self._begun(work)
+        call, _ = self._begun(work)
         seen, since = progress(), time.monotonic()
         while not _ended(call, _LOOK_AGAIN):
             if (now := progress()) != seen:
@@ -93,7 +98,7 @@ class Lane:
             self._busy = False
             self._turn.notify()
 
-    def _begun(self, work: Callable[[], T]) -> Future[T]:
+    def _begun(self, work: Callable[[], T]) -> tuple[Future[T], threading.Thread]:
         """Begin a call on a thread of its own, with what the caller's thread knows of its context."""
         call: Future[T] = Future()
         context = contextvars.copy_context()
@@ -105,16 +110,18 @@ class Lane:
                 call.set_exception(error)
 
         # Not an executor's: the interpreter waits at its end for those of an executor.
-        threading.Thread(target=run, name="prodpointer-call", daemon=True).start()
-        return call
+        thread = threading.Thread(target=run, name="prodpointer-call", daemon=True)
+        thread.start()
+        return call, thread
 
-    def _unless_ended(self, call: Future[Any], seconds: float) -> None:
+    def _unless_ended(self, call: Future[Any], thread: threading.Thread, seconds: float) -> None:
         """Wait for a call; one that does not end, also because the waiting is interrupted, is left behind."""
         try:
             wait([call], seconds)
         finally:
             if not call.done():
                 self._left = call
+                threading.Thread(target=_end_reading, args=(call, thread), name="prodpointer-end", daemon=True).start()
 
     def _wait_for_left(self, deadline: float, timeout: float) -> None:
         """Wait for the end of the call that was left behind, if there is one."""
@@ -158,6 +165,17 @@ class InTime:
         """Call a method of the inner's class in the same way."""
         found: T = lane_to(self._uri).call(lambda: self._inner.within(method, *args), timeout=self._timeout)
         return found
+
+
+def _end_reading(call: Future[Any], thread: threading.Thread) -> None:
+    """Close the connection of a call that was given up while its answer comes, until the call ends.
+
+    Before an answer comes MLflow would send the request again on another connection, and a write would be done twice.
+    """
+    response = getattr(sys.modules.get("requests"), "Response", ())
+    while not _ended(call, _LOOK_AGAIN):
+        if thread.ident is not None:
+            hang_up(thread.ident, within=lambda owner: isinstance(owner, response))
 
 
 def _ended(call: Future[Any], seconds: float) -> bool:

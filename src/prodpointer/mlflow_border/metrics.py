@@ -9,9 +9,10 @@ from typing import Any
 
 from prodpointer.errors import ArtifactNotFound
 from prodpointer.gates import Evidence, Measurement
+from prodpointer.mlflow_border import entities
 from prodpointer.mlflow_border.addresses import Place, place_of
 from prodpointer.mlflow_border.registry import Registry
-from prodpointer.mlflow_border.rest import BUSY_STATUSES, bounded, unavailable
+from prodpointer.mlflow_border.rest import BUSY_STATUSES, bounded, document_in, unavailable
 from prodpointer.mlflow_border.translation import error_code
 from prodpointer.mlflow_border.workspaces import called_in
 from prodpointer.records import ModelVersion
@@ -80,7 +81,7 @@ class _Reading:
             return frozenset(str(entry.dataset.digest) for entry in (run.inputs and run.inputs.dataset_inputs) or [])
         place = place_of(self._registry.addresses.tracking_uri)
         if place is Place.SERVER:
-            return digests_in_reply(whole_run(self._registry, run.info.run_id))
+            return entities.digests_from_json(whole_run(self._registry, run.info.run_id))
         return frozenset() if place is Place.DATABASE else None
 
     def of_logged_model(self, model_id: str, wanted: Collection[str]) -> dict[str, Measurement]:
@@ -149,7 +150,6 @@ class _Reading:
 def whole_run(registry: Registry, run_id: str) -> Mapping[str, Any]:
     """Return a tracking server's JSON reply for a run, of which older clients drop what they do not know."""
     from mlflow.tracking._tracking_service.utils import _get_store
-    from mlflow.utils.rest_utils import verify_rest_response
 
     with registry.asking(f"read the datasets of the run {run_id!r}"):
         credentials = called_in(
@@ -161,11 +161,4 @@ def whole_run(registry: Registry, run_id: str) -> Mapping[str, Any]:
         )
         if response.status_code in BUSY_STATUSES:
             raise unavailable(f"ask {_RUN}", response.status_code, registry.addresses.shown)
-        document: dict[str, Any] = verify_rest_response(response, _RUN).json()
-    return document
-
-
-def digests_in_reply(document: Mapping[str, Any]) -> frozenset[str]:
-    """Return the digests of the datasets in a JSON reply for a run; a server before 2.4.0 tells of none."""
-    inputs = document["run"].get("inputs", {}).get("dataset_inputs", [])
-    return frozenset(str(entry["dataset"]["digest"]) for entry in inputs)
+        return document_in(response, _RUN)

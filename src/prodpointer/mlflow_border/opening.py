@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 
 from prodpointer.errors import RegistryUnavailable, RegistryUnsupported, SchemaMismatch
-from prodpointer.mlflow_border.addresses import Addresses, Place, addresses, place_of, sqlite_file
+from prodpointer.mlflow_border.addresses import Addresses, Place, addresses, allowed_hosts, place_of, sqlite_file
 from prodpointer.mlflow_border.database import one_at_a_time, prepare_database
 from prodpointer.mlflow_border.registry import DownRegistry, Registry
 
@@ -22,6 +23,7 @@ def open_registry(
     workspace: str | None = None,
     even_if_down: bool = False,
     at_once: bool = False,
+    hosts: Iterable[str] | None = None,
 ) -> Registry:
     """Return the registry that MLflow's settings and these arguments name.
 
@@ -42,13 +44,15 @@ def open_registry(
         Whether a registry that cannot be reached is no error here but in each call that asks it.
     at_once
         Whether many calls are made at once; see :class:`Registry`.
+    hosts
+        The hosts from which artifacts may be read beside the registry's own; None for those of the environment.
 
     Raises
     ------
     RegistryUnsupported, SchemaMismatch, RegistryUnavailable
         Before anything is opened or made.
     """
-    found = addresses(tracking_uri, registry_uri, workspace)
+    found = replace(addresses(tracking_uri, registry_uri, workspace), allowed_hosts=allowed_hosts(hosts))
     _refuse_file_store(found)
 
     prepared = partial(_prepared, found, timeout, create_database, upgrade_database)

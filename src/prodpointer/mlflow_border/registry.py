@@ -20,7 +20,7 @@ from prodpointer.errors import (
 from prodpointer.mlflow_border import entities
 from prodpointer.mlflow_border.addresses import Addresses, Place, opening_step, place_of, sqlite_file
 from prodpointer.mlflow_border.lane import InTime, Lane, lane_to
-from prodpointer.mlflow_border.rest import CONTROL_MODEL, MODELS_PAGE, Rest
+from prodpointer.mlflow_border.rest import CONTROL_MODEL, MODELS_PAGE, Rest, pages
 from prodpointer.mlflow_border.translation import Missing, error_code, translated
 from prodpointer.mlflow_border.workspaces import InWorkspace, called_in
 from prodpointer.records import ModelReply, ModelVersion
@@ -246,13 +246,13 @@ class Registry:
             if unfiltered and self.rest is not None:
                 yield from map(entities.replies_from_json, self.rest.model_pages())
                 return
-            token: str | None = None
-            while True:
+
+            def ask(token: str | None) -> tuple[Any, Any]:
                 page = self._client.search_registered_models(max_results=MODELS_PAGE, page_token=token)
+                return page, page.token
+
+            for page in pages(ask):
                 yield [entities.reply(model) for model in page if not entities.is_prompt(model)]
-                token = page.token
-                if not token:
-                    return
 
     def version(self, name: str, version: int) -> ModelVersion:
         """Return one version, or raise ``VersionNotFound`` or ``ModelNotFound``."""
@@ -294,13 +294,13 @@ class Registry:
         search = self._client.search_model_versions
         if "page_token" not in inspect.signature(search).parameters:
             paging = {}
-        while True:
-            page = search(wanted, **paging)
+
+        def ask(token: str | None) -> tuple[Any, Any]:
+            page = search(wanted, **(paging if token is None else {**paging, "page_token": token}))
+            return page, getattr(page, "token", None) if paging else None
+
+        for page in pages(ask):
             yield [entities.model_version(version) for version in page]
-            token = getattr(page, "token", None)
-            if not token or not paging:
-                return
-            paging["page_token"] = token
 
     def create_model(self, name: str) -> None:
         """Create the registered model unless it exists; any other refusal is an error."""
@@ -331,7 +331,7 @@ class Registry:
             f"create a version of {name!r} from {source!r}", missing=lambda: self._no_source(name, source)
         ):
             created = self._making.create_model_version(name, source, run_id=run_id, tags=dict(tags), **extra)
-        return int(created.version)
+            return entities.version_number(created.version)
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
         """Move an alias to a version."""
@@ -392,8 +392,8 @@ class Registry:
         doing = f"find the artifact of version {version} of {name!r}"
         with self.asking(doing, missing=lambda: self._no_version(name, version), name=name):
             if (rest := self._asked_by_rest) is not None:
-                return rest.get_download_uri(name, str(version))
-            return str(self._client.get_model_version_download_uri(name, str(version)))
+                return entities.download_uri_from_json(rest.get_download_uri(name, str(version)))
+            return entities.text(self._client.get_model_version_download_uri(name, str(version)), "artifact_uri")
 
     def no_model(self, name: str) -> ProdpointerError:
         """Return the error for a registered model that does not exist."""

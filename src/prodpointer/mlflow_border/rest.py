@@ -10,13 +10,20 @@ from __future__ import annotations
 
 import copy
 import inspect
+import json
+import zlib
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
+from urllib.parse import urljoin
 
-from prodpointer.errors import RegistryUnavailable
-from prodpointer.mlflow_border.addresses import Addresses, root_of
+from prodpointer.errors import RegistryError, RegistryUnavailable
+from prodpointer.mlflow_border.addresses import Addresses, has_same_origin, root_of
+from prodpointer.mlflow_border.deadline import cut_off
+from prodpointer.mlflow_border.lane import NoAnswer
 from prodpointer.mlflow_border.workspaces import bound_to, called_in
+
+T = TypeVar("T")
 
 _API = "/api/2.0/mlflow/registered-models"
 _VERSIONS_API = "/api/2.0/mlflow/model-versions"
@@ -39,6 +46,21 @@ _PAGE_PATIENCE = 6.0  # how much longer a page of a thousand models, each with i
 
 MODELS_PAGE = 1000
 """The largest page of models that every MLflow takes."""
+
+MIB = 1024 * 1024
+ANSWER_LIMIT = 16 * MIB
+"""Bytes, once decompressed, that the answer about one thing may have: a model with its newest versions, a version."""
+
+PAGE_LIMIT = 64 * MIB
+"""The same for a page: a thousand models, or 5,000 versions with the record of many moves, are 5 to 30 MB."""
+
+MOST_PAGES = 10_000
+"""Pages after which a list does not end: ten million models."""
+
+_BLOCK = 64 * 1024  # bytes of an answer that are read, and decompressed, at once
+# What a request may carry to another origin than the one it was meant for; all else may identify the caller.
+_ANONYMOUS_HEADERS = {"accept", "accept-encoding", "connection", "content-length", "content-type", "user-agent"}
+_ODD_STEP = "Check that the address is that of an MLflow server, and look into its log."
 
 
 class Rest:
@@ -77,17 +99,17 @@ class Rest:
 
     def _pages(self, endpoint: str, question: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """Yield the JSON of each page of a search."""
-        while True:
-            page = self._checked("GET", endpoint, patience=_PAGE_PATIENCE, params=question)
-            yield page
-            if not page.get("next_page_token"):
-                return
-            question = {**question, "page_token": page["next_page_token"]}
+
+        def ask(token: str | None) -> tuple[dict[str, Any], Any]:
+            asked = question if token is None else {**question, "page_token": token}
+            page = self._checked("GET", endpoint, patience=_PAGE_PATIENCE, limit=PAGE_LIMIT, params=asked)
+            return page, page.get("next_page_token")
+
+        return pages(ask)
 
     def get_model(self, name: str) -> dict[str, Any]:
         """Return the whole JSON reply for a registered model."""
-        document: dict[str, Any] = self._checked("GET", f"{_API}/get", params={"name": name})
-        return document
+        return self._checked("GET", f"{_API}/get", params={"name": name})
 
     def delete_model(self, name: str) -> None:
         """Delete a registered model with its versions."""
@@ -96,13 +118,12 @@ class Rest:
     def get_version(self, name: str, version: str) -> dict[str, Any]:
         """Return the whole JSON reply for a version."""
         asked = {"name": name, "version": version}
-        document: dict[str, Any] = self._checked("GET", f"{_VERSIONS_API}/get", params=asked)
-        return document
+        return self._checked("GET", f"{_VERSIONS_API}/get", params=asked)
 
-    def get_download_uri(self, name: str, version: str) -> str:
-        """Return where the server says that the artifact of a version is."""
+    def get_download_uri(self, name: str, version: str) -> dict[str, Any]:
+        """Return the JSON reply that says where the artifact of a version is."""
         asked = {"name": name, "version": version}
-        return str(self._checked("GET", f"{_VERSIONS_API}/get-download-uri", params=asked)["artifact_uri"])
+        return self._checked("GET", f"{_VERSIONS_API}/get-download-uri", params=asked)
 
     def set_alias(self, name: str, alias: str, version: str) -> None:
         """Set an alias."""
@@ -133,24 +154,24 @@ class Rest:
 
     def get_by_alias(self, name: str, alias: str) -> dict[str, Any]:
         """Return the JSON with the version of an alias, as plain ``get_model_version_by_alias`` gets it."""
-        document: dict[str, Any] = self._checked("GET", f"{_API}/alias", params={"name": name, "alias": alias})
-        return document
+        return self._checked("GET", f"{_API}/alias", params={"name": name, "alias": alias})
 
     def get_latest(self, name: str, stage: str) -> dict[str, Any]:
         """Return the JSON with the newest version of a stage, as plain ``get_latest_versions`` gets it."""
         asked = {"name": name, "stages": [stage]}
-        document: dict[str, Any] = self._checked("POST", f"{_API}/get-latest-versions", json=asked)
-        return document
+        return self._checked("POST", f"{_API}/get-latest-versions", json=asked)
 
-    def _checked(self, method: str, endpoint: str, *, patience: float = 1.0, **body: Any) -> Any:
+    def _checked(
+        self, method: str, endpoint: str, *, patience: float = 1.0, limit: int = ANSWER_LIMIT, **body: Any
+    ) -> dict[str, Any]:
         """Send a call of the API and return its JSON, or raise MLflow's own exception for the answer."""
-        from mlflow.utils.rest_utils import verify_rest_response
-
         seconds, workspace = patience * self._timeout, self._addresses.workspace
-        response = bounded(self._credentials(), method, endpoint, timeout=seconds, workspace=workspace, **body)
+        response = bounded(
+            self._credentials(), method, endpoint, timeout=seconds, workspace=workspace, limit=limit, **body
+        )
         if response.status_code in BUSY_STATUSES:
             raise unavailable(f"ask {endpoint}", response.status_code, self._addresses.shown)
-        return verify_rest_response(response, endpoint).json()
+        return document_in(response, endpoint)
 
     def _answer(self, credentials: Any, endpoint: str) -> tuple[int, str]:
         """Return status and text of a GET; see :meth:`answer`."""
@@ -164,31 +185,170 @@ class Rest:
         return called_in(self._addresses.workspace, lambda: _get_store(self._addresses.registry_uri).get_host_creds())
 
 
+def pages(ask: Callable[[str | None], tuple[T, Any]]) -> Iterator[T]:
+    """Yield the pages of a list, or raise ``RegistryError`` for a list that does not end.
+
+    Parameters
+    ----------
+    ask
+        Asked with the token of a page, None for the first one; returns the page and the token of the next.
+    """
+    seen: set[str] = set()
+    token: str | None = None
+    for _ in range(MOST_PAGES):
+        page, following = ask(token)
+        yield page
+        if not following:
+            return
+        if not isinstance(following, str) or following in seen:
+            wrong = (
+                "repeats a page" if isinstance(following, str) else "names its next page by something else than text"
+            )
+            raise RegistryError(f"The registry's list {wrong}, so it has no end.", next_step=_ODD_STEP)
+        seen.add(following)
+        token = following
+    raise RegistryError(f"The registry's list has no end: {MOST_PAGES:,} pages came.", next_step=_ODD_STEP)
+
+
+def document_in(response: Any, endpoint: str) -> dict[str, Any]:
+    """Return the JSON object of an answer, or raise MLflow's own exception for one that is an error."""
+    from mlflow.utils.rest_utils import verify_rest_response
+
+    if response.status_code == 200 and response.content.strip():
+        try:
+            document = json.loads(response.content)
+        except (ValueError, RecursionError):
+            document = None
+        if not isinstance(document, dict):
+            raise RegistryError(f"The answer to {endpoint} is not a JSON object.", next_step=_ODD_STEP)
+        return document
+    found: dict[str, Any] = verify_rest_response(response, endpoint).json()
+    return found
+
+
 def bounded(
-    credentials: Any, method: str, endpoint: str, *, timeout: float, workspace: str | None, **options: Any
+    credentials: Any,
+    method: str,
+    endpoint: str,
+    *,
+    timeout: float,
+    workspace: str | None,
+    limit: int = ANSWER_LIMIT,
+    stream: bool = False,
+    **options: Any,
 ) -> Any:
     """Send one request as MLflow's client would, authentication and TLS settings included, within ``timeout`` seconds.
 
-    It names ``workspace`` alone, whichever one is active in MLflow by now.
+    Parameters
+    ----------
+    credentials
+        The server's address and what MLflow's client sends there; an address alone is asked without credentials.
+    method, endpoint, options
+        As MLflow's ``http_request`` takes them.
+    timeout
+        Seconds for all of it, the repetition after a broken connection and each byte of the answer included.
+    workspace
+        The workspace that the request names, alone, whichever one is active in MLflow by now.
+    limit
+        Bytes that the answer may have once decompressed.
+    stream
+        Whether the caller reads the body of an answer that is no error; neither the time nor the limit applies to it.
+
+    Raises
+    ------
+    NoAnswer
+        The time was over; what a write asked for may still be done.
+    RegistryError
+        The answer is larger than ``limit``.
+    """
+    failure: Exception | None = None
+    with cut_off(timeout) as cut:
+        try:
+            response = _sent(credentials, method, endpoint, timeout=timeout, workspace=workspace, **options)
+            if not stream or response.status_code >= 400:
+                _read(response, limit, endpoint)
+        except Exception as error:  # noqa: BLE001  # a closed connection fails in many ways; raised below
+            failure = error
+    if cut.is_set():
+        # Raised here and not above: how the connection broke once it was closed is not what happened.
+        may_be_done = "" if method == "GET" else "; what was asked for may still be done"
+        raise NoAnswer(f"no complete answer within {timeout:g} s{may_be_done}")
+    if failure is not None:
+        raise failure
+    return response
+
+
+def _sent(
+    credentials: Any, method: str, endpoint: str, *, timeout: float, workspace: str | None, **options: Any
+) -> Any:
+    """Send one request and return the answer with its body unread.
 
     A connection that breaks is tried once more, so each of the two tries has a little less than half of the time. It
     is one retry and not none, since clients up to 2.2.2 take 0 for the default. A server's ``Retry-After`` may be any
     time, so it is not obeyed by the clients that can be told (2.22.5 and 3.17.2 can, 2.9.2 cannot).
     """
+    options |= {"timeout": _SHARE * timeout, "stream": True, "hooks": {"response": _stay_anonymous_elsewhere}}
+    if isinstance(credentials, str):
+        import requests
+
+        return requests.request(method, f"{credentials.rstrip('/')}{endpoint}", **options)  # noqa: S113  # it has one
     from mlflow.utils.rest_utils import http_request
 
     if _can_be_told_of_retry_after(http_request):
         options["respect_retry_after_header"] = False
     with bound_to(workspace):
         return http_request(
-            host_creds=credentials,
-            endpoint=endpoint,
-            method=method,
-            max_retries=1,
-            timeout=_SHARE * timeout,
-            retry_codes=(),
-            **options,
+            host_creds=credentials, endpoint=endpoint, method=method, max_retries=1, retry_codes=(), **options
         )
+
+
+def _stay_anonymous_elsewhere(response: Any, **_: Any) -> None:
+    """Take what may identify the caller out of a request that is redirected to another origin.
+
+    ``requests`` itself takes out the ``Authorization`` header, and not those of MLflow's plugins.
+    """
+    if not response.is_redirect or has_same_origin(response.url, urljoin(response.url, response.headers["location"])):
+        return
+    headers = response.request.headers  # which the redirected request copies
+    for name in [name for name in headers if name.lower() not in _ANONYMOUS_HEADERS]:
+        del headers[name]
+
+
+def blocks_of(response: Any) -> Iterator[bytes]:
+    """Yield the body of an answer in blocks, each of a bounded size once decompressed.
+
+    urllib3 before 2.6 decompresses all that one read brings, a thousand times its size, and copies what is left of it
+    with each block (measured with 2.2.0: 20 s for 50 MB). What it knows beside gzip and deflate is left to it.
+    """
+    headers = response.raw.headers
+    if headers.get("content-encoding", "").strip().lower() not in ("gzip", "x-gzip", "deflate"):
+        yield from response.iter_content(_BLOCK)
+        return
+    del headers["content-encoding"]  # so that iter_content yields what came
+    decompressor = zlib.decompressobj(zlib.MAX_WBITS | 32)  # gzip or zlib, by what it begins with
+    try:
+        for received in response.iter_content(_BLOCK):
+            left = received
+            while left and not decompressor.eof:
+                yield decompressor.decompress(left, _BLOCK)
+                left = decompressor.unconsumed_tail
+    except zlib.error as error:
+        raise RegistryError(f"The answer cannot be decompressed ({error}).", next_step=_ODD_STEP) from error
+
+
+def _read(response: Any, limit: int, endpoint: str) -> None:
+    """Read an answer's body, counting what it has once decompressed."""
+    if response.raw is None:  # of Databricks' library, which has read it
+        return
+    blocks, size = [], 0
+    with response:
+        for block in blocks_of(response):
+            size += len(block)
+            if size > limit:
+                raise RegistryError(f"The answer to {endpoint} has more than {limit // MIB} MiB.", next_step=_ODD_STEP)
+            blocks.append(block)
+    response._content = b"".join(blocks)  # noqa: SLF001  # what MLflow itself sets, so that text and json() read it
+    response.encoding = response.encoding or "utf-8"  # or it would be guessed, which takes minutes for a long body
 
 
 @cache

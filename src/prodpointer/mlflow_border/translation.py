@@ -46,6 +46,7 @@ _REFUSED_HOST_STEP = (
     "The server does not accept the host name it was asked by: start it with --allowed-hosts naming that host "
     "(MLFLOW_SERVER_ALLOWED_HOSTS), or use an address that it accepts. MLFLOW_TRACKING_USERNAME has no part in it."
 )
+_UNREADABLE_STEP = "Check that the address is that of an MLflow server, and whether a proxy changes its answers."
 _ODD_STEP = "Look for the cause in the registry's own log, then try again."
 _NO_SUCH_CALL_STEP = "Check the URL and the server's --static-prefix: MLflow 3.7 moved its API under it, to URL/PREFIX."
 
@@ -56,6 +57,7 @@ _FOREIGN = (
     ("alembic.util", "CommandError"),
     ("sqlalchemy.exc", "SQLAlchemyError"),
 )
+_LONGEST_CAUSE = 100_000  # characters; MLflow puts the whole body of an answer into its errors
 
 # One failing call, one error of ours: made only when needed, since making it may ask the registry a second question.
 Missing = Callable[[], ProdpointerError]
@@ -93,14 +95,10 @@ def translated(
     except _foreign() as error:
         ours = _Attempt(doing, where, missing, invalid, other, step).error_for(error)
         raise ours from shown_cause(error)
-    except ValueError as error:
-        if not str(error).startswith(_UNKNOWN_CODE):
-            raise
-        raise RegistryError(
-            f"Could not {doing}: an answer not known here ({error}).",
-            where=where,
-            next_step="Use a client as new as the server.",
-        ) from error
+    except ProdpointerError as ours:
+        if isinstance(ours, RegistryError):  # of what read the answer, which does not know whose it is
+            ours.where = ours.where or without_credentials(where)
+        raise
     except ImportError as error:
         raise RegistryUnsupported(
             f"Could not {doing}: a library is missing ({error}).", where=where, next_step="Install it here."
@@ -109,6 +107,41 @@ def translated(
         raise RegistryUnsupported(
             f"Could not {doing}: MLflow's client for such a registry has no such call.", where=where, next_step=step
         ) from error
+    except Exception as error:  # MLflow's client checks no types: what an answer makes it raise may be anything
+        unreadable = _unreadable(error, doing, where)
+        if unreadable is None:
+            raise
+        raise unreadable from shown_cause(error)
+
+
+def _unreadable(error: Exception, doing: str, where: str) -> RegistryError | None:
+    """Return our error for an answer that MLflow's client cannot read, or None for an error of another kind."""
+    if isinstance(error, ValueError) and str(error).startswith(_UNKNOWN_CODE):
+        why, step = f"an answer not known here ({error})", "Use a client as new as the server."
+    elif _is_of_an_answer(error):
+        why = f"MLflow's client cannot read the answer ({type(error).__name__}: {_first_line(error)})"
+        step = _UNREADABLE_STEP
+    else:
+        return None
+    return RegistryError(f"Could not {doing}: {why}.", where=where, next_step=step)
+
+
+def _is_of_an_answer(error: Exception) -> bool:
+    """Tell whether MLflow's client raised an error because of an answer's types or keys, and not a caller of it."""
+    kinds: tuple[type[Exception], ...] = (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    )
+    if parsing := sys.modules.get("google.protobuf.json_format"):
+        kinds = (*kinds, parsing.Error)
+    modules = [str(frame.f_globals.get("__name__", "")) for frame, _ in traceback.walk_tb(error.__traceback__)]
+    inside = any(module.startswith("mlflow.") for module in modules)
+    stores = any(module.startswith("mlflow.store.artifact.") for module in modules)  # whose libraries say what is wrong
+    return inside and not stores and isinstance(error, kinds)
 
 
 def denied_step(text: str) -> str:
@@ -233,6 +266,8 @@ def _root_text(error: BaseException) -> str:
 
 
 def shown_cause(error: BaseException) -> BaseException | None:
-    """Return the exception to show as the cause, or None where its text would show a credential."""
+    """Return the exception to show as the cause, or None where its text would show a credential or a whole answer."""
     text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    if len(text) > _LONGEST_CAUSE:
+        return None
     return error if without_credentials(text) == text else None
