@@ -3,6 +3,7 @@
 ::
 
     <root>/v1/<registry>/<model>/
+        locks                       tells whether this file system has any
         about.json                  which registry and which model, for people who look
         live-<pointer>.json         the last verified live version
         named-<pointer>.json        what the registry last said is live, whether or not its bytes are here
@@ -14,13 +15,14 @@
         <created>/.partial-<version>-<random>/  one attempt to download; of no use once the lock is free
         <created>/<version>.first   the digest that the first download fixed, where the registry records none
 
-Nothing here is trusted for being here: bytes are digested each time before they are used. The directory belongs to one
-user, and nobody else can read or write in it.
+Nothing here is trusted for being here. Before anything is read, the directory, the one it is in and every part of an
+entry have to be the user's, and closed to what others write. Bytes are digested each time before they are used.
 """
 
 from __future__ import annotations
 
 import atexit
+import errno
 import hashlib
 import json
 import os
@@ -38,19 +40,27 @@ from platformdirs import user_cache_path
 
 from prodpointer.artifacts import sha256_of
 from prodpointer.errors import ArtifactNotFound, ProdpointerError, RegistryUnavailable
-from prodpointer.in_use import Use, unused
+from prodpointer.in_use import NoLocks, Use, check_locks, unused
 from prodpointer.notices import warn_uncached
+from prodpointer.ownership import check_own, check_root, check_tree, close_tree
 
 DIRECTORY_VARIABLE = "PRODPOINTER_CACHE_DIR"
 BYTES_VARIABLE = "PRODPOINTER_CACHE_BYTES"
 DEFAULT_BYTES = 20 * 1024**3
 
 _LAYOUT = "v1"
+_ABOUT = "about.json"
 _PRIVATE = 0o700
 _TOO_SOON = timedelta(seconds=1)  # to write again that the same version is live
 _MOST_EARLIER = 100  # numbers kept of the versions that were live here before
 _GONE = ".gone-"  # how the names of directories begin that hold what is being removed
 _LOOK_AGAIN = 0.5  # seconds between two looks at whether anybody still waits
+# What passes, or is mended by making room: no reason to do without the cache.
+_FOR_NOW = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ENOSPC, errno.EDQUOT}
+
+# Of each process, for a forked one has its own.
+_spares: dict[int, Path] = {}
+_without: set[tuple[int, Path]] = set()
 
 
 @dataclass(frozen=True)
@@ -104,6 +114,9 @@ class LastNamed:
 class Cache:
     """The downloads of one user.
 
+    It is opened by the first that loads: to make one touches no disk. Where nobody chose a directory and the user's
+    cannot be written, or where a file system has no locks, downloads are kept until the process ends.
+
     Parameters
     ----------
     directory
@@ -113,57 +126,40 @@ class Cache:
 
     def __init__(self, directory: str | Path | None = None) -> None:
         """Bind place and size; nothing is made yet."""
-        chosen = directory or os.environ.get(DIRECTORY_VARIABLE) or user_cache_path("prodpointer", appauthor=False)
-        self.root: Path = Path(chosen).expanduser().absolute() / _LAYOUT
+        chosen = directory or os.environ.get(DIRECTORY_VARIABLE)
+        self._is_chosen = bool(chosen)
+        self.root: Path = _absolute(chosen) / _LAYOUT
         self.limit: int = _bytes_allowed()
 
-    @classmethod
-    def usable(cls, directory: str | Path | None = None) -> Cache:
-        """Return the cache; where nobody chose one and the user's cannot be written, one that ends with the process."""
-        cache = cls(directory)
-        if directory or os.environ.get(DIRECTORY_VARIABLE):
-            return cache
-        try:
-            cache.private(cache.root)
-        except OSError as error:
-            own = tempfile.mkdtemp(prefix="prodpointer-")
-            atexit.register(shutil.rmtree, own, ignore_errors=True)
-            warn_uncached(str(cache.root), error.strerror or str(error), DIRECTORY_VARIABLE)
-            return cls(own)
-        return cache
+    @property
+    def roots(self) -> tuple[Path, ...]:
+        """Where to look, each checked; the first is where to write."""
+        without = (os.getpid(), self.root) in _without
+        found = (_spare() / _LAYOUT, self.root) if without else (self.root,)
+        for root in found:
+            check_root(root)
+        return found
+
+    def goes_without(self, error: OSError) -> bool:
+        """Keep what comes until the process ends, and warn, where a disk refuses that; tell whether."""
+        hopeless = isinstance(error, NoLocks) or (not self._is_chosen and error.errno not in _FOR_NOW)
+        here = (os.getpid(), self.root)
+        if hopeless and here not in _without:
+            _spare()
+            _without.add(here)
+            warn_uncached(str(self.root), error.strerror or str(error), DIRECTORY_VARIABLE)
+        return hopeless
 
     def of(self, registry: str, model: str) -> ModelCache:
         """Return what is kept of one model of one registry."""
         return ModelCache(self, registry, model)
 
-    def private(self, directory: Path) -> None:
-        """Make a directory of the cache so that nobody but the user can enter it."""
-        self.root.parent.mkdir(parents=True, exist_ok=True)
-        for each in (self.root, *reversed(directory.relative_to(self.root).parents), directory):
-            place = self.root / each
-            with suppress(FileExistsError):
-                place.mkdir(mode=_PRIVATE)
-        self._check_owner()
-
-    def _check_owner(self) -> None:
-        """Raise where the cache belongs to somebody else: whoever can write there decides what is loaded."""
-        if not hasattr(os, "getuid"):
-            return
-        about = self.root.stat()
-        if about.st_uid != os.getuid():
-            raise ProdpointerError(
-                "The cache belongs to another user.",
-                where=str(self.root),
-                next_step=f"Choose a directory of your own with cache_dir= or {DIRECTORY_VARIABLE}.",
-            )
-        if about.st_mode & 0o077:
-            self.root.chmod(_PRIVATE)
-
     def make_room(self) -> None:
         """Remove the least recently used entries until the rest fits; never one that is live or in use."""
-        entries = sorted(self._entries())
+        root = self.roots[0]
+        entries = sorted(_entries(root))
         total = sum(size for _, size, _ in entries)
-        live = self._live()
+        live = _all_live(root)
         for _, size, directory in entries:
             if total <= self.limit:
                 return
@@ -174,22 +170,6 @@ class Cache:
                     discard(directory)
                     total -= size
 
-    def _entries(self) -> Iterator[tuple[float, int, Path]]:
-        """Yield when each entry was used last, its bytes and its directory."""
-        for description in self.root.glob("*/*/*/*/entry.json"):
-            directory = description.parent
-            with suppress(OSError):
-                yield (directory / "used").stat().st_mtime, _size_of(directory), directory
-
-    def _live(self) -> set[Path]:
-        """Return the entries that are live for anybody."""
-        found = set()
-        for file in self.root.glob("*/*/live-*.json"):
-            last = _last_live(file)
-            if last is not None:
-                found.add(file.parent / last.created / str(last.version))
-        return found
-
 
 class ModelCache:
     """What is kept of one model; see :class:`Cache`."""
@@ -198,14 +178,14 @@ class ModelCache:
         """Bind the place; nothing is made yet."""
         self._cache = cache
         self._about = {"registry": registry, "model": model}
-        self._directory = cache.root / _hashed(registry) / _hashed(model)
 
     def entry(self, created: str, version: int) -> Entry | None:
         """Return the entry of a version, or None; its bytes are still to be checked."""
-        try:
-            return _entry(self._slot(created, version))
-        except OSError:
-            return None
+        with suppress(OSError):
+            for slot in self._slots(created, version):
+                if (entry := _entry(slot)) is not None:
+                    return entry
+        return None
 
     @contextmanager
     def found(
@@ -223,7 +203,7 @@ class ModelCache:
         created, version, fits, digest_of
             As for :meth:`obtained`.
         """
-        found = self._used(self._slot(created, version), fits, digest_of)
+        found = self._used(created, version, fits, digest_of)
         try:
             yield found
         finally:
@@ -256,39 +236,35 @@ class ModelCache:
         stopped
             Whether nobody waits for it any more, asked while another process downloads.
         """
-        slot = self._slot(created, version)
-        found = self._used(slot, fits, digest_of) or self._fetched(slot, fits, fetch, stopped)
+        found = self._used(created, version, fits, digest_of) or self._fetched(created, version, fits, fetch, stopped)
         try:
             yield found
         finally:
             found[1].end()
 
     def _used(
-        self, slot: Path, fits: Callable[[Entry], bool], digest_of: Callable[[Path], str] = sha256_of
+        self,
+        created: str,
+        version: int,
+        fits: Callable[[Entry], bool],
+        digest_of: Callable[[Path], str] = sha256_of,
     ) -> tuple[Entry, Use] | None:
-        """Return the entry in a slot if it is wanted and whole, with the use that keeps it there."""
-        entry = _entry(slot)
-        if entry is None or not fits(entry):
-            return None
-        use = Use.of(slot / "used")
-        if use is None:
-            return None
-        whole = False
-        try:
-            whole = entry.is_whole(digest_of)
-        finally:
-            if not whole:
-                use.end()
-        return (entry, use) if whole else None
+        """Return the entry of a version if it is here, wanted and whole, with the use that keeps it there."""
+        found = (_used(slot, fits, digest_of) for slot in self._slots(created, version))
+        return next((each for each in found if each is not None), None)
 
     def _fetched(
-        self, slot: Path, fits: Callable[[Entry], bool], fetch: Callable[[Path], Entry], stopped: Callable[[], bool]
+        self,
+        created: str,
+        version: int,
+        fits: Callable[[Entry], bool],
+        fetch: Callable[[Path], Entry],
+        stopped: Callable[[], bool],
     ) -> tuple[Entry, Use]:
         """Fetch an entry unless another process has done so by the time it is our turn."""
-        self._cache.private(slot.parent)
-        self._write(self._directory / "about.json", self._about)
+        slot = self._made(created) / str(version)
         with _turn(f"{slot}.lock", stopped):
-            found = self._used(slot, fits)
+            found = self._used(created, version, fits)
             if found is not None:
                 return found
             for left in slot.parent.glob(_partial(slot, "*")):
@@ -315,18 +291,17 @@ class ModelCache:
 
     def first_digest(self, created: str, version: int) -> str | None:
         """Return the digest that the first download of a version on this machine fixed, or None."""
-        try:
-            return self._first(created, version).read_text(encoding="ascii").strip() or None
-        except OSError:
-            return None
+        texts = (_text_of(directory / created / _first(version)) for directory in self._directories())
+        return next((text.strip() for text in texts if text), None)
 
     def fix_digest(self, created: str, version: int, sha256: str) -> None:
         """Keep the digest of a first download, for every later one."""
-        _replace(self._first(created, version), sha256)
+        _replace(self._made(created) / _first(version), sha256)
 
     def last_live(self, pointer: str) -> LastLive | None:
         """Return the last verified live version by a pointer, or None."""
-        return _last_live(self._live(pointer))
+        notes = (_last_live(directory / _live(pointer)) for directory in self._directories())
+        return next((note for note in notes if note is not None), None)
 
     def saw_live(self, pointer: str, created: str, version: int) -> None:
         """Keep which version was live just now, to the second; its entry is never evicted while it is."""
@@ -337,46 +312,163 @@ class ModelCache:
             return
         known = {"created": created, "version": version, "at": now.isoformat()}
         earlier = before.earlier | {before.version} if before is not None and before.created == created else ()
-        self._write(self._live(pointer), {**known, "earlier": sorted(earlier)[-_MOST_EARLIER:]})
+        self._write(_live(pointer), {**known, "earlier": sorted(earlier)[-_MOST_EARLIER:]})
         if before is not None and before.version != version:
             self._cache.make_room()  # the one before may go now
 
     def last_named(self, pointer: str) -> LastNamed | None:
         """Return what the registry last said is live by a pointer, or None where nothing of that is kept."""
-        return _last_named(self._named(pointer))
+        notes = (_last_named(directory / _named(pointer)) for directory in self._directories())
+        return next((note for note in notes if note is not None), None)
 
     def saw_named(self, pointer: str, created: str, version: int | None) -> None:
         """Keep what the registry said just now is live."""
         last = self.last_named(pointer)
         if last is None or (last.created, last.version) != (created, version):
             now = datetime.now(timezone.utc)
-            self._write(self._named(pointer), {"created": created, "version": version, "at": now.isoformat()})
+            self._write(_named(pointer), {"created": created, "version": version, "at": now.isoformat()})
 
     def forget_live(self, pointer: str) -> None:
         """Forget the last verified live version, so that it may be evicted."""
-        with suppress(OSError):
-            self._live(pointer).unlink(missing_ok=True)
+        for directory in self._directories():
+            with suppress(OSError):
+                (directory / _live(pointer)).unlink(missing_ok=True)
 
-    def _slot(self, created: str, version: int) -> Path:
-        """Return the directory of an entry."""
-        return self._directory / created / str(version)
+    def _directories(self) -> list[Path]:
+        """Return where to look for what is kept of the model, each checked."""
+        found = [self._in(root) for root in self._cache.roots]
+        for directory in found:
+            check_own(directory.parent)
+            check_own(directory)
+        return found
 
-    def _first(self, created: str, version: int) -> Path:
-        """Return the file of a first digest."""
-        return self._directory / created / f"{version}.first"
+    def _slots(self, created: str, version: int) -> Iterator[Path]:
+        """Yield where the entry of a version may be, each checked with all in it."""
+        for directory in self._directories():
+            check_own(directory / created)
+            yield directory / created / str(version)
 
-    def _live(self, pointer: str) -> Path:
-        """Return the file of a last live version."""
-        return self._directory / f"live-{_hashed(pointer)}.json"
+    def _made(self, created: str = "") -> Path:
+        """Make the directory to write in and return it; one of the process where the cache's cannot be used."""
+        while True:
+            root = self._cache.roots[0]
+            directory = self._in(root)
+            try:
+                _make_private(directory, created)
+                if created:
+                    check_locks(directory / "locks")
+                if not (directory / _ABOUT).exists():
+                    _replace(directory / _ABOUT, json.dumps(self._about))
+                return directory / created
+            except OSError as error:
+                if root != self._cache.root or not self._cache.goes_without(error):
+                    raise
 
-    def _named(self, pointer: str) -> Path:
-        """Return the file of what the registry last named."""
-        return self._directory / f"named-{_hashed(pointer)}.json"
+    def _in(self, root: Path) -> Path:
+        """Return the directory of the model below a root."""
+        return root / _hashed(self._about["registry"]) / _hashed(self._about["model"])
 
-    def _write(self, file: Path, document: Mapping[str, Any]) -> None:
+    def _write(self, name: str, document: Mapping[str, Any]) -> None:
         """Write a small document, whole or not at all."""
-        self._cache.private(file.parent)
-        _replace(file, json.dumps(document))
+        _replace(self._made() / name, json.dumps(document))
+
+
+def _absolute(chosen: str | Path | None) -> Path:
+    """Return the directory that was chosen, or the user's."""
+    try:
+        return Path(chosen or user_cache_path("prodpointer", appauthor=False)).expanduser().absolute()
+    except RuntimeError as error:  # of a user without a home
+        if not chosen:
+            return Path(os.devnull, "prodpointer")  # which cannot be made
+        raise ProdpointerError(
+            f"The cache directory {str(chosen)!r} has no meaning here: {error}",
+            next_step=f"Give a path without ~ with cache_dir= or {DIRECTORY_VARIABLE}.",
+        ) from error
+
+
+def _spare() -> Path:
+    """Return the directory that takes what cannot be kept, the same for all of a process and removed at its end."""
+    pid = os.getpid()
+    if pid not in _spares:
+        made = Path(tempfile.mkdtemp(prefix="prodpointer-"))
+        if _spares.setdefault(pid, made) == made:  # of two threads one is first
+            atexit.register(_remove_spare, pid, made)
+        else:
+            made.rmdir()
+    return _spares[pid]
+
+
+def _remove_spare(pid: int, directory: Path) -> None:
+    """Remove the directory of a process at its end; a forked one inherits the call, and not the directory."""
+    if os.getpid() == pid:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _make_private(directory: Path, created: str) -> None:
+    """Make a directory of the cache so that nobody but the user can enter it."""
+    root = directory.parent.parent
+    root.parent.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+    check_root(root)
+    for place in (root, directory.parent, directory, directory / created):
+        with suppress(FileExistsError):
+            place.mkdir(mode=_PRIVATE)
+        check_own(place)
+    if root.stat().st_mode & 0o077:
+        root.chmod(_PRIVATE)
+
+
+def _used(slot: Path, fits: Callable[[Entry], bool], digest_of: Callable[[Path], str]) -> tuple[Entry, Use] | None:
+    """Return the entry in a slot if it is wanted and whole, with the use that keeps it there."""
+    check_own(slot)
+    try:
+        use = Use.of(slot / "used")
+    except NoLocks:
+        return None
+    if use is None:
+        return None
+    found = None
+    try:
+        check_tree(slot)
+        entry = _entry(slot)
+        if entry is not None and fits(entry) and entry.is_whole(digest_of):
+            found = (entry, use)
+    finally:
+        if found is None:
+            use.end()
+    return found
+
+
+def _entries(root: Path) -> Iterator[tuple[float, int, Path]]:
+    """Yield when each entry was used last, its bytes and its directory."""
+    for description in root.glob("*/*/*/*/entry.json"):
+        directory = description.parent
+        with suppress(OSError):
+            yield (directory / "used").stat().st_mtime, _size_of(directory), directory
+
+
+def _all_live(root: Path) -> set[Path]:
+    """Return the entries that are live for anybody."""
+    found = set()
+    for file in root.glob("*/*/live-*.json"):
+        last = _last_live(file)
+        if last is not None:
+            found.add(file.parent / last.created / str(last.version))
+    return found
+
+
+def _first(version: int) -> str:
+    """Return the name of the file of a first digest."""
+    return f"{version}.first"
+
+
+def _live(pointer: str) -> str:
+    """Return the name of the file of a last live version."""
+    return f"live-{_hashed(pointer)}.json"
+
+
+def _named(pointer: str) -> str:
+    """Return the name of the file of what the registry last named."""
+    return f"named-{_hashed(pointer)}.json"
 
 
 def _partial(slot: Path, end: str = "") -> str:
@@ -412,7 +504,7 @@ def _take_the_place(new: Path, slot: Path) -> None:
 @contextmanager
 def _turn(file: str, stopped: Callable[[], bool]) -> Iterator[None]:
     """Hold the lock of a download until the block ends; whoever holds it now may take long."""
-    lock = FileLock(file)
+    lock = FileLock(file, mode=0o600)
     while True:
         try:
             lock.acquire(timeout=_LOOK_AGAIN)
@@ -446,9 +538,10 @@ def _hashed(text: str) -> str:
 def _entry(slot: Path) -> Entry | None:
     """Read what a slot says of its entry, or None where there is none or it says nothing; ``OSError`` for now."""
     try:
-        known = json.loads((slot / "entry.json").read_text(encoding="utf-8"))
+        check_own(slot)
+        known = json.loads(_text_of(slot / "entry.json") or "")
         return Entry(slot, str(known["leaf"]), str(known["sha256"]), bool(known["recorded"]), dict(known["tags"]))
-    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return None
 
 
@@ -457,12 +550,13 @@ def _described(entry: Entry, directory: Path) -> None:
     known = {"leaf": entry.leaf, "sha256": entry.sha256, "recorded": entry.recorded, "tags": dict(entry.tags)}
     (directory / "entry.json").write_text(json.dumps(known), encoding="utf-8")
     (directory / "used").touch(mode=0o600)
+    close_tree(directory)
 
 
 def _last_live(file: Path) -> LastLive | None:
     """Read a last live version, or None."""
     try:
-        known = json.loads(file.read_text(encoding="utf-8"))
+        known = json.loads(_text_of(file) or "")
         at = datetime.fromisoformat(known["at"]).astimezone(timezone.utc)
         earlier = frozenset(int(each) for each in known.get("earlier", ()))
         return LastLive(str(known["created"]), int(known["version"]), at, earlier)
@@ -473,11 +567,21 @@ def _last_live(file: Path) -> LastLive | None:
 def _last_named(file: Path) -> LastNamed | None:
     """Read what the registry last named, or None."""
     try:
-        known = json.loads(file.read_text(encoding="utf-8"))
+        known = json.loads(_text_of(file) or "")
         at = datetime.fromisoformat(known["at"]).astimezone(timezone.utc)
         version = known["version"]
         return LastNamed(str(known["created"]), None if version is None else int(version), at)
     except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _text_of(file: Path) -> str | None:
+    """Return the text of a small file that only the user can have written, or None where there is none."""
+    if not check_own(file):
+        return None
+    try:
+        return file.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
         return None
 
 

@@ -87,7 +87,7 @@ def connect(
         hosts=allowed_hosts,
     )
     _check_levels(checked, registry)
-    model = RegisteredModel(checked, registry, rule, Cache.usable(cache_dir))
+    model = RegisteredModel(checked, registry, rule, Cache(cache_dir))
     try:
         capabilities(registry)
     except RegistryUnavailable as failure:

@@ -38,7 +38,7 @@ class Use:
         while True:
             try:
                 handle = os.open(file, os.O_RDONLY)
-            except _GONE:
+            except (*_GONE, PermissionError):  # what cannot be read is of no use
                 return None
             try:
                 held = _locked(handle, file, shared=True)

@@ -200,7 +200,10 @@ class Loading:
 
     def without_last_known_good(self, why: ProdpointerError) -> ProdpointerError:
         """Return the failure to ask, with what is known of why no version stands in for the live one."""
-        known = self.delivery.why_no_last_known_good()
+        try:
+            known = self.delivery.why_no_last_known_good()
+        except ProdpointerError as refusal:  # of the cache, which matters to those alone who load
+            known = str(refusal)
         if not known:
             return why
         told = copy(why)  # of several callers, who need not see the same cache

@@ -51,8 +51,8 @@ def warn_unverified(model: str, version: int) -> None:
 def warn_uncached(directory: str, why: str, variable: str) -> None:
     """Warn that downloads are not kept."""
     _warn(
-        f"Downloads are not kept after this process: {directory} cannot be written ({why}). Set {variable} to a "
-        "directory that can.",
+        f"Downloads are not kept after this process: {directory} cannot be used ({why}). Set {variable} to a "
+        "directory that can be written.",
         CacheWarning,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -56,7 +57,7 @@ class RegisteredModel:
         self._rule = rule
         self._artifacts = ArtifactStore(registry)
         self._promoter = Promoter(name, registry, rule, noticed=self._noticed)
-        self._cache = cache or Cache.usable()
+        self._cache = cache or Cache()
         self._loading = Loading(name, registry, rule, self._promoter, self._cache)
         self._failed: tuple[float, RegistryUnavailable] | None = None
 
@@ -465,7 +466,10 @@ class RegisteredModel:
 
         Raises the failure where this machine has none.
         """
-        if not self.has_last_known_good:
+        is_here = False
+        with suppress(ProdpointerError):  # of a cache that is not used, which is told with the failure
+            is_here = self.has_last_known_good
+        if not is_here:
             raise self._loading.without_last_known_good(failure)
         self._failed = (time.monotonic(), failure)
 

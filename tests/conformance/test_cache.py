@@ -185,16 +185,18 @@ def test_what_fits_is_kept(fresh: Connect, cache_directory: Path) -> None:
     assert sorted(entry.name for entry in entries(cache_directory)) == ["1", "2"]
 
 
-def test_nobody_else_can_enter(fresh: Connect, cache_directory: Path) -> None:
-    """The directories of the cache are the user's alone."""
+def test_nobody_else_can_enter(fresh: Connect, registry: Registry, cache_directory: Path) -> None:
+    """The directories of the cache are the user's alone, and closed where others could look in."""
     model = fresh(1)
     model.promote(1)
     model.load_production()
     root = cache_directory / "v1"
     assert stat.S_IMODE(root.stat().st_mode) == 0o700
-    root.chmod(0o777)
-    fresh(name=model.name).pull(cache_directory / "pulled")
-    model.version(1)
+    root.chmod(0o755)
+    model.register(registry.runs[1], "bundle", sha256=registry.digests[1])
+    model.promote(2)
+    model.load_production()
+    assert stat.S_IMODE(root.stat().st_mode) == 0o700
     for each in (path for path in root.iterdir() if path.is_dir()):
         assert stat.S_IMODE(each.stat().st_mode) == 0o700
 
@@ -219,10 +221,10 @@ def test_without_a_place_for_it_there_is_still_a_load(
     (tmp_path / "file").write_text("no directory")
     monkeypatch.delenv("PRODPOINTER_CACHE_DIR")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    with pytest.warns(CacheWarning, match="PRODPOINTER_CACHE_DIR"):
-        model = prodpointer.connect(name, tracking_uri=registry.uri)
+    model = prodpointer.connect(name, tracking_uri=registry.uri)
     model.promote(1)
-    assert model.load_production()["ranker"] == 1
+    with pytest.warns(CacheWarning, match="PRODPOINTER_CACHE_DIR"):
+        assert model.load_production()["ranker"] == 1
 
 
 def test_the_callers_cache_is_used(fresh: Connect, cache_directory: Path, tmp_path: Path) -> None:

@@ -109,6 +109,8 @@ OWN_STEPS = [
     "test_answer_sizes.py",
     "test_cache_attempts.py",
     "test_cache_keeps.py",
+    "test_cache_ownership.py",
+    "test_cache_places.py",
     "test_bridge.py",
     "test_flavor_loaders.py",
     "test_copied_events.py",

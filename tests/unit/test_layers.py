@@ -33,7 +33,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("detection",),
     ("selection", "limits", "rights"),
     ("codec",),
-    ("journal", "artifacts", "loaders", "notices", "in_use"),
+    ("journal", "artifacts", "loaders", "notices", "in_use", "ownership"),
     ("cache",),
     ("registration", "delivery"),
     ("look", "recording"),

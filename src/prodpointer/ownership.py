@@ -1,0 +1,114 @@
+"""Whether only the user can have written what is read: whoever can write in a cache decides what is loaded from it.
+
+Nothing is checked where the system has no numbers for users, as on Windows, where a user's directories are closed.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from prodpointer.errors import ProdpointerError
+
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+_ROOT = 0
+_ELSEWHERE = "Nothing was loaded. Choose a directory of your own with cache_dir= or PRODPOINTER_CACHE_DIR."
+
+
+def check_root(root: Path) -> None:
+    """Raise unless a directory is the user's alone, and nobody else can put another one in its place."""
+    if not hasattr(os, "getuid"):
+        return
+    parent = _about(root.parent)
+    if parent is not None and stat.S_ISLNK(parent.st_mode):
+        _check_owner(root.parent, parent, _ROOT)
+        try:
+            parent = root.parent.stat()
+        except OSError:
+            return
+    if parent is not None:
+        _check_owner(root.parent, parent, _ROOT)
+        if not parent.st_mode & stat.S_ISVTX:
+            _check_closed(root.parent, parent)
+    check_own(root)
+
+
+def check_own(path: Path) -> bool:
+    """Raise unless a file or directory is the user's, is no link and cannot be written by others.
+
+    Tell whether it may be there: False where it is not, or cannot be reached.
+    """
+    if not hasattr(os, "getuid"):
+        return True
+    about = _about(path)
+    if about is None:
+        return False
+    _check_owner(path, about)
+    if stat.S_ISLNK(about.st_mode):
+        raise _refused(path, "is a link", f"{_ELSEWHERE} A directory that a link leads to is named itself.")
+    _check_closed(path, about)
+    return True
+
+
+def check_tree(directory: Path) -> None:
+    """Raise unless all in a directory is the user's, cannot be written by others and leads nowhere else."""
+    if not hasattr(os, "getuid"):
+        return
+    check_own(directory)
+    for entry in _below(directory):
+        path = Path(entry.path)
+        about = _about(path)
+        if about is None:
+            continue
+        _check_owner(path, about)
+        if not stat.S_ISLNK(about.st_mode):
+            _check_closed(path, about)
+        elif not path.resolve().is_relative_to(directory.resolve()):
+            raise _refused(path, "is a link that leads out of its entry", _ELSEWHERE)
+
+
+def close_tree(directory: Path) -> None:
+    """Let only the user write in a directory and to the files in it, whatever the umask or a copied file allows."""
+    for entry in _below(directory):
+        mode = entry.stat(follow_symlinks=False).st_mode
+        if mode & _OTHERS_WRITE and not entry.is_symlink():
+            Path(entry.path).chmod(stat.S_IMODE(mode) & ~_OTHERS_WRITE)
+
+
+def _below(directory: Path) -> Iterator[os.DirEntry[str]]:
+    """Yield everything below a directory."""
+    waiting = [str(directory)]
+    while waiting:
+        with os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                yield entry
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(entry.path)
+
+
+def _about(path: Path) -> os.stat_result | None:
+    """Return what is known of a path itself, or None where it cannot be reached, so that it cannot be read either."""
+    try:
+        return path.lstat()
+    except OSError:
+        return None
+
+
+def _check_owner(path: Path, about: os.stat_result, *others: int) -> None:
+    """Raise where something belongs to another user than this one, or ``others``."""
+    if about.st_uid not in (os.getuid(), *others):
+        raise _refused(path, f"belongs to another user (uid {about.st_uid})", _ELSEWHERE)
+
+
+def _check_closed(path: Path, about: os.stat_result) -> None:
+    """Raise where others can write."""
+    if about.st_mode & _OTHERS_WRITE:
+        mode = f"can be written by others (mode {stat.S_IMODE(about.st_mode):04o})"
+        raise _refused(path, mode, f"{_ELSEWHERE} Or remove what is there, then close it: chmod go-w {path}.")
+
+
+def _refused(path: Path, what: str, step: str) -> ProdpointerError:
+    """Return the refusal of a cache."""
+    return ProdpointerError(f"The cache is not used: a part of it {what}.", where=str(path), next_step=step)
