@@ -70,6 +70,10 @@ class Guarded:
         """Make a user."""
         self._as_admin("2.0/mlflow/users/create", {"username": login.name, "password": login.password})
 
+    def make_workspace(self, name: str) -> None:
+        """Make a workspace, on a server that has some."""
+        self._as_admin("3.0/mlflow/workspaces", {"name": name})
+
     def somebody(self) -> Login:
         """Make a user whom no other test uses."""
         login = replace(VISITOR, name=f"somebody-{uuid.uuid4().hex[:8]}")
@@ -86,11 +90,13 @@ class Guarded:
         )
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(request, timeout=10) as reply:
-            assert reply.status in (200, 204)
+            assert reply.status in (200, 201, 204)
 
 
 @contextmanager
-def guarded(version: str, directory: Path, *, default_permission: str) -> Iterator[Guarded]:
+def guarded(
+    version: str, directory: Path, *, default_permission: str, extra_args: tuple[str, ...] = ()
+) -> Iterator[Guarded]:
     """Run a server of one MLflow version that wants a login, until the block ends."""
     directory.mkdir(parents=True, exist_ok=True)
     configuration = directory / "basic_auth.ini"
@@ -102,7 +108,7 @@ def guarded(version: str, directory: Path, *, default_permission: str) -> Iterat
         environment(row, install=NEEDED),
         directory,
         version=version,
-        extra_args=("--app-name", "basic-auth"),
+        extra_args=("--app-name", "basic-auth", *extra_args),
         env={"MLFLOW_AUTH_CONFIG_PATH": str(configuration), "MLFLOW_FLASK_SERVER_SECRET_KEY": "of-a-test-server"},
         credentials=(ADMIN.name, ADMIN.password),
     ) as server:
