@@ -50,7 +50,7 @@ def connect(
         registry's major version), or ``alias``, ``stage`` or ``both`` to override. The model's tag
         ``prodpointer.pointer`` and then ``PRODPOINTER_POINTER`` override ``auto``.
     alias
-        Name of the pointer; folded to lower case.
+        Name of the pointer. One that is set is found without regard to case; a new one is written as given.
     stages
         Which stage an alias stands for, beside ``{"production": "Production", "staging": "Staging"}``.
     timeout
@@ -146,4 +146,5 @@ def rule_for(alias: str, stages: Mapping[str, str] | None, pointer: str) -> Rule
         stage=stage_for(folded, stages),
         argument=None if argument == "auto" else argument,
         environment=known_pointer(environment, f"the environment variable {POINTER_VARIABLE}") if environment else None,
+        written=alias,
     )

@@ -143,10 +143,10 @@ if hasattr(os, "register_at_fork"):  # not on Windows, where no process is forke
 def _ask(registry: Registry) -> Capabilities:
     """Find out what a registry is, by the kind of place it is, and that its workspace exists."""
     if registry.rest is not None:
-        has_workspaces = _check_workspace(registry, registry.rest)
+        may_have_workspaces = _check_workspace(registry, registry.rest)
         found = _ask_server(registry, registry.rest)
-        if not has_workspaces:
-            raise _no_workspaces(registry, "The server has no workspaces", "start it with --enable-workspaces")
+        if not may_have_workspaces:
+            raise _no_workspaces(registry)
         return found
     _check_database_workspace(registry)
     if registry.place in (Place.WORKSPACE, Place.UNITY_CATALOG, Place.OPEN_UNITY_CATALOG):
@@ -161,7 +161,7 @@ def _ask(registry: Registry) -> Capabilities:
 
 
 def _check_workspace(registry: Registry, rest: Rest) -> bool:
-    """Return whether the server has workspaces, True where none is named; raise where the named one does not exist.
+    """Return False for a server too old to tell, if it is a registry; raise where the named workspace is not there.
 
     A refusal is left to the verbs: who may read one model alone is refused all else (basic-auth of 3.17.2, measured).
     """
@@ -169,8 +169,10 @@ def _check_workspace(registry: Registry, rest: Rest) -> bool:
     if workspace is None:
         return True
     status, text = _get(registry, rest.answer, SERVER_INFO_ENDPOINT)
-    if status != 200 or _document(text).get("workspaces_enabled") is not True:
+    if status != 200:
         return False
+    if _document(text).get("workspaces_enabled") is not True:  # it answers all else with 500 (3.17.2, measured)
+        raise _no_workspaces(registry)
     text = _get(registry, rest.answer, CONTROL_MODEL_ENDPOINT)[1]
     message = str(_document(text).get("message", ""))
     if says_no_workspace(message):
@@ -191,7 +193,7 @@ def _check_database_workspace(registry: Registry) -> None:
     workspace = registry.addresses.workspace
     enabled = registry.place is Place.DATABASE and workspaces_in_databases()
     if not enabled and workspace is not None:
-        raise _no_workspaces(registry, "This registry has no workspaces", "use a server that has")
+        raise _no_workspaces(registry)
     if enabled and workspace is None:
         raise RegistryUnsupported(
             "The database has workspaces (MLFLOW_ENABLE_WORKSPACES is set), and none is named.",
@@ -202,12 +204,13 @@ def _check_database_workspace(registry: Registry) -> None:
         registry.check_workspace()
 
 
-def _no_workspaces(registry: Registry, what: str, remedy: str) -> RegistryUnsupported:
+def _no_workspaces(registry: Registry) -> RegistryUnsupported:
     """Return the error for a workspace that is named where there are none."""
     return RegistryUnsupported(
-        f"{what}, and {registry.addresses.workspace!r} is named.",
+        f"The registry has no workspaces, and {registry.addresses.workspace!r} is named.",
         where=registry.addresses.shown,
-        next_step=f"Give no workspace= and unset {WORKSPACE_VARIABLE}, or {remedy} (MLflow 3.10 and later).",
+        next_step=f"Name none (unset {WORKSPACE_VARIABLE}), or use a server of MLflow 3.10 or later that runs with "
+        "--enable-workspaces.",
     )
 
 

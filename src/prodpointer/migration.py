@@ -95,15 +95,15 @@ def rules_for(mapping: Mapping[str, str] | None = None) -> tuple[Rule, ...]:
                 where="--map",
                 next_step=f"Use {stage}=skip: the versions stay, and `prodpointer history` tells what was live.",
             )
-    carried = {stage: alias_name(alias) for stage, alias in chosen.items() if alias.lower() != "skip"}
-    if len(set(carried.values())) < len(carried) or not carried:
+    carried = {stage: alias for stage, alias in chosen.items() if alias.lower() != "skip"}
+    if len({alias_name(alias) for alias in carried.values()}) < len(carried) or not carried:
         raise InvalidName(
             "Two stages cannot become one alias, and one stage at least has to become one.",
             where="--map",
             next_step="Give each stage an alias of its own, such as Production=production Staging=staging.",
         )
     return tuple(
-        Rule(alias=alias, stage=stage_for(alias, {alias: stage}), argument=None, environment=None)
+        Rule(alias_name(alias), stage_for(alias_name(alias), {alias: stage}), None, None, written=alias)
         for stage, alias in carried.items()
     )
 

@@ -7,7 +7,7 @@ alias on an MLflow 3 registry and a stage on an MLflow 2 registry.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from prodpointer.detection import Capabilities
 from prodpointer.errors import InvalidName, PointerUnsupported
@@ -26,13 +26,15 @@ class Rule:
     """What a caller asked for: an alias, the stage it stands for, and an override.
 
     ``stage`` is None for an alias that stands for no stage. ``argument`` and ``environment`` are overrides, None where
-    there is none; the model's own tag comes between them.
+    there is none; the model's own tag comes between them. ``alias`` is in lower case, ``written`` is how a new one is
+    spelled.
     """
 
     alias: str
     stage: str | None
     argument: str | None
     environment: str | None
+    written: str = field(default="", compare=False)
 
     def requested(self, tags: Mapping[str, str]) -> tuple[str, str]:
         """Return the override in force for a model with these tags, and where it comes from."""
@@ -170,7 +172,7 @@ def view(rule: Rule, reply: ModelReply, capabilities: Capabilities, where: str) 
             where=where,
             next_step="Delete the one that is not meant.",
         )
-    spelling = spellings[0] if spellings else rule.alias
+    spelling = spellings[0] if spellings else rule.written or rule.alias
     newest = reply.newest.get(rule.stage) if rule.stage else None
     stage = newest.version if newest else None
     return View(rule, capabilities, requested, source, spelling, reply.aliases.get(spelling), stage)
