@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import threading
 import time
@@ -104,13 +106,20 @@ def test_a_write_says_that_it_may_be_done() -> None:
 
 
 def test_no_thread_stays() -> None:
-    """Neither an answer nor its lack leaves a thread behind."""
+    """One thread looks after all requests, and ends once their time is over."""
     with stub(slow("the head", "alias")) as server:
-        rest(server, TIMEOUT).answer("/version")
+        for _ in range(3):
+            rest(server, TIMEOUT).answer("/version")
         with pytest.raises(NoAnswer):
             rest(server, TIMEOUT).set_alias("news", "production", "1")
-    time.sleep(0.05)
-    assert [thread for thread in threading.enumerate() if thread.name == "prodpointer-deadline"] == []
+        assert watching() <= 1
+    time.sleep(TIMEOUT + 0.1)
+    assert watching() == 0
+
+
+def watching() -> int:
+    """Return how many threads look after requests."""
+    return sum(thread.name == "prodpointer-deadline" for thread in threading.enumerate())
 
 
 def test_a_silent_host_ends_in_time() -> None:
@@ -128,6 +137,22 @@ def test_what_is_received_after_the_block_is_not_cut_off() -> None:
             pass
         threading.Timer(0.1, other.sendall, [b"late"]).start()
         assert mine.makefile("rb").read(4) == b"late"
+
+
+def test_a_forked_process_keeps_its_time() -> None:
+    """The thread that looks after requests is not in a forked process, which starts its own."""
+    with stub(slow("the head")) as server, cut_off(5):
+        child = os.fork()
+        if child == 0:
+            signal.alarm(5)
+            code = 1
+            try:
+                rest(server, TIMEOUT).answer("/version")
+            except NoAnswer:
+                code = 0
+            finally:
+                os._exit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_redirects_share_the_time() -> None:

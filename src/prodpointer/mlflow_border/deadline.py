@@ -6,9 +6,12 @@ urllib3 offers no limit for a whole answer. Closing the connection from another 
 
 from __future__ import annotations
 
+import math
+import os
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -23,32 +26,87 @@ def cut_off(after: float, *, due: Callable[[], bool] = lambda: True) -> Iterator
     Parameters
     ----------
     after
-        Seconds until the first look, and then every few milliseconds.
+        Seconds until the first look, and between two looks.
     due
         Tells at each look whether the connection is to be closed.
 
     Yields an event that is set once a connection was to be closed: what was received may be half of an answer.
     """
-    receiver, cut, ended, ending = threading.get_ident(), threading.Event(), threading.Event(), threading.Lock()
-
-    def watch() -> None:
-        pause = after
-        while not ended.wait(pause):
-            if due():
-                with ending:  # so that nothing is closed that the thread receives from after the block
-                    if not ended.is_set():
-                        cut.set()
-                        hang_up(receiver)
-            pause = _LOOK_AGAIN if cut.is_set() else after
-
-    # Where no thread can be started, as at the end of the interpreter, the limit for each byte remains.
-    with suppress(RuntimeError):
-        threading.Thread(target=watch, name="prodpointer-deadline", daemon=True).start()
+    receiver = _Receiver(threading.get_ident(), after, due)
+    _watch.add(receiver)
     try:
-        yield cut
+        yield receiver.cut
     finally:
-        with ending:
-            ended.set()
+        _watch.remove(receiver)
+
+
+class _Receiver:
+    """A thread that receives, and when to look at it next."""
+
+    def __init__(self, thread_id: int, every: float, due: Callable[[], bool]) -> None:
+        """Bind the three; the first look is after ``every`` seconds."""
+        self.cut = threading.Event()
+        self.at = time.monotonic() + every
+        self._thread_id = thread_id
+        self._every = every
+        self._due = due
+
+    def look(self, now: float) -> None:
+        """Close the thread's connection if that is due."""
+        if self._due():
+            self.cut.set()
+            hang_up(self._thread_id)
+        self.at = now + (_LOOK_AGAIN if self.cut.is_set() else self._every)
+
+
+class _Watch:
+    """The receivers of this process and the one thread that looks at them.
+
+    A thread for each request would have to be started first, which waits for the interpreter's lock where other threads
+    compute. This one ends by itself once there is nothing to look at.
+    """
+
+    def __init__(self) -> None:
+        """Begin without receivers and without the thread."""
+        self._changed = threading.Condition()
+        self._receivers: set[_Receiver] = set()
+        self._until = math.inf
+        self._runs = False
+
+    def add(self, receiver: _Receiver) -> None:
+        """Look at a receiver from now on."""
+        with self._changed:
+            self._receivers.add(receiver)
+            if self._runs:
+                if receiver.at < self._until:
+                    self._changed.notify()
+                return
+            # Where no thread can be started, as at the end of the interpreter, the limit for each byte remains.
+            with suppress(RuntimeError):
+                threading.Thread(target=self._run, name="prodpointer-deadline", daemon=True).start()
+                self._runs = True
+
+    def remove(self, receiver: _Receiver) -> None:
+        """Look at a receiver no longer: nothing that its thread receives from now on is closed."""
+        with self._changed:
+            self._receivers.discard(receiver)
+
+    def _run(self) -> None:
+        """Look at each receiver in time."""
+        with self._changed:
+            try:
+                while self._receivers:
+                    now = time.monotonic()
+                    for receiver in self._receivers:
+                        if receiver.at <= now:
+                            receiver.look(now)
+                    self._until = min(receiver.at for receiver in self._receivers)
+                    self._changed.wait(max(0.0, self._until - now))
+            finally:
+                self._runs = False
+
+
+_watch = _Watch()
 
 
 def hang_up(thread_id: int, *, within: Callable[[object], bool] | None = None) -> None:
@@ -76,3 +134,8 @@ def hang_up(thread_id: int, *, within: Callable[[object], bool] | None = None) -
     if sock is not None and allowed:
         with suppress(OSError):  # closed meanwhile
             socket.socket.shutdown(sock, socket.SHUT_RDWR)  # not that of TLS, which forgets its state under the reader
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, where no process is forked
+    # The thread is not in the child, and may have held the lock.
+    os.register_at_fork(after_in_child=_watch.__init__)  # type: ignore[misc]  # made anew, where it is

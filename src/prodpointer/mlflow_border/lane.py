@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import contextvars
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from functools import wraps
+from http.client import HTTPResponse
 from typing import Any, TypeVar
 
 from prodpointer.mlflow_border.deadline import hang_up
@@ -21,6 +21,7 @@ from prodpointer.mlflow_border.deadline import hang_up
 T = TypeVar("T")
 
 _LOOK_AGAIN = 0.05  # seconds between two looks at what a call has done
+_PATIENCE = 120.0  # seconds that MLflow waits for the next byte of an answer
 
 _lanes: dict[str, Lane] = {}
 
@@ -168,14 +169,20 @@ class InTime:
 
 
 def _end_reading(call: Future[Any], thread: threading.Thread) -> None:
-    """Close the connection of a call that was given up while its answer comes, until the call ends.
+    """Close the connection of a call that was given up once its answer begins, until the call ends.
 
-    Before an answer comes MLflow would send the request again on another connection, and a write would be done twice.
+    Before that MLflow would send the request again on another connection, and a write that the server is busy with
+    would be done twice; so a server that is silent has the time that MLflow gives it.
     """
-    response = getattr(sys.modules.get("requests"), "Response", ())
+    until = time.monotonic() + _PATIENCE
     while not _ended(call, _LOOK_AGAIN):
         if thread.ident is not None:
-            hang_up(thread.ident, within=lambda owner: isinstance(owner, response))
+            hang_up(thread.ident, within=None if time.monotonic() > until else _has_begun)
+
+
+def _has_begun(owner: object) -> bool:
+    """Tell whether something is an answer of which the status is here."""
+    return isinstance(owner, HTTPResponse) and isinstance(owner.status, int)
 
 
 def _ended(call: Future[Any], seconds: float) -> bool:

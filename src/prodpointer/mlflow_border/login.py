@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from prodpointer.errors import RegistryError
 from prodpointer.mlflow_border.addresses import Addresses
-from prodpointer.mlflow_border.rest import CONTROL_MODEL_ENDPOINT
+from prodpointer.mlflow_border.lane import NoAnswer
+from prodpointer.mlflow_border.rest import CONTROL_MODEL_ENDPOINT, bounded
 from prodpointer.mlflow_border.workspaces import called_in
 
 
 def wants_login(addresses: Addresses, *, timeout: float) -> bool | None:
     """Tell whether a server refuses who gives no credentials; None where its answer says neither.
 
-    Sent by ``requests`` itself: MLflow's own function adds what its settings, its plugins and ``.netrc`` hold.
+    Sent to the address alone: MLflow's own function adds what its settings, its plugins and ``.netrc`` hold.
 
     Parameters
     ----------
@@ -26,21 +26,18 @@ def wants_login(addresses: Addresses, *, timeout: float) -> bool | None:
 
     host = called_in(addresses.workspace, lambda: _get_store(addresses.registry_uri).get_host_creds())
     try:
-        answer = requests.get(
-            f"{host.host.rstrip('/')}{CONTROL_MODEL_ENDPOINT}",
-            auth=_nobody,
+        answer = bounded(
+            host.host,
+            "GET",
+            CONTROL_MODEL_ENDPOINT,
+            timeout=timeout,
+            workspace=None,
             verify=host.server_cert_path or not host.ignore_tls_verification,
             cert=host.client_cert_path,
-            timeout=timeout,
             allow_redirects=False,  # to a login page
         )
-    except requests.RequestException:
+    except (requests.RequestException, NoAnswer, RegistryError):
         return None
     if answer.status_code in (301, 302, 303, 307, 308, 401, 403):
         return True
     return False if "RESOURCE_DOES_NOT_EXIST" in answer.text else None
-
-
-def _nobody(request: Any) -> Any:
-    """Sign nothing; having a signer at all keeps requests from taking one from the URL or ``.netrc``."""
-    return request

@@ -287,19 +287,26 @@ def _sent(
     is one retry and not none, since clients up to 2.2.2 take 0 for the default. A server's ``Retry-After`` may be any
     time, so it is not obeyed by the clients that can be told (2.22.5 and 3.17.2 can, 2.9.2 cannot).
     """
-    options |= {"timeout": _SHARE * timeout, "stream": True, "hooks": {"response": _stay_anonymous_elsewhere}}
+    options |= {"stream": True, "hooks": {"response": _stay_anonymous_elsewhere}}
     if isinstance(credentials, str):
         import requests
 
-        return requests.request(method, f"{credentials.rstrip('/')}{endpoint}", **options)  # noqa: S113  # it has one
+        url = f"{credentials.rstrip('/')}{endpoint}"
+        return requests.request(method, url, auth=_nobody, timeout=timeout, **options)
     from mlflow.utils.rest_utils import http_request
 
+    options["timeout"] = _SHARE * timeout
     if _can_be_told_of_retry_after(http_request):
         options["respect_retry_after_header"] = False
     with bound_to(workspace):
         return http_request(
             host_creds=credentials, endpoint=endpoint, method=method, max_retries=1, retry_codes=(), **options
         )
+
+
+def _nobody(request: Any) -> Any:
+    """Sign nothing; having a signer at all keeps requests from taking one from the URL or ``.netrc``."""
+    return request
 
 
 def _stay_anonymous_elsewhere(response: Any, **_: Any) -> None:
