@@ -7,8 +7,12 @@ import os
 import random
 import threading
 import time
+import traceback
 import weakref
+from collections import Counter
 from collections.abc import Callable
+from copy import copy
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Literal, final
 
@@ -19,6 +23,7 @@ from prodpointer.errors import (
     ModelNotFound,
     ProdpointerError,
     RegistryUnavailable,
+    without_credentials,
 )
 from prodpointer.loading import NO_ANSWER, HowToLoad, Loading
 from prodpointer.records import ModelReply
@@ -28,7 +33,9 @@ OnWithdraw = Literal["none", "keep"]
 
 _log = logging.getLogger("prodpointer")
 _SHORTEST = 1 / 16  # of the interval: the first pause of an outage
-_MOST_SKIPPED = 16  # intervals until a version that failed to load is tried again
+_LONGEST_PAUSE = 600.0  # seconds until a version that failed is tried again, or an interval where that is longer
+_DOUBLED_AT_MOST = 30  # times; by then every pause is the longest
+_CLOSE_WITHIN = 3.0  # seconds that closing waits for a thread that may hang in the caller's code or in a request
 _handles: weakref.WeakSet[Live] = weakref.WeakSet()
 
 
@@ -37,7 +44,8 @@ class State(str, Enum):
 
     ``NOT_READY`` has nothing to serve: nothing is live, or nothing was loaded yet. ``READY`` serves what the registry
     says is live. ``STALE`` serves what was live when the registry last answered. ``ERROR`` has a live version that
-    cannot be served, or may not ask, or has been stale for too long; what served before still does.
+    cannot be served, or may not ask, or has had no answer for too long, or follows no more; what served before still
+    does.
     """
 
     NOT_READY = "NOT_READY"
@@ -48,6 +56,15 @@ class State(str, Enum):
     def __str__(self) -> str:
         """Return the state's name."""
         return self.value
+
+
+@dataclass
+class _Failures:
+    """How often a version failed, by kind of error: the last error, and when the version is tried again."""
+
+    error: ProdpointerError
+    due: float
+    counts: Counter[type[ProdpointerError]] = field(default_factory=Counter)
 
 
 @final
@@ -72,7 +89,7 @@ class Live:
     on_withdraw
         ``"keep"`` goes on with the object of a version that was withdrawn.
     max_stale
-        Seconds without an answer of the registry after which ``STALE`` becomes ``ERROR``; None for never.
+        Seconds without an answer of the registry after which the state is ``ERROR``, whatever it was; None for never.
     stopped
         Set to end the thread.
     """
@@ -106,13 +123,12 @@ class Live:
         self._changed = threading.Condition()
         self._state = State.NOT_READY
         self._error: ProdpointerError | None = None
-        self._confirmed: float | None = None  # time.time() of the last answer of the registry
+        self._confirmed: float | None = None  # time.monotonic() of the last answer of the registry
         self._serves: tuple[str, int] | None = None
-        self._bad: tuple[str, int] | None = None
-        self._bad_error: ProdpointerError | None = None
-        self._skip = 0
-        self._bad_polls = 0
+        self._named: tuple[str, int] | None = None  # by the last answer
+        self._bad: dict[tuple[str, int], _Failures] = {}
         self._unanswered_looks = 0
+        self._ended = False
         self._pid = os.getpid()
         self._thread = threading.Thread(target=self._follow, name=f"prodpointer-follow-{loading.name}", daemon=True)
         _handles.add(self)
@@ -133,8 +149,7 @@ class Live:
     @property
     def state(self) -> State:
         """How the handle is; see :class:`State`."""
-        too_old = self._max_stale is not None and (self.age or 0.0) > self._max_stale
-        return State.ERROR if self._state is State.STALE and too_old else self._state
+        return State.ERROR if self._is_dead or self._is_too_old else self._state
 
     @property
     def age(self) -> float | None:
@@ -142,11 +157,21 @@ class Live:
 
         Of a version that was loaded while the registry was down, since an earlier process was told.
         """
-        return None if self._confirmed is None else max(0.0, time.time() - self._confirmed)
+        return None if self._confirmed is None else time.monotonic() - self._confirmed
 
     @property
     def last_error(self) -> ProdpointerError | None:
         """Why the last look did not end with the live version being served; None after one that did."""
+        if self._is_dead:
+            return ProdpointerError(
+                f"The thread that follows {self._loading.name!r} has ended.", next_step="Call follow() again."
+            )
+        if self._error is None and self._is_too_old:
+            return RegistryUnavailable(
+                f"The registry has not said for {self.age:.0f} s what is live of {self._loading.name!r}, and max_stale "
+                f"is {self._max_stale:g} s.",
+                next_step="The last look has not ended: check the registry, the artifact store and the loader.",
+            )
         return self._error
 
     def wait_ready(self, timeout: float | None = None) -> bool:
@@ -157,26 +182,46 @@ class Live:
             )
 
     def close(self) -> None:
-        """Stop following and wait for the thread; ``model`` stays what it is."""
+        """Stop following and wait a few seconds for the thread; ``model`` stays what it is."""
         self._stopped.set()
         with self._changed:
             self._changed.notify_all()
         if self._pid == os.getpid() and threading.current_thread() is not self._thread:
-            self._thread.join()
+            self._thread.join(_CLOSE_WITHIN)
+            if self._thread.is_alive():
+                _log.warning("following %r was stopped, and its last look goes on by itself", self._loading.name)
 
     @property
     def _is_over(self) -> bool:
         """Whether nothing will change any more."""
-        return self._stopped.is_set() or self._pid != os.getpid()
+        return self._stopped.is_set() or self._ended or self._pid != os.getpid()
+
+    @property
+    def _is_dead(self) -> bool:
+        """Whether the thread ended though nobody closed the handle."""
+        return self._ended and not self._stopped.is_set()
+
+    @property
+    def _is_too_old(self) -> bool:
+        """Whether the last answer of the registry is older than the caller allows."""
+        age = self.age
+        return self._max_stale is not None and age is not None and age > self._max_stale
 
     def _follow(self) -> None:
         """Look at the pointer again and again, until told to stop; nothing that happens ends it."""
-        while not self._stopped.is_set():
-            try:
-                self._look()
-            except Exception as error:  # noqa: BLE001  # whatever a loader or a library does, the service goes on
-                self._note(State.ERROR, _as_ours(error))
-            self._stopped.wait(self._pause() * random.uniform(0.8, 1.0))  # noqa: S311  # so that services do not ask at once
+        try:
+            while not self._stopped.is_set():
+                try:
+                    self._look()
+                except BaseException as error:  # noqa: BLE001  # whatever a library raises, SystemExit too: it goes on
+                    self._note(State.ERROR, _kept(error))
+                self._stopped.wait(self._pause() * random.uniform(0.8, 1.0))  # noqa: S311  # services do not ask at once
+        finally:  # an exception that was injected into the thread, for instance
+            self._ended = True
+            with self._changed:
+                self._changed.notify_all()
+            if self._is_dead:
+                _log.error("the thread that follows %r has ended", self._loading.name)
 
     def _pause(self) -> float:
         """Return the seconds until the next look: in an outage few at first, then twice as many each time."""
@@ -209,42 +254,54 @@ class Live:
             self._unanswered_looks = min(self._unanswered_looks + 1, 16)
             self._note(State.NOT_READY if self._serves is None else State.STALE, error)
             return
-        self._confirmed, self._unanswered_looks = time.time(), 0
+        self._confirmed, self._unanswered_looks = time.monotonic(), 0
+        named = None if target is None else (target.created, target.number)
+        if named != self._named:
+            self._named = named
+            self._bad.clear()  # a move is a reason to try again at once
         if target is None:
             self._withdrawn()
-        elif (target.created, target.number) == self._serves:
+        elif named == self._serves:
             self._loading.saw_live(target)
             self._note(State.READY, None)
-        elif self._is_due(target):
-            self._take(target)
         else:
-            self._note(State.ERROR, self._bad_error)
-
-    def _is_due(self, target: Target) -> bool:
-        """Tell whether a version is to be tried: one that failed to load is skipped for a while, longer each time."""
-        if (target.created, target.number) != self._bad:
-            self._bad, self._skip, self._bad_polls = None, 0, 0
-            return True
-        self._skip -= 1
-        return self._skip < 0
+            self._take(target)
 
     def _take(self, target: Target) -> None:
         """Bring a version here, load and try it beside what serves, then swap; a bad one changes nothing."""
+        version = (target.created, target.number)
+        if not self._is_due(version):
+            return
         try:
             with self._loading.delivery.delivered(target, verify=self._how.verify, warn=_log_unverified) as found:
                 model = self._how.loaded(*found)
             self._try(model, target.number)
-        except Exception as error:  # noqa: BLE001  # a pickle and a warm-up may raise anything
-            ours = _as_ours(error)
-            self._bad, self._bad_error = (target.created, target.number), ours
-            self._bad_polls += 1
-            # What may have gone wrong on the way here is tried again at the next look.
-            again = not isinstance(ours, LoadFailed)
-            self._skip = 0 if again else min(_MOST_SKIPPED, 2**self._bad_polls - 1)
-            self._note(State.ERROR, ours)
+        except BaseException as error:  # noqa: BLE001  # a pickle and a warm-up may raise anything
+            self._failed(version, error)
             return
         self._loading.saw_live(target)
-        self._swap(model, (target.created, target.number), State.READY, None)
+        self._swap(model, version, State.READY, None)
+
+    def _is_due(self, version: tuple[str, int]) -> bool:
+        """Tell whether a version is to be tried; one that failed is in ``ERROR`` until then."""
+        failures = self._bad.get(version)
+        if failures is None or time.monotonic() >= failures.due:
+            return True
+        self._note(State.ERROR, failures.error)
+        return False
+
+    def _failed(self, version: tuple[str, int], error: BaseException) -> None:
+        """Keep why a version failed, and when to try it again: at the next look first, then after longer pauses."""
+        ours = _kept(error)
+        failures = self._bad.setdefault(version, _Failures(ours, 0.0))
+        failures.counts[type(ours)] += 1
+        count = failures.counts[type(ours)]
+        pause = self._every * float(2 ** min(count - 2, _DOUBLED_AT_MOST)) if count > 1 else 0.0
+        failures.error = ours
+        failures.due = time.monotonic() + min(pause, max(self._every, _LONGEST_PAUSE))
+        if count == 1 and isinstance(ours, LoadFailed):
+            _log.warning("version %s of %r failed:\n%s", version[1], self._loading.name, _traceback_of(error))
+        self._note(State.ERROR, ours)
 
     def _try(self, model: Any, number: int) -> None:
         """Let a new object warm up; ``LoadFailed`` where it cannot."""
@@ -252,15 +309,14 @@ class Live:
             return
         try:
             self._warm_up(model)
-        except Exception as error:  # a warm-up is the caller's code
+        except BaseException as error:  # a warm-up is the caller's code
             raise LoadFailed(
-                f"Version {number} of {self._loading.name!r} failed its warm-up: {type(error).__name__}: {error}.",
+                f"Version {number} of {self._loading.name!r} failed its warm-up: {_text_of(error)}.",
                 next_step="It does not serve. Promote a version that works, or roll back.",
             ) from error
 
     def _withdrawn(self) -> None:
         """Serve nothing any more, unless told to keep what there is."""
-        self._bad = None
         if self._serves is None:
             self._note(State.NOT_READY, None)
         elif self._keep:
@@ -270,38 +326,47 @@ class Live:
 
     def _unanswered(self, error: ProdpointerError) -> None:
         """Go on with what serves; at the beginning, with the last-known-good version."""
-        last = self._loading.delivery.last_known_good() if self._serves is None else None
-        try:
-            model = None if last is None else self._loading.loaded_last(last, self._how, error)
-        except NO_ANSWER:  # its bytes are damaged, or nobody recorded their digest and that is required
-            last = None
-        if last is None and self._serves is None:
-            self._note(State.NOT_READY, self._loading.without_last_known_good(error))
-            return
-        if last is None:
+        if self._serves is not None:
             self._note(State.STALE, error)
             return
-        self._try(model, last.version)
+        last = self._loading.delivery.last_known_good()
+        if last is None:
+            self._note(State.NOT_READY, self._loading.without_last_known_good(error))
+            return
+        version = (last.created, last.version)
+        if not self._is_due(version):
+            return
+        try:
+            model = self._loading.loaded_last(last, self._how, error)
+            self._try(model, last.version)
+        except BaseException as failure:  # noqa: BLE001  # as in _take; damaged bytes are the registry's failure again
+            self._failed(version, failure)
+            return
         if self._confirmed is None:
-            self._confirmed = last.at.timestamp()
-        self._swap(model, (last.created, last.version), State.STALE, error)
+            self._confirmed = time.monotonic() - max(0.0, time.time() - last.at.timestamp())
+        self._swap(model, version, State.STALE, error)
 
     def _swap(self, model: Any, serves: tuple[str, int] | None, state: State, error: ProdpointerError | None) -> None:
-        """Let another object serve, and tell."""
+        """Let another object serve, and tell; after ``close`` nothing changes any more."""
+        if self._stopped.is_set():
+            return
         before = self.version
         number = None if serves is None else serves[1]
         self.serving = (model, number)  # one store, so that who reads both reads what belongs together
         self.model, self.version = model, number
-        self._serves, self._bad = serves, None
+        self._serves = serves
+        self._bad.clear()
         self._note(state, error)
         if self._on_change is not None:
             try:
                 self._on_change(before, self.version)
-            except Exception:  # noqa: BLE001  # the caller's, which is no reason not to serve
+            except BaseException:  # noqa: BLE001  # the caller's, which is no reason not to serve
                 _log.exception("on_change of %r failed", self._loading.name)
 
     def _note(self, state: State, error: ProdpointerError | None) -> None:
         """Take on a state, and wake who waits for one."""
+        if self._stopped.is_set():
+            return
         if error is not None and (state is not self._state or type(error) is not type(self._error)):
             _log.warning("%s of %r: %s", state, self._loading.name, error)
         with self._changed:
@@ -310,19 +375,40 @@ class Live:
 
     def _forked(self) -> None:
         """Say in a forked process that nobody follows there: threads stay behind."""
-        self._changed = threading.Condition()
+        self._changed = threading.Condition()  # the locks of the parent may be held by its threads
+        if self._stopped.is_set():
+            return
+        self._stopped = threading.Event()
         self._state = State.ERROR
         self._error = ProdpointerError(
             f"This process was forked from one that follows {self._loading.name!r}, and no thread came along.",
             next_step="Call follow() after the fork, in each worker.",
         )
+        # On a thread of its own: a handler of the parent's may wait for ever for a lock that was held at the fork.
+        threading.Thread(target=_log.error, args=("%s", self._error), name="prodpointer-forked", daemon=True).start()
 
 
-def _as_ours(error: Exception) -> ProdpointerError:
-    """Return an error of ours; what else is raised on the thread is somebody else's code that failed."""
+def _kept(error: BaseException) -> ProdpointerError:
+    """Return an error of ours to keep; what else is raised on the thread is somebody else's code that failed.
+
+    It comes without traceback and cause: their frames would keep the objects of a version that failed.
+    """
     if isinstance(error, ProdpointerError):
-        return error
-    return LoadFailed(f"Following failed: {type(error).__name__}: {error}")
+        return copy(error)
+    return LoadFailed(f"Following failed: {_text_of(error)}.")
+
+
+def _text_of(error: BaseException) -> str:
+    """Return an exception's kind and text; an exception of the caller's may fail to give one."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except BaseException:  # noqa: BLE001  # whatever its __str__ raises
+        return type(error).__name__
+
+
+def _traceback_of(error: BaseException) -> str:
+    """Return an exception's traceback as text, which keeps no object."""
+    return without_credentials("".join(traceback.format_exception(type(error), error, error.__traceback__)))
 
 
 def _log_unverified(model: str, version: int) -> None:

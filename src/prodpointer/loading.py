@@ -96,8 +96,7 @@ class Loading:
         self._rule = rule
         self._promoter = promoter
         artifacts = ArtifactStore(registry, stopped=stopped)
-        pointer = f"{rule.alias} by {rule.argument or 'auto'}"
-        self.delivery: Delivery = Delivery(name, registry, artifacts, cache, pointer)
+        self.delivery: Delivery = Delivery(name, registry, artifacts, cache, rule.sees)
 
     def live_version(self) -> int | None:
         """Return the number that the pointers name; see :meth:`prodpointer.RegisteredModel.live_version`."""

@@ -367,8 +367,10 @@ class RegisteredModel:
         """Return a handle whose ``model`` is the live object, kept current by a thread; close it, or use ``with``.
 
         A new version is downloaded, verified, loaded and tried beside the one that serves, and takes its place only
-        then. While the registry is down what serves goes on; a process that starts then begins with the
-        last-known-good version. ``AccessDenied`` never does that.
+        then. One that fails, whatever is raised, is tried again at the next look, then after pauses that double up to
+        ten minutes (``every`` where that is longer), and at once after another move. While the registry is down what
+        serves goes on; a process that starts then begins with the last-known-good version. ``AccessDenied`` never does
+        that.
 
         Parameters
         ----------
@@ -385,7 +387,8 @@ class RegisteredModel:
         on_withdraw
             ``"keep"`` goes on with a version that was withdrawn; by default ``model`` is None then.
         max_stale
-            Seconds without an answer after which the state is ``ERROR`` rather than ``STALE``.
+            Seconds without an answer of the registry after which the state is ``ERROR``, whatever it was, also while a
+            look hangs. Give more than ``every`` and a download take.
 
         Raises
         ------

@@ -36,6 +36,12 @@ class Rule:
     environment: str | None
     written: str = field(default="", compare=False)
 
+    @property
+    def sees(self) -> str:
+        """What tells one rule from another that may see another version live; the model's tag is the same for both."""
+        override = self.argument or (f"auto, {POINTER_VARIABLE}={self.environment}" if self.environment else "auto")
+        return f"{self.alias} as {self.stage} by {override}"
+
     def requested(self, tags: Mapping[str, str]) -> tuple[str, str]:
         """Return the override in force for a model with these tags, and where it comes from."""
         told = tags.get(POINTER_TAG)

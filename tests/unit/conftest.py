@@ -116,6 +116,8 @@ OWN_STEPS = [
     "test_copied_events.py",
     "test_hostile_events.py",
     "test_meeting_promoters.py",
+    "test_last_known_good.py",
+    "test_live.py",
     "test_migration_meetings.py",
     "test_new_database.py",
     "test_registry_answers.py",

@@ -250,3 +250,28 @@ def test_a_machine_that_loads_nothing_keeps_nothing(here: Connect, elsewhere: Re
     model.live_version()
     model.withdraw()
     assert [path for path in (tmp_path / "here").rglob("*") if path.is_file()] == []
+
+
+def test_handles_with_other_overrides_share_nothing(
+    lab: Lab, here: Connect, elsewhere: RegisteredModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What one process is told of its pointer says nothing of what a process with another environment sees."""
+    lab.to_stage(elsewhere.name, 1, "Production")
+    monkeypatch.setenv("PRODPOINTER_POINTER", "stage")
+    model = here()
+    assert model.load_production()["n"] == 1
+    monkeypatch.setenv("PRODPOINTER_POINTER", "alias")
+    assert here().load_production() is None
+    with silent(lab):
+        assert fallback(model) == 1
+
+
+def test_handles_of_other_stages_share_nothing(lab: Lab, here: Connect, elsewhere: RegisteredModel) -> None:
+    """One alias may stand for a stage in one process and for another stage in another one."""
+    lab.to_stage(elsewhere.name, 1, "Production")
+    lab.to_stage(elsewhere.name, 2, "Staging")
+    model, other = (here(pointer="stage", stages={"production": stage}) for stage in ("Production", "Staging"))
+    assert model.load_production()["n"] == 1
+    assert other.load_production()["n"] == 2
+    with silent(lab):
+        assert fallback(model) == 1
