@@ -18,7 +18,7 @@ from prodpointer.demo import MODEL, demonstrate, registry_uri
 from prodpointer.errors import AccessDenied, InvalidName, ModelNotFound, PointerUnsupported, ProdpointerError
 from prodpointer.migrate_commands import migrate
 from prodpointer.options import JSON, Settings, settings_of, shared_options
-from prodpointer.printing import print_history, print_json, print_move, print_statuses
+from prodpointer.printing import print_history, print_json, print_move, print_statuses, say
 from prodpointer.process import quiet
 from prodpointer.promotion import NOT_GIVEN
 from prodpointer.records import PointerStatus, Promotion, called
@@ -38,7 +38,7 @@ class _Commands(click.Group):
             with quiet():
                 return super().invoke(ctx)
         except ProdpointerError as error:
-            click.echo(f"error: {error}", err=True)
+            say(f"error: {error}", err=True)
             ctx.exit(error.exit_code)
 
 
@@ -72,12 +72,12 @@ def demo(ctx: click.Context, /, directory: Path | None, **options: Any) -> None:
     for step in demonstrate(directory):
         steps.append(step)
         if not settings.as_json:
-            click.echo(f"{len(steps)}. {step}")
+            say(f"{len(steps)}. {step}")
     uri = registry_uri(directory.absolute())
     if settings.as_json:
         print_json({"directory": str(directory), "tracking_uri": uri, "steps": [step.as_json() for step in steps]})
     else:
-        click.echo(f"Look at it again: prodpointer --tracking-uri {uri} status {MODEL}")
+        say(f"Look at it again: prodpointer --tracking-uri {uri} status {MODEL}")
 
 
 @main.command()
@@ -89,6 +89,7 @@ def demo(ctx: click.Context, /, directory: Path | None, **options: Any) -> None:
 @click.option(
     "--local-path", type=click.Path(exists=True, path_type=Path), help="A local copy to take the digest from."
 )
+@click.option("--git-commit", help="The commit of the code, where the run recorded none or another one.")
 @click.option("--no-digest", is_flag=True, help="Record no digest; loading will warn.")
 @click.option(
     "--if-exists",
@@ -107,6 +108,7 @@ def register(  # noqa: PLR0917  # click passes them by name
     tags: tuple[str, ...],
     sha256: str | None,
     local_path: Path | None,
+    git_commit: str | None,
     no_digest: bool,
     if_exists: Any,
     **options: Any,
@@ -121,13 +123,14 @@ def register(  # noqa: PLR0917  # click passes them by name
         sha256=sha256,
         local_path=local_path,
         digest=not no_digest,
+        git_commit=git_commit,
         if_exists=if_exists,
     )
     version = model.version(number)
     if settings.as_json:
         print_json({"name": name, "version": number, "sha256": version.sha256})
     else:
-        click.echo(f"{name}: registered version {number}, SHA-256 {version.sha256 or 'not recorded'}")
+        say(f"{name}: registered version {number}, SHA-256 {version.sha256 or 'not recorded'}")
 
 
 @main.command()
@@ -200,7 +203,7 @@ def repair(ctx: click.Context, /, name: str, **options: Any) -> None:
         print_json({"models": [found.as_json()]})
     else:
         for text in found.mended or ("there was nothing to mend",):
-            click.echo(f"{name}: {text}")
+            say(f"{name}: {text}")
     if not found.agreed:
         ctx.exit(DISAGREE)
 
@@ -238,7 +241,7 @@ def status(ctx: click.Context, /, names: tuple[str, ...], **options: Any) -> Non
     found = [each for each in told if isinstance(each, PointerStatus)]
     errors = [each for each in told if isinstance(each, ProdpointerError)]
     for text in dict.fromkeys(map(str, errors)):
-        click.echo(f"error: {text}", err=True)
+        say(f"error: {text}", err=True)
     if found or not errors:
         _show_statuses(settings, found)
     if errors:
@@ -275,7 +278,7 @@ def pull(ctx: click.Context, /, name: str, destination: Path, verify: Verify, **
     if settings.as_json:
         print_json(pulled.as_json())
     else:
-        click.echo(f"{name}: version {pulled.version} is at {pulled.path}")
+        say(f"{name}: version {pulled.version} is at {pulled.path}")
 
 
 @main.command()
@@ -291,7 +294,7 @@ def adopt(ctx: click.Context, /, name: str, version: str, **options: Any) -> Non
     if settings.as_json:
         print_json({"name": name, "version": int(version), "sha256": digest})
     else:
-        click.echo(f"{name}: version {version} has the SHA-256 {digest}")
+        say(f"{name}: version {version} has the SHA-256 {digest}")
 
 
 main.add_command(conformance)
@@ -339,4 +342,4 @@ def _print_live_at(settings: Settings, model: RegisteredModel, when: str) -> Non
     if settings.as_json:
         print_json({"name": model.name, "at": at.isoformat(), "version": version.version if version else None})
     else:
-        click.echo(f"{model.name}: {called(version.version if version else None)} was live at {at.isoformat()}")
+        say(f"{model.name}: {called(version.version if version else None)} was live at {at.isoformat()}")

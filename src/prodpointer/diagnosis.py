@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from dataclasses import replace
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
+from prodpointer import journal
 from prodpointer.connecting import rule_for
 from prodpointer.detection import Capabilities, capabilities, client_version
 from prodpointer.errors import ProdpointerError, without_credentials
@@ -13,7 +17,7 @@ from prodpointer.mlflow_border.opening import open_registry
 from prodpointer.mlflow_border.registry import Registry
 from prodpointer.mlflow_border.rest import CONTROL_MODEL
 from prodpointer.names import model_name
-from prodpointer.records import Diagnosis, ModelReply
+from prodpointer.records import POINTER_TAG, POINTERS, Diagnosis, ModelReply
 from prodpointer.rights import Readable, Rights, asked, readable, tried
 from prodpointer.selection import Rule, pointer_name, view
 
@@ -21,6 +25,7 @@ LINES, COLUMNS = 24, 100
 """The screen that everything fits on."""
 
 _LABEL = 18
+_FEW = 3  # of a kind that are named
 
 
 def diagnose(
@@ -80,7 +85,67 @@ def diagnose(
         )
     known = [] if subject is None else [asked(registry, found, subject)]
     known += [tried(registry, found)] if trying else []
-    return _told(registry, found, rule, seen, known)
+    told = _told(registry, found, rule, seen, known)
+    problems, notes = ((), ()) if subject is None else _of_model(registry, subject)
+    return replace(told, problems=(*told.problems, *problems), notes=(*_of_address(registry), *notes))
+
+
+def _of_model(registry: Registry, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return what is wrong with the tags of one model and of its versions, and what is to be known of them."""
+    try:
+        tag = registry.model(name).tags.get(POINTER_TAG)
+        found = journal.record(registry.versions(name))
+    except ProdpointerError:  # told by the rights
+        return (), ()
+    problems, notes = [], []
+    if tag is not None and tag not in POINTERS:
+        problems.append(
+            f"The tag {POINTER_TAG} of {name!r} is {tag!r}: loads, promotions and status fail. Set it to one of "
+            f"{', '.join(POINTERS)}, or delete it; pointer= (--pointer) overrides it."
+        )
+    if found.faulty:
+        repair = f" `prodpointer repair {name}` removes those with an impossible id." if found.impossible else ""
+        problems.append(
+            f"Tags that are no events and do not count ({len(found.faulty)}): "
+            f"{_first([f'{key} of version {number}' for number, key in found.faulty])}.{repair}"
+        )
+    if found.foreign:
+        models = sorted({repr(event.name) for _, event in found.foreign if event.name not in ("", name)})
+        notes.append(
+            f"Events that were copied with the tags of other versions and do not count ({len(found.foreign)}), "
+            f"{f'of {_first(models)}, ' if models else ''}on versions: "
+            f"{_first([str(number) for number in sorted({version.version for version, _ in found.foreign})])}."
+        )
+    return tuple(problems), tuple(notes)
+
+
+def _of_address(registry: Registry) -> tuple[str, ...]:
+    """Return what is to be known of addresses that are not encrypted."""
+    uris = dict.fromkeys((registry.addresses.registry_uri, registry.addresses.tracking_uri))
+    return tuple(
+        f"{without_credentials(uri)} is not encrypted: others on the network can read logins and change models. "
+        "Use https."
+        for uri in uris
+        if _is_open(uri)
+    )
+
+
+def _is_open(uri: str) -> bool:
+    """Tell whether a URI names another machine by plain HTTP."""
+    parts = urlsplit(uri)
+    if parts.scheme.lower() != "http":
+        return False
+    host = parts.hostname or ""
+    try:
+        return not ip_address(host).is_loopback
+    except ValueError:
+        return host != "localhost" and not host.endswith(".localhost")
+
+
+def _first(texts: Sequence[str]) -> str:
+    """Return the first few texts, and how many more there are."""
+    more = f" and {len(texts) - _FEW} more" if len(texts) > _FEW else ""
+    return ", ".join(texts[:_FEW]) + more
 
 
 def _told(registry: Registry, found: Capabilities, rule: Rule, seen: Readable, known: Sequence[Rights]) -> Diagnosis:
@@ -134,14 +199,15 @@ def screen(found: Diagnosis) -> list[str]:
     ]
     end = _entry("next", found.next_step) if found.next_step else []
     step = f" {found.next_step}"
-    problems = [_entry("problem", problem.removesuffix(step)) for problem in found.problems or ("none found",)]
+    entries = [_entry("problem", problem.removesuffix(step)) for problem in found.problems or ("none found",)]
+    entries += [_entry("note", note) for note in found.notes]
     shown: list[str] = []
-    for number, problem in enumerate(problems):
-        last = number == len(problems) - 1
-        if len(head) + len(shown) + len(problem) + (not last) + len(end) > LINES:
-            shown += _entry("problem", f"... and {len(problems) - number} more: prodpointer doctor --json")
+    for number, entry in enumerate(entries):
+        last = number == len(entries) - 1
+        if len(head) + len(shown) + len(entry) + (not last) + len(end) > LINES:
+            shown += _entry("problem", f"... and {len(entries) - number} more: prodpointer doctor --json")
             break
-        shown += problem
+        shown += entry
     return [*head, *shown, *end]
 
 

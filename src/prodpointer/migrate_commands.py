@@ -35,7 +35,7 @@ from prodpointer.options import (
     Settings,
     settings_of,
 )
-from prodpointer.printing import print_json
+from prodpointer.printing import print_json, say
 from prodpointer.process import stopped_by_signals
 from prodpointer.progress import told
 
@@ -272,7 +272,7 @@ def verify(ctx: click.Context, /, **options: Any) -> None:
             checks += result.value or []
             if result.error is not None:
                 errors.append(result.error)
-                click.echo(f"error: {result.item.name}: {result.error}", err=True)
+                say(f"error: {result.item.name}: {result.error}", err=True)
     if settings.as_json:
         print_json({"checked": len(checks), "problems": [each.as_json() for each in checks if each.problem]})
     else:
@@ -301,7 +301,7 @@ def bridge(ctx: click.Context, /, every: float, once: bool, mark: bool, run: str
 
     name = run_name(run)
     settings, migration = _opened(ctx, options)
-    click.echo(f"bridge {name}: every {every:g} s, until SIGTERM or Ctrl-C", err=True)
+    say(f"bridge {name}: every {every:g} s, until SIGTERM or Ctrl-C", err=True)
     last: Sweep | None = None
     with stopped_by_signals(migration.stopped):
         for last in Bridge(migration, name, every=every, mark=mark).sweeps():
@@ -317,12 +317,12 @@ def bridge(ctx: click.Context, /, every: float, once: bool, mark: bool, run: str
 def _tell_sweep(settings: Settings, name: str, sweep: Sweep) -> None:
     """Print what a sweep did, one JSON document or one line each; nothing for a sweep that found nothing."""
     if sweep.error is not None:
-        click.echo(f"error: {sweep.error}", err=True)
+        say(f"error: {sweep.error}", err=True)
     elif sweep.steps and settings.as_json:
         print_sweep_json(name, sweep.steps)
     else:
         for step in sweep.steps:
-            click.echo(sweep_line(step))
+            say(sweep_line(step))
 
 
 @migrate.command()
@@ -339,7 +339,7 @@ def find(ctx: click.Context, /, path: Path, as_json: bool) -> None:
     unread: list[Path] = []
     uses = list(stage_uses(path, unread=unread))
     for each in unread:
-        click.echo(f"warning: {each} could not be read", err=True)
+        say(f"warning: {each} could not be read", err=True)
     if as_json or settings_of(ctx, {}).as_json:
         print_json({"uses": [each.as_json() for each in uses]})
     else:

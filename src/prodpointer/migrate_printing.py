@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -10,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prodpointer.printing import print_json, print_table
+from prodpointer.names import visible
+from prodpointer.printing import SCHEMA_VERSION, json_text, print_json, print_table, say
 
 if TYPE_CHECKING:
     from prodpointer.carrying import Step
@@ -32,11 +32,11 @@ def print_plan_json(plan: Plan) -> None:
 
 def _print_long_json(head: dict[str, Any], key: str, items: Iterable[dict[str, Any]]) -> None:
     """Print one JSON document whose last key is a list, item by item: the text of a fleet is never there as a whole."""
-    click.echo(json.dumps(head, indent=2, ensure_ascii=False).removesuffix("\n}") + f',\n  "{key}": [', nl=False)
+    head = {"schema_version": SCHEMA_VERSION, **head}
+    click.echo(json_text(head).removesuffix("\n}") + f',\n  "{key}": [', nl=False)
     end = "]\n}"
     for number, item in enumerate(items):
-        text = json.dumps(item, indent=2, ensure_ascii=False)
-        click.echo(("," if number else "") + "\n" + textwrap.indent(text, "    "), nl=False)
+        click.echo(("," if number else "") + "\n" + textwrap.indent(json_text(item), "    "), nl=False)
         end = "\n  ]\n}"
     click.echo(end)
 
@@ -55,7 +55,7 @@ def print_plan(plan: Plan) -> None:
     ]
     _print_first(("model", "class", "change", "why"), shown, len(rows), "--html or --json")
     counts = ", ".join(f"{count} {kind}" for kind, count in plan.counts.items())
-    click.echo(counts if plan.models else "No registered model was found: look at the registry and at --models.")
+    say(counts if plan.models else "No registered model was found: look at the registry and at --models.")
 
 
 def _change(pair: Pair) -> str:
@@ -76,11 +76,11 @@ def print_steps(run: str, verb: str, steps: Sequence[Step], *, stopped: str = ""
     shown = [(step.name, step.alias or "-", step.outcome, step.reason) for step in bad[:_MOST_ROWS]]
     _print_first(("model", "alias", "outcome", "why"), shown, len(bad), "--json")
     hint = "; `prodpointer migrate undo` lists the runs" if verb == "undo" and not steps else ""
-    click.echo(f"run {run}: {_counted(steps, verb)}{hint}")
+    say(f"run {run}: {_counted(steps, verb)}{hint}")
     if stopped:
-        click.echo(stopped)
+        say(stopped)
     elif not bad and verb in _NEXT:
-        click.echo(_NEXT[verb])
+        say(_NEXT[verb])
 
 
 def _counted(steps: Sequence[Step], verb: str) -> str:
@@ -123,7 +123,7 @@ def print_checks(checks: Sequence[Checked]) -> None:
     bad = [each for each in checks if each.problem]
     shown = [(each.name, each.stage, each.alias, each.problem) for each in bad[:_MOST_ROWS]]
     _print_first(("model", "stage", "alias", "problem"), shown, len(bad), "--json")
-    click.echo(f"{len(checks) - len(bad)} of {len(checks)} pairs of stage and alias are as plain clients need them")
+    say(f"{len(checks) - len(bad)} of {len(checks)} pairs of stage and alias are as plain clients need them")
 
 
 def _print_first(head: Sequence[str], rows: Sequence[Sequence[str]], count: int, whole: str) -> None:
@@ -132,11 +132,11 @@ def _print_first(head: Sequence[str], rows: Sequence[Sequence[str]], count: int,
 
     table = Table(*head)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(visible, row))
     if rows:
         print_table(table)
     if count > len(rows):
-        click.echo(f"... and {count - len(rows)} more: see {whole}")
+        say(f"... and {count - len(rows)} more: see {whole}")
 
 
 def print_runs(runs: Sequence[Run]) -> None:
@@ -146,15 +146,15 @@ def print_runs(runs: Sequence[Run]) -> None:
     table = Table("run", "kind", "models", "from (UTC)", "to (UTC)")
     for run in runs:
         times = [f"{at:%Y-%m-%d %H:%M:%S}" if at else "-" for at in (run.first, run.last)]
-        table.add_row(run.name, run.kind, str(run.models), *times)
+        table.add_row(visible(run.name), run.kind, str(run.models), *times)
     print_table(table if runs else "No run is recorded.")
 
 
 def print_stage_uses(uses: Sequence[StageUse]) -> None:
     """Print each place that uses stages: where, what stands there, and what to write instead."""
     for use in uses:
-        click.echo(f"{use.path}:{use.line}: {use.kind}s {use.what}")
-        click.echo(f"    {use.text}")
-        click.echo(f"    instead: {use.instead}")
+        say(f"{use.path}:{use.line}: {use.kind}s {use.what}")
+        say(f"    {use.text}")
+        say(f"    instead: {use.instead}")
     files = len({use.path for use in uses})
-    click.echo(f"{len(uses)} uses of stages in {files} files" if uses else "No use of stages was found.")
+    say(f"{len(uses)} uses of stages in {files} files" if uses else "No use of stages was found.")

@@ -26,7 +26,7 @@ from prodpointer.look import Look, look_at
 from prodpointer.mlflow_border.fleet_pages import plain_alias, plain_stage, tag_model
 from prodpointer.mlflow_border.opening import open_registry
 from prodpointer.mlflow_border.registry import Registry
-from prodpointer.names import alias_name, readable_text, stage_for
+from prodpointer.names import alias_name, plain_text, stage_for
 from prodpointer.planning import Plan, planned, problems_of_names
 from prodpointer.records import POINTER_TAG, WINDOW_TAG, ModelReply, Promotion
 from prodpointer.selection import Rule, view
@@ -112,7 +112,7 @@ def run_name(name: str | None = None) -> str:
     """Return the name of a run, made up where none is given, or raise ``InvalidName``."""
     if name is None:
         return f"{datetime.now(timezone.utc):%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
-    if not _RUN.fullmatch(readable_text(name, "The name of the run")):
+    if not _RUN.fullmatch(plain_text(name, "The name of the run")):
         raise InvalidName(f"{name!r} is no name of a run.", next_step="Use letters, digits, '.', '_' and '-'.")
     return name
 
@@ -336,7 +336,7 @@ def mark_model(registry: Registry, name: str, run: str) -> None:
 
 def _checked(reason: str) -> str:
     """Return a reason, or raise ``InvalidName`` for what no registry can store."""
-    return readable_text(reason, "The reason")
+    return plain_text(reason, "The reason")
 
 
 def _check_both(registry: Registry, found: Capabilities) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from prodpointer.errors import without_credentials
+from prodpointer.names import visible
 
 _STOPPING = b"\nStopping after the models in flight; Ctrl-C once more interrupts these too.\n"
 _PROGRESS_BARS = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"
@@ -70,4 +71,4 @@ def _handled(handler: Callable[[int, Any], Any], *numbers: signal.Signals) -> It
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
     """Print a warning to standard error: this library's as it is, others by their kind."""
     kind = "" if category.__module__.startswith("prodpointer") else f"{category.__name__}: "
-    click.echo(f"warning: {kind}{without_credentials(str(message))}", err=True)
+    click.echo(visible(f"warning: {kind}{without_credentials(str(message))}"), err=True)

@@ -31,7 +31,7 @@ from prodpointer.mlflow_border.artifact_store import ArtifactStore
 from prodpointer.mlflow_border.metrics import evidence
 from prodpointer.mlflow_border.registry import Registry
 from prodpointer.mlflow_border.rest import CONTROL_MODEL as CONTROL_ALIAS
-from prodpointer.names import readable_text
+from prodpointer.names import plain_text
 from prodpointer.pointers.protocol import ProductionPointer
 from prodpointer.recording import keep_small, remove_impossible, write_event
 from prodpointer.records import Kind, ModelReply, ModelVersion, Promotion, called
@@ -320,8 +320,8 @@ class Promoter:
             to_version=version.version if version else None,
             pointers=pointers,
             at=_now(),
-            by=readable_text(by or registration.acting_user(), "The name of who promotes,"),
-            reason=readable_text(reason, "The reason"),
+            by=plain_text(by or registration.acting_user(), "The name of who promotes,"),
+            reason=plain_text(reason, "The reason"),
             event=journal.next_id(look.events),
             alias=self._rule.alias,
             kind=kind,

@@ -147,11 +147,14 @@ class Promotion:
         return self.from_version if self.to_version is None else self.to_version
 
     def as_json(self) -> dict[str, Any]:
-        """Return the keys that ``promote --json`` prints."""
+        """Return the keys that ``promote --json`` and ``history --json`` print; ``source`` says who recorded it."""
         keys = ("name", "from_version", "to_version", "pointers", "event", "at", "by", "reason", "gates")
         values = {**vars(self), "at": self.at.isoformat()}
         values |= {"pointers": list(self.pointers), "gates": [dict(gate) for gate in self.gates]}
-        return {key: values[key] for key in keys}
+        document = {key: values[key] for key in (*keys, "kind", "state", "alias", "sha256")}
+        migration = self.migration.as_json() if self.migration else None
+        source = "unrecorded" if self.kind == "unrecorded" else "prodpointer"
+        return {**document, "migration": migration, "source": source}
 
 
 @dataclass(frozen=True)
@@ -186,6 +189,10 @@ class PointerStatus:
             "agreed": self.agreed,
             "pointer": self.pointer,
             "last_event": self.last_event.as_json() if self.last_event else None,
+            "mismatch": self.drift,
+            "dangling": self.dangling,
+            "in_stage": list(self.in_stage),
+            "mended": list(self.mended),
         }
 
 
@@ -223,7 +230,7 @@ class Diagnosis:
     """What ``doctor`` found: the two versions, the pointer a new model gets and why, and what will not work.
 
     ``rights`` are sentences on what the caller may do, ``next_step`` is what to do now. ``exit_code`` is 0 where a
-    registry can be used, whatever its limits.
+    registry can be used, whatever its limits. ``notes`` are worth knowing and keep nothing from working.
     """
 
     registry: str
@@ -235,6 +242,7 @@ class Diagnosis:
     exit_code: int = 0
     rights: tuple[str, ...] = ()
     next_step: str = ""
+    notes: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return the keys that ``doctor --json`` prints; what matters of the rights is among the problems."""
@@ -244,4 +252,5 @@ class Diagnosis:
             "pointer": self.pointer,
             "reason": self.reason,
             "problems": list(self.problems),
+            "notes": list(self.notes),
         }

@@ -91,6 +91,7 @@ class RegisteredModel:
         local_path: str | Path | None = None,
         digest: bool = True,
         by: str | None = None,
+        git_commit: str | None = None,
         if_exists: Literal["new", "reuse"] = "new",
     ) -> int:
         """Register a run's artifact as a new version and return its number; nothing goes live.
@@ -114,9 +115,11 @@ class RegisteredModel:
             False records no digest, and loading will warn.
         by
             The owner; by default ``MLFLOW_TRACKING_USERNAME``, else the operating system's user.
+        git_commit
+            The commit of the code that made the artifact; by default the one that the run recorded, else none.
         if_exists
-            ``"reuse"`` returns the version that this run's artifact has already, so that a job that is tried again
-            makes no second one.
+            ``"reuse"`` returns the READY version that this run's artifact has already, so that a job that is tried
+            again makes no second one; the tags given are added to it.
 
         Raises
         ------
@@ -126,13 +129,14 @@ class RegisteredModel:
             A name, tag or digest that no registry can hold; nothing was created.
         """
         self._check_name()
-        own = registration.callers_tags(tags)
+        own = registration.callers_tags(tags, git_commit)
         # A registry that is down is found out before the run is asked for, by a call that MLflow would not give up.
         capabilities(self._registry, max_age=_A_MOMENT)
         source = registration.find_source(self._artifacts, run_id, artifact_file)
         if if_exists == "reuse" and (made := self._registered(run_id, source.source)) is not None:
-            return made
-        own |= registration.default_tags(source.run, by)
+            self._add_tags(made, own)
+            return made.version
+        own = registration.default_tags(source.run, by) | own
         if digest:
             own |= registration.digest_tags(self._artifacts, source, sha256, local_path)
         self._registry.create_model(self.name)
@@ -491,10 +495,18 @@ class RegisteredModel:
         failed, self._failed = self._failed, None
         return failed[1] if failed is not None and time.monotonic() - failed[0] < _A_MOMENT else None
 
-    def _registered(self, run_id: str, source: str) -> int | None:
-        """Return the newest version with this run and source, or None."""
-        found = [each for each in self._registry.versions(self.name) if (each.run_id, each.source) == (run_id, source)]
-        return found[-1].version if found else None
+    def _registered(self, run_id: str, source: str) -> ModelVersion | None:
+        """Return the newest version with this run and source that is READY, or None."""
+        wanted = (run_id, source, "READY")
+        every = self._registry.versions(self.name)
+        found = [each for each in every if (each.run_id, each.source, each.status) == wanted]
+        return found[-1] if found else None
+
+    def _add_tags(self, version: ModelVersion, tags: Mapping[str, str]) -> None:
+        """Add the tags that a version does not have yet, with these values."""
+        for key, value in tags.items():
+            if version.tags.get(key) != value:
+                self._registry.tag_version(self.name, version.version, key, value)
 
     def _check_name(self) -> None:
         """Raise ``InvalidName`` where registering would make a model that newer MLflow cannot read."""

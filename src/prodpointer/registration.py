@@ -6,7 +6,6 @@ import getpass
 import os
 import posixpath
 import re
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +14,13 @@ from prodpointer.artifacts import downloaded, sha256_of
 from prodpointer.errors import ArtifactNotFound, InvalidName
 from prodpointer.loaders import versions_here
 from prodpointer.mlflow_border.artifact_store import ArtifactStore
-from prodpointer.names import readable_text
+from prodpointer.names import plain_text
 from prodpointer.records import DIGEST_TAG, Run
 
 OWNER_TAG = "prodpointer.owner"
 COMMIT_TAG = "prodpointer.git_commit"
 DATASETS_TAG = "prodpointer.datasets"
+_COMMIT = re.compile(r"[0-9A-Za-z][0-9A-Za-z._/\-]{0,254}")  # a hash, or a revision of another system
 _TAG_KEY = re.compile(r"[/\w.\- ]{1,250}")  # what every MLflow takes
 _NOT_IN_URIS = re.compile(r"[#?]|%[0-9A-Fa-f]{2}")
 _LONGEST_TAG = 5000  # characters; MLflow 2 refuses longer values
@@ -75,28 +75,37 @@ def find_source(store: ArtifactStore, run_id: str, artifact: str) -> Source:
 
 def default_tags(run: Run, by: str | None) -> dict[str, str]:
     """Return the tags every version gets: owner, commit, datasets, Python, MLflow and main library versions."""
-    commit = run.git_commit or _commit_here()
-    tags = {OWNER_TAG: readable_text(by or acting_user(), "The owner"), **versions_here()}
-    if commit:
-        tags[COMMIT_TAG] = commit
+    tags = {OWNER_TAG: plain_text(by or acting_user(), "The owner"), **versions_here()}
+    if run.git_commit:
+        tags[COMMIT_TAG] = run.git_commit
     if run.datasets:
         tags[DATASETS_TAG] = " ".join(run.datasets)[:_LONGEST_TAG]
     return tags
 
 
-def callers_tags(tags: Mapping[str, str] | None) -> dict[str, str]:
-    """Return the caller's tags as text, or raise ``InvalidName`` for those MLflow refuses and this library's own."""
+def callers_tags(tags: Mapping[str, str] | None, git_commit: str | None = None) -> dict[str, str]:
+    """Return the caller's tags and commit as text, or raise ``InvalidName`` for what MLflow or this library refuses."""
     for key, value in (tags or {}).items():
         if not _is_tag_key(str(key)) or str(key).startswith("prodpointer."):
             step = "Use letters, digits, '_', '-', '.', ' ' and '/', at most 250, and no name of prodpointer's own."
             raise InvalidName(f"{key!r} is no tag of the caller's.", next_step=step)
-        readable_text(str(value), f"The value of the tag {key!r},")
+        plain_text(str(value), f"The value of the tag {key!r},")
         if len(str(value)) > _LONGEST_TAG:
             raise InvalidName(
                 f"The value of the tag {key!r} is longer than {_LONGEST_TAG} characters.",
                 next_step="MLflow 2 keeps no such tag: log it as an artifact, and tag where it is.",
             )
-    return {str(key): str(value) for key, value in (tags or {}).items()}
+    given = {str(key): str(value) for key, value in (tags or {}).items()}
+    if git_commit is not None:
+        given[COMMIT_TAG] = _commit(git_commit)
+    return given
+
+
+def _commit(git_commit: str) -> str:
+    """Return the name of a commit, or raise ``InvalidName`` for what is none."""
+    if not _COMMIT.fullmatch(git_commit):
+        raise InvalidName(f"Invalid commit {git_commit!r}.", next_step="Give what `git rev-parse HEAD` prints.")
+    return git_commit
 
 
 def _is_tag_key(key: str) -> bool:
@@ -122,13 +131,13 @@ def digest_tags(
 
 
 def acting_user() -> str:
-    """Return who acts: ``MLFLOW_TRACKING_USERNAME``, else the operating system's user."""
+    """Return who acts: ``MLFLOW_TRACKING_USERNAME``, else the operating system's user, else a fixed text."""
     named = os.environ.get("MLFLOW_TRACKING_USERNAME")
     if named:
         return named
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # a container may run under a number without a name
+    except (KeyError, ImportError, OSError):  # a number without a name: by Python up to 3.12, on Windows, from 3.13 on
         return f"uid-{os.getuid()}" if hasattr(os, "getuid") else "unknown"
 
 
@@ -169,19 +178,3 @@ def _hexadecimal(sha256: str) -> str:
     if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
         raise InvalidName(f"{sha256!r} is no SHA-256.", next_step="Give 64 hexadecimal digits.")
     return digest
-
-
-def _commit_here() -> str | None:
-    """Return the commit checked out in the working directory, for runs that recorded none; None outside a checkout."""
-    try:
-        answer = subprocess.run(
-            ["git", "rev-parse", "HEAD"],  # noqa: S607  # wherever the user has git
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return answer.stdout.strip() or None if answer.returncode == 0 else None

@@ -8,7 +8,7 @@ import click
 
 from prodpointer.conformance import try_registry
 from prodpointer.options import DEFAULT_TIMEOUT, settings_of, shared_options
-from prodpointer.printing import print_conformance, print_json
+from prodpointer.printing import print_conformance, print_json, say
 from prodpointer.process import interrupted_by_signals
 from prodpointer.records import POINTERS
 
@@ -38,7 +38,7 @@ def doctor(ctx: click.Context, /, trying: bool, model: str | None, **options: An
         print_json(found.as_json())
     else:
         for line in screen(found):
-            click.echo(line)
+            say(line)
     ctx.exit(found.exit_code)
 
 

@@ -20,6 +20,8 @@ from prodpointer.records import POINTER_TAG, POINTERS, ModelReply
 
 POINTER_VARIABLE = "PRODPOINTER_POINTER"
 
+_OF_MODEL = f"the model's tag {POINTER_TAG}"
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -49,7 +51,7 @@ class Rule:
             told = None  # it speaks of the model's stages, and this alias stands for none
         for value, source in (
             (self.argument, "the argument pointer="),
-            (told, f"the model's tag {POINTER_TAG}"),
+            (told, _OF_MODEL),
             (self.environment, f"the environment variable {POINTER_VARIABLE}"),
         ):
             if value:
@@ -60,7 +62,10 @@ class Rule:
 def known_pointer(value: str, source: str) -> str:
     """Return ``value`` if it is a pointer's name; raise ``InvalidName`` with its source otherwise."""
     if value not in POINTERS:
-        raise InvalidName(f"{value!r} is no pointer.", where=source, next_step=f"Use one of {', '.join(POINTERS)}.")
+        step = f"Use one of {', '.join(POINTERS)}."
+        if source == _OF_MODEL:
+            step = f"Set the tag to one of {', '.join(POINTERS)}, or delete it; pointer= (--pointer) overrides it."
+        raise InvalidName(f"{value!r} is no pointer.", where=source, next_step=step)
     return value
 
 

@@ -7,8 +7,10 @@ import hashlib
 import os
 import pickle
 import platform
+import sqlite3
 import subprocess
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -268,29 +270,56 @@ def test_the_commit_of_the_run_is_a_tag(lab: Lab, name: str) -> None:
     assert model.version(1).tags["prodpointer.git_commit"] == "c0ffee"
 
 
-def git(directory: Path, *arguments: str) -> str:
-    """Run git as somebody in a directory."""
-    command = ["git", "-c", "user.name=x", "-c", "user.email=x@y", *arguments]
-    return subprocess.run(command, cwd=directory, check=True, capture_output=True, text=True).stdout.strip()
-
-
-def test_the_commit_checked_out_is_a_tag(lab: Lab, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For a run that recorded no commit the one in the working directory counts."""
-    git(tmp_path, "init", "-q")
-    git(tmp_path, "commit", "-q", "--allow-empty", "-m", "first")
-    monkeypatch.chdir(tmp_path)
-    assert lab.model(name).version(1).tags["prodpointer.git_commit"] == git(tmp_path, "rev-parse", "HEAD")
-
-
-@pytest.mark.parametrize("path", [None, ""], ids=["git", "no git"])
-def test_without_a_checkout_there_is_no_commit(
-    path: str | None, lab: Lab, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_commit_checked_out_is_not_the_run_s(
+    lab: Lab, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Outside a checkout, and where there is no git, no commit is made up."""
+    """Where the registration runs says nothing of the code that trained: no commit is made up."""
+    identity = ["-c", "user.name=x", "-c", "user.email=x@y"]
+    for command in (["init", "-q"], [*identity, "commit", "-q", "--allow-empty", "-m", "first"]):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
     monkeypatch.chdir(tmp_path)
-    if path is not None:
-        monkeypatch.setenv("PATH", path)
     assert "prodpointer.git_commit" not in lab.model(name).version(1).tags
+
+
+def test_a_commit_that_was_given_is_a_tag(lab: Lab, name: str) -> None:
+    """Who knows the commit names it, also where the run recorded another one."""
+    run_id = lab.run({"model.pkl": CONTENT})
+    lab.client.set_tag(run_id, "mlflow.source.git.commit", "0000000")
+    model = lab.model(name, 0)
+    model.register(run_id, "model.pkl", git_commit="c0ffee")
+    assert model.version(1).tags["prodpointer.git_commit"] == "c0ffee"
+
+
+@pytest.mark.parametrize("commit", ["", " ", "c0ffee\n", "\x1b[31m", "-x", "x" * 300])
+def test_what_is_no_commit_creates_nothing(commit: str, lab: Lab, name: str) -> None:
+    """A commit of another form is refused before anything is made."""
+    with pytest.raises(InvalidName, match="Invalid commit"):
+        lab.model(name, 0).register(lab.run({"model.pkl": CONTENT}), "model.pkl", git_commit=commit)
+    assert not exists(lab, name)
+
+
+def test_a_version_that_is_not_ready_is_not_reused(lab: Lab, name: str) -> None:
+    """A registration that failed is tried again as a new version."""
+    run_id = lab.run({"model.pkl": CONTENT})
+    model = lab.model(name, 0)
+    for expected in (1, 1):
+        assert model.register(run_id, "model.pkl", if_exists="reuse") == expected
+    with closing(sqlite3.connect(lab.file)) as database, database:
+        database.execute("UPDATE model_versions SET status = 'FAILED_REGISTRATION' WHERE name = ?", (name,))
+    assert [model.register(run_id, "model.pkl", if_exists="reuse") for _ in range(2)] == [2, 2]
+
+
+def test_a_version_that_is_reused_gets_the_tags_given(lab: Lab, name: str) -> None:
+    """What the caller says of it now is added, and nothing else is changed."""
+    run_id = lab.run({"model.pkl": CONTENT})
+    model = lab.model(name, 0)
+    model.register(run_id, "model.pkl", tags={"dataset": "one", "kept": "yes"}, by="ada")
+    before = model.version(1).tags
+    model.register(
+        run_id, "model.pkl", tags={"dataset": "two", "more": "1"}, git_commit="c0ffee", by="bob", if_exists="reuse"
+    )
+    added = {"dataset": "two", "more": "1", "prodpointer.git_commit": "c0ffee"}
+    assert model.version(1).tags == {**before, **added}
 
 
 def test_the_datasets_of_the_run_are_a_tag(lab: Lab, name: str) -> None:
@@ -327,6 +356,19 @@ def test_a_user_without_a_name_is_a_number(monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr(os, "getuid", lambda: 987_654)
     assert acting_user() == "uid-987654"
+
+
+@pytest.mark.parametrize("error", [KeyError, ImportError, OSError])
+def test_a_system_that_knows_no_user_has_a_fixed_one(error: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python says it with a KeyError or, on Windows, an ImportError, and from 3.13 on with an OSError."""
+
+    def unknown() -> str:
+        raise error("no user")
+
+    monkeypatch.delenv("MLFLOW_TRACKING_USERNAME", raising=False)
+    monkeypatch.setattr(getpass, "getuser", unknown)
+    monkeypatch.delattr(os, "getuid")
+    assert acting_user() == "unknown"
 
 
 @dataclass(frozen=True)
