@@ -13,7 +13,8 @@
             used                    locked while somebody uses the bytes; its time is when they were used last
         <created>/<version>.lock    held by who downloads
         <created>/.partial-<version>-<random>/  one attempt to download; of no use once the lock is free
-        <created>/<version>.first   the digest that the first download fixed, where the registry records none
+        <created>/<version>.first   the digest that was verified first, and whether the registry recorded it; it stays
+                                    when the bytes are evicted
 
 Nothing here is trusted for being here. Before anything is read, the directory, the one it is in and every part of an
 entry have to be the user's, and closed to what others write. Bytes are digested each time before they are used.
@@ -30,7 +31,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,8 @@ DEFAULT_BYTES = 20 * 1024**3
 
 _LAYOUT = "v1"
 _ABOUT = "about.json"
+_ENTRY = "entry.json"
+_RECORDED = "recorded"
 _PRIVATE = 0o700
 _TOO_SOON = timedelta(seconds=1)  # to write again that the same version is live
 _MOST_EARLIER = 100  # numbers kept of the versions that were live here before
@@ -87,6 +90,14 @@ class Entry:
             return digest_of(self.path) == self.sha256
         except (ArtifactNotFound, FileNotFoundError, NotADirectoryError):
             return False
+
+
+@dataclass(frozen=True)
+class Pin:
+    """The digest of a version that this machine verified first, and whether the registry recorded it."""
+
+    sha256: str
+    recorded: bool
 
 
 @dataclass(frozen=True)
@@ -289,14 +300,20 @@ class ModelCache:
         self._cache.make_room()
         return found_here, use
 
-    def first_digest(self, created: str, version: int) -> str | None:
-        """Return the digest that the first download of a version on this machine fixed, or None."""
+    def pin(self, created: str, version: int) -> Pin | None:
+        """Return the digest of a version that was verified first on this machine, or None."""
         texts = (_text_of(directory / created / _first(version)) for directory in self._directories())
-        return next((text.strip() for text in texts if text), None)
+        words = next((text.split() for text in texts if text), [])
+        return Pin(words[0], recorded=words[1:] == [_RECORDED]) if words else None
 
-    def fix_digest(self, created: str, version: int, sha256: str) -> None:
-        """Keep the digest of a first download, for every later one."""
-        _replace(self._made(created) / _first(version), sha256)
+    def set_pin(self, created: str, version: int, pin: Pin) -> None:
+        """Keep the digest of a version for every later load, also once its bytes are evicted."""
+        text = f"{pin.sha256} {_RECORDED}" if pin.recorded else pin.sha256
+        _replace(self._made(created) / _first(version), text)
+
+    def set_recorded(self, entry: Entry) -> None:
+        """Keep that the registry records the digest of an entry by now."""
+        _replace(entry.directory / _ENTRY, _description(replace(entry, recorded=True)))
 
     def last_live(self, pointer: str) -> LastLive | None:
         """Return the last verified live version by a pointer, or None."""
@@ -440,7 +457,7 @@ def _used(slot: Path, fits: Callable[[Entry], bool], digest_of: Callable[[Path],
 
 def _entries(root: Path) -> Iterator[tuple[float, int, Path]]:
     """Yield when each entry was used last, its bytes and its directory."""
-    for description in root.glob("*/*/*/*/entry.json"):
+    for description in root.glob(f"*/*/*/*/{_ENTRY}"):
         directory = description.parent
         with suppress(OSError):
             yield (directory / "used").stat().st_mtime, _size_of(directory), directory
@@ -539,16 +556,21 @@ def _entry(slot: Path) -> Entry | None:
     """Read what a slot says of its entry, or None where there is none or it says nothing; ``OSError`` for now."""
     try:
         check_own(slot)
-        known = json.loads(_text_of(slot / "entry.json") or "")
+        known = json.loads(_text_of(slot / _ENTRY) or "")
         return Entry(slot, str(known["leaf"]), str(known["sha256"]), bool(known["recorded"]), dict(known["tags"]))
     except (ValueError, KeyError, TypeError):
         return None
 
 
+def _description(entry: Entry) -> str:
+    """Return what is kept of an entry as text."""
+    known = {"leaf": entry.leaf, "sha256": entry.sha256, "recorded": entry.recorded, "tags": dict(entry.tags)}
+    return json.dumps(known)
+
+
 def _described(entry: Entry, directory: Path) -> None:
     """Write what a new entry is."""
-    known = {"leaf": entry.leaf, "sha256": entry.sha256, "recorded": entry.recorded, "tags": dict(entry.tags)}
-    (directory / "entry.json").write_text(json.dumps(known), encoding="utf-8")
+    (directory / _ENTRY).write_text(_description(entry), encoding="utf-8")
     (directory / "used").touch(mode=0o600)
     close_tree(directory)
 

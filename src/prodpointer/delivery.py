@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Literal, TypeVar, get_args
 
 from prodpointer import journal
 from prodpointer.artifacts import DigestAhead, check_digest, sha256_of
-from prodpointer.cache import Cache, Entry, LastLive
+from prodpointer.cache import Cache, Entry, LastLive, Pin
 from prodpointer.errors import IntegrityError, InvalidName, ProdpointerError
 from prodpointer.in_use import Use
 from prodpointer.loaders import LIBRARIES_TAG, MLFLOW_TAG, PYTHON_TAG
@@ -108,8 +108,12 @@ class Delivery:
         verify: Verify,
         warn: Callable[[str, int], None],
         digest_of: Callable[[Path], str] = sha256_of,
+        adopting: bool = False,
     ) -> Iterator[tuple[Entry, Use]]:
         """Give the verified bytes of a version, and the use that keeps them there.
+
+        The digest that was verified first on this machine is kept. From then on a version has that one: bytes that
+        were exchanged together with everything that the registry records of them are noticed.
 
         Parameters
         ----------
@@ -121,19 +125,23 @@ class Delivery:
             Called with model and version where no digest is recorded.
         digest_of
             What gives the SHA-256 of the bytes here, such as a digest that was begun before.
+        adopting
+            Whether the digest is about to be recorded, so that it may be missing in the registry.
 
         Raises
         ------
         IntegrityError
-            The bytes are not those that were registered, or nobody recorded them and that is required.
+            The bytes are not those that were registered, or nobody recorded them and that is required; or the digest
+            that the registry records changed or disappeared since this machine verified it.
         ArtifactNotFound, RegistryUnavailable, RegistryError
             They cannot be had.
         """
-        expected = None if target.version is None else recorded_digest(target.version)
+        pin = self._kept.pin(target.created, target.number)
+        expected = None if target.version is None else self._recorded(target.version, pin, adopting=adopting)
         if target.version is not None and expected is None:
             self._check_allowed(target.number, verify)
-        fits = partial(_fits, expected)
-        fetch = partial(self._fetch, target)
+        fits = partial(_fits, expected or (pin.sha256 if pin else None))
+        fetch = partial(self._fetch, target, pin, adopting=adopting)
         obtaining = self._kept.obtained(
             target.created,
             target.number,
@@ -143,10 +151,17 @@ class Delivery:
             stopped=self._artifacts.is_stopped,
         )
         with self._on_this_machine(target.number, obtaining) as (entry, use):
-            if expected is None and not entry.recorded:
+            known = self._kept_as(target, entry, recorded=expected is not None or entry.recorded)
+            if not known.recorded:
                 self._check_allowed(target.number, verify)
                 warn(self._name, target.number)
-            yield entry, use
+            yield known, use
+
+    def saw_recorded(self, target: Target) -> None:
+        """Keep that the registry records the digest of a version by now."""
+        entry = self._kept.entry(target.created, target.number)
+        if entry is not None:
+            self._kept_as(target, entry, recorded=True)
 
     def last_known_good(self) -> LastLive | None:
         """Return the version to serve while the registry is silent, or None.
@@ -266,20 +281,41 @@ class Delivery:
         is_new = named.version > verified.version and named.version not in verified.earlier
         return [verified, asked_for] if is_new else [asked_for]
 
-    def _fetch(self, target: Target, partial_entry: Path) -> Entry:
+    def _fetch(self, target: Target, pin: Pin | None, partial_entry: Path, *, adopting: bool) -> Entry:
         """Download and verify a version into a new entry."""
         version = target.version or self._registry.version(self._name, target.number)
-        expected = recorded_digest(version)
+        expected = self._recorded(version, pin, adopting=adopting)
         path = self._artifacts.download(self._artifacts.location_of(version), partial_entry / "artifact")
-        what = f"version {target.number} of {self._name!r}"
-        fixed = expected or self._kept.first_digest(target.created, target.number)
+        fixed = expected or (pin.sha256 if pin else None)
         if fixed is not None:
-            check_digest(path, fixed, what)
+            check_digest(path, fixed, f"version {target.number} of {self._name!r}")
         digest = fixed or sha256_of(path)
-        if expected is None:
-            self._kept.fix_digest(target.created, target.number, digest)
         tags = {key: version.tags[key] for key in _EXPLAIN if key in version.tags}
         return Entry(partial_entry, path.name, digest, expected is not None, tags)
+
+    def _recorded(self, version: ModelVersion, pin: Pin | None, *, adopting: bool) -> str | None:
+        """Return the digest that the registry records, or None; refuse another one than was verified here first."""
+        recorded = recorded_digest(version)
+        if pin is None or recorded == pin.sha256 or (recorded is None and (adopting or not pin.recorded)):
+            return recorded
+        what = "was removed" if recorded is None else f"is {recorded} now"
+        raise IntegrityError(
+            f"The recorded digest of version {version.version} of {self._name!r} {what}. This machine verified "
+            f"{pin.sha256} first.",
+            where=self._registry.addresses.shown,
+            next_step="Nothing was loaded. Find out who changed the version's tags. To record the first digest again: "
+            f"prodpointer adopt {self._name} {version.version}. Register other bytes as a new version.",
+        )
+
+    def _kept_as(self, target: Target, entry: Entry, *, recorded: bool) -> Entry:
+        """Keep the digest of a verified entry for later loads; a cache that cannot be written keeps what it has."""
+        pin = Pin(entry.sha256, recorded)
+        with suppress(OSError):
+            if self._kept.pin(target.created, target.number) != pin:
+                self._kept.set_pin(target.created, target.number, pin)
+            if recorded and not entry.recorded:
+                self._kept.set_recorded(entry)
+        return replace(entry, recorded=recorded)
 
     def _check_allowed(self, number: int, verify: Verify) -> None:
         """Raise ``IntegrityError`` for a version without a recorded digest where one is required."""

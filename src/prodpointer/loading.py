@@ -46,13 +46,16 @@ class HowToLoad:
     def loaded(self, entry: Entry, use: Use) -> Any:
         """Return the object in verified bytes; those of a model of MLflow's stay as long as the object does.
 
-        Such a model may open its files long after it was loaded.
+        Such a model may open its files long after it was loaded. Those of an object without weak references, such as
+        a dict, stay for as long as any others that nobody uses.
         """
         model = load(entry.path, loader=self.loader, flavor=self.flavor, trusted=self.trusted, tags=entry.tags)
         if (entry.path / "MLmodel").is_file():
             kept = use.handed_over()
-            with suppress(TypeError):  # nobody can be told of the end of such an object: until the process ends then
+            try:
                 weakref.finalize(model, kept.end)
+            except TypeError:  # the end of a dict, for example, cannot be noticed, and a use for ever is an open file
+                kept.end()
         return model
 
 

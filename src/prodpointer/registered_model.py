@@ -462,10 +462,14 @@ class RegisteredModel:
         reply = self._registry.model(self.name)
         found = self._registry.version(self.name, version_number(version))
         target = Target(found.version, created_name(reply.created_at), found)
-        with self._loading.delivery.delivered(target, verify="warn", warn=lambda *_: None) as (entry, _):
+        with self._loading.delivery.delivered(target, verify="warn", warn=lambda *_: None, adopting=True) as (
+            entry,
+            _,
+        ):
             digest = entry.sha256
         if found.sha256 is None:
             self._registry.tag_version(self.name, found.version, DIGEST_TAG, digest)
+            self._loading.delivery.saw_recorded(target)
         return digest
 
     def not_asked(self, failure: RegistryUnavailable) -> None:

@@ -114,6 +114,7 @@ OWN_STEPS = [
     "test_cache_ownership.py",
     "test_cache_places.py",
     "test_bridge.py",
+    "test_first_digests.py",
     "test_flavor_loaders.py",
     "test_copied_events.py",
     "test_diagnosis_of_tags.py",

@@ -13,7 +13,7 @@ import pytest
 import prodpointer
 from prodpointer import ownership
 from prodpointer.artifacts import sha256_of
-from prodpointer.cache import Cache, Entry, ModelCache
+from prodpointer.cache import Cache, Entry, ModelCache, Pin
 from prodpointer.errors import ProdpointerError, RegistryUnavailable
 from tests.unit.conftest import Lab
 
@@ -35,7 +35,7 @@ def kept(place: Path) -> ModelCache:
     found = Cache(place).of("http://registry", "news")
     with found.obtained("1", 1, fits=lambda _: True, fetch=fetch):
         found.saw_live(POINTER, "1", 1)
-        found.fix_digest("1", 1, "0" * 64)
+        found.set_pin("1", 1, Pin("0" * 64, recorded=True))
     return found
 
 
@@ -66,7 +66,7 @@ def part(place: Path, name: str) -> Path:
 def read_all(kept: ModelCache) -> None:
     """Read everything that is kept of version 1, without a registry."""
     kept.last_live(POINTER)
-    kept.first_digest("1", 1)
+    kept.pin("1", 1)
     with kept.found("1", 1, fits=lambda _: True) as found:
         assert found is not None
 
