@@ -86,7 +86,10 @@ def page(session: nox.Session) -> None:
 
 @nox.session
 def faults(session: nox.Session) -> None:
-    """Let services follow a model through ten minutes of faults on each major, and write docs/reliability.md."""
+    """Let services follow a model through ten minutes of faults on each major, and write docs/reliability.md.
+
+    ``-- --major 3 --seconds 90`` prints a short day of one server and writes nothing. Some faults need root.
+    """
     session.install(*STARTER)
     session.run("python", "-m", "benchmarks.bad_days", *session.posargs)
 
@@ -118,6 +121,17 @@ def stories(session: nox.Session) -> None:
     laws = ["tests/conformance/test_one_story.py", "tests/conformance/test_any_text.py"]
     wanted = ("pytest", "hypothesis", "skops")
     in_environment(session, "pytest", version, *wanted, arguments=["-q", "--hypothesis-profile=many", *laws])
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Drive the parsers of what comes from outside for ten minutes each; ``-- 60`` for a minute each.
+
+    What fails is written to tests/fuzz/seeds, which every later run tries first.
+    """
+    session.env["PRODPOINTER_FUZZ_SECONDS"] = session.posargs[0] if session.posargs else "600"
+    wanted = ("pytest", "hypothesis")
+    in_environment(session, "pytest", list(TABLE)[-1], *wanted, arguments=["-q", "tests/fuzz"])
 
 
 @nox.session

@@ -346,8 +346,9 @@ def packing(version: ModelVersion) -> Packing | None:
     loose = {event.event or "": event for tag in _tags(version, (EVENT_TAG,)) for event in tag.events}
     own = [event for _, event in sorted(loose.items()) if event.state != "intended" and belongs(event, version)]
     old = own[:-_KEPT_AS_TAGS]
-    if sum(len(text) for key, text in version.tags.items() if key.startswith(PACK_TAG)) > _PACKED_AT_MOST:
-        return _repacked(list(_tags(version, (PACK_TAG,))))
+    packs = [tag for tag in _tags(version, (PACK_TAG,)) if not tag.faulty]
+    if sum(len(version.tags[tag.key]) for tag in packs) > _PACKED_AT_MOST:
+        return _repacked(packs)
     if len(old) <= _PACKED_FROM - _KEPT_AS_TAGS:
         return None
     return Packing(dict(_packs(old)), tuple(f"{EVENT_TAG}{event.event}" for event in old))
@@ -357,8 +358,8 @@ def _repacked(packs: Sequence[_Tag]) -> Packing:
     """Return packs in fewer and smaller ones: reasons and gates of what is old are left out, no event is."""
     every = {event.event or "": event for tag in packs for event in tag.events if belongs(event, tag.version)}
     plain = [replace(event, reason="", gates=(), sha256=None) for _, event in sorted(every.items())]
-    made = dict(_packs(plain))
-    return Packing(made, tuple(tag.key for tag in packs if tag.key not in made and not tag.faulty))
+    made = dict(_packs(plain)) if plain else {}
+    return Packing(made, tuple(tag.key for tag in packs if tag.key not in made))
 
 
 def _packs(old: Sequence[Promotion]) -> Iterator[tuple[str, str]]:

@@ -33,10 +33,7 @@ def uses_in_python(lines: Sequence[str], context: str) -> Iterator[Found]:
         The whole file, which tells whether it is about a model registry at all.
     """
     code, magic, tree = _read(lines)
-    try:
-        found = list(_uses_in_tree(SourceCode(code, tree, context))) if tree else None
-    except RecursionError:  # an expression of thousands of parts
-        found = None
+    found = _uses_in_code(code, tree, context)
     if found is None:
         found = [each._replace(line=row + 1) for row, line in enumerate(code) for each in _uses_in_one(line, context)]
     if magic:
@@ -66,12 +63,23 @@ def _uses_in_one(line: str, context: str) -> Iterator[Found]:
     """Yield the uses in one line of Python out of a text that does not parse."""
     text = line.strip()
     alone = re.sub(r"^el(?=if\b)", "", text) + (" pass" if text.endswith(":") else "")
-    if tree := parsed(alone):
-        yield from _uses_in_tree(SourceCode([alone], tree, context, whole_lines=alone == text))
+    uses = _uses_in_code([alone], parsed(alone), context, whole_lines=alone == text)
+    if uses is not None:
+        yield from uses
         return
     for found in uses_in_lines([line], context, python=True):
         instead = found.instead
         yield found if parsed(instead) else found._replace(instead=quoted(instead[instead.index('"') + 1 : -1]))
+
+
+def _uses_in_code(
+    lines: Sequence[str], tree: ast.Module | None, context: str, *, whole_lines: bool = True
+) -> list[Found] | None:
+    """Return each use in lines with their syntax tree; None without one, or for an expression of thousands of parts."""
+    try:
+        return list(_uses_in_tree(SourceCode(lines, tree, context, whole_lines=whole_lines))) if tree else None
+    except RecursionError:
+        return None
 
 
 def _uses_in_tree(code: SourceCode) -> Iterator[Found]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from prodpointer.errors import InvalidName, RegistryUnsupported, without_credentials
 from prodpointer.mlflow_border.workspaces import active_workspace
@@ -106,7 +106,7 @@ def opening_step(*uris: str) -> str:
 
 def root_of(uri: str) -> str | None:
     """Return a server's address without its path, or None where it has none."""
-    parts = urlsplit(uri)
+    parts = _parts(uri)
     return urlunsplit((parts.scheme, parts.netloc, "", "", "")) if parts.path.strip("/") else None
 
 
@@ -159,10 +159,15 @@ def has_same_origin(one: str, other: str) -> bool:
 
 def _scheme(uri: str) -> str:
     """Return the scheme of a URI, without a driver; a Databricks URI may be nothing else."""
+    return uri if uri in ("databricks", "databricks-uc") else _parts(uri).scheme.split("+")[0].lower()
+
+
+def _parts(uri: str) -> SplitResult:
+    """Return the parts of a URI, or raise ``RegistryUnsupported`` for what has none."""
     try:
-        return uri if uri in ("databricks", "databricks-uc") else urlsplit(uri).scheme.split("+")[0].lower()
+        return urlsplit(uri)
     except ValueError as error:
-        raise RegistryUnsupported(f"That is no URI: {error}.", where=without_credentials(uri)) from None
+        raise RegistryUnsupported(f"Invalid URI: {error}.", where=without_credentials(uri)) from None
 
 
 def addresses(tracking_uri: str | None, registry_uri: str | None, workspace: str | None = None) -> Addresses:
@@ -206,7 +211,7 @@ def sqlite_file(uri: str) -> Path | None:
 
     Raises ``RegistryUnsupported`` for one without three slashes, in which SQLAlchemy finds no file.
     """
-    if urlsplit(uri).scheme.split("+")[0] != "sqlite":
+    if _scheme(uri) != "sqlite":
         return None
     _, slashes, place = uri.partition("://")
     if not slashes or (place and not place.startswith(("/", "?"))):

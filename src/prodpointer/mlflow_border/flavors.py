@@ -161,15 +161,16 @@ def _check(directory: Path, trusted: Collection[str]) -> None:
 
 def _content(directory: Path) -> dict[Any, Any]:
     """Return what the ``MLmodel`` file says, read as MLflow reads it, so that both see the same."""
-    import yaml  # MLflow's own dependency
-
     try:
         with (directory / "MLmodel").open() as file:
             text = file.read(_LARGEST + 1)
-        if len(text) > _LARGEST:
-            raise _malformed(directory, "it is larger than 1 MB")
+    except ValueError as error:  # no text
+        raise _malformed(directory, f"{type(error).__name__}: {error}") from error
+    if len(text) > _LARGEST:
+        raise _malformed(directory, "it is larger than 1 MB")
+    try:
         content = _parsed(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except Exception as error:  # PyYAML's own, and what else comes up in it: AttributeError for "!!timestamp"
         raise _malformed(directory, f"{type(error).__name__}: {error}") from error
     if not isinstance(content, dict):
         raise _malformed(directory, "it is no mapping")
@@ -179,7 +180,7 @@ def _content(directory: Path) -> dict[Any, Any]:
 @lru_cache(maxsize=32)
 def _parsed(text: str) -> Any:
     """Return what a YAML text says, for reading alone: a model that is loaded again has the same text."""
-    import yaml
+    import yaml  # MLflow's own dependency
 
     return yaml.safe_load(text)
 
