@@ -148,6 +148,7 @@ def test_a_verb_says_what_it_cannot_read(answer: str, verb: str) -> None:
         news = prodpointer.connect("news", tracking_uri=server.uri, timeout=5)
         with quiet(), pytest.raises((RegistryError, RegistryUnsupported)) as failed:
             VERBS[verb](news)
+        assert "'news'" in failed.value.what
         assert server.uri in failed.value.where
     assert failed.value.next_step
 

@@ -96,9 +96,11 @@ def translated(
         ours = _Attempt(doing, where, missing, invalid, other, step).error_for(error)
         raise ours from shown_cause(error)
     except ProdpointerError as ours:
-        if isinstance(ours, RegistryError):  # of what read the answer, which does not know whose it is
-            ours.where = ours.where or without_credentials(where)
-        raise
+        if not isinstance(ours, RegistryError) or ours.where:
+            raise
+        # Of what read an answer, which knows neither what was asked nor where.
+        what = f"Could not {doing}: {ours.what[:1].lower()}{ours.what[1:]}"
+        raise RegistryError(what, where=where, next_step=ours.next_step) from shown_cause(ours)
     except ImportError as error:
         raise RegistryUnsupported(
             f"Could not {doing}: a library is missing ({error}).", where=where, next_step="Install it here."
