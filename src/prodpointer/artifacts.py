@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from prodpointer.errors import ArtifactNotFound, IntegrityError
+from prodpointer.errors import ArtifactNotFound, IntegrityError, ProdpointerError
 from prodpointer.mlflow_border.artifact_store import ArtifactStore
 
 _ADDED_BY_MLFLOW = "registered_model_meta"
@@ -101,6 +101,25 @@ def downloaded(store: ArtifactStore, uri: str) -> Iterator[Path]:
         yield store.download(uri, directory)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def free_place(directory: Path, name: str) -> Path:
+    """Return the place for a file or directory in another one, or raise where it cannot be put there."""
+    place = directory / name
+    if place.exists() or place.is_symlink():
+        raise ProdpointerError(
+            "There is a file or directory of that name already.",
+            where=str(place),
+            next_step="Give another destination, or move it away.",
+        )
+    above = next(each for each in (directory.absolute(), *directory.absolute().parents) if each.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise ProdpointerError(
+            "The destination cannot be written.",
+            where=str(above),
+            next_step="Nothing was downloaded. Give another directory, or check who may write there.",
+        )
+    return place
 
 
 def copied(path: Path, place: Path) -> None:

@@ -29,12 +29,14 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
@@ -42,8 +44,11 @@ from platformdirs import user_cache_path
 from prodpointer.artifacts import sha256_of
 from prodpointer.errors import ArtifactNotFound, ProdpointerError, RegistryUnavailable
 from prodpointer.in_use import NoLocks, Use, check_locks, unused
+from prodpointer.mlflow_border.artifact_store import is_full
 from prodpointer.notices import warn_uncached
 from prodpointer.ownership import check_own, check_root, check_tree, close_tree
+
+Made = TypeVar("Made")
 
 DIRECTORY_VARIABLE = "PRODPOINTER_CACHE_DIR"
 BYTES_VARIABLE = "PRODPOINTER_CACHE_BYTES"
@@ -56,6 +61,9 @@ _RECORDED = "recorded"
 _PRIVATE = 0o700
 _TOO_SOON = timedelta(seconds=1)  # to write again that the same version is live
 _MOST_EARLIER = 100  # numbers kept of the versions that were live here before
+_PINNED = timedelta(days=30)  # that a version stays which was live, and was not seen since
+_REMOVING = 60  # seconds that removing an entry takes at most, unless its process was killed
+_PARTIAL = ".partial-"
 _GONE = ".gone-"  # how the names of directories begin that hold what is being removed
 _LOOK_AGAIN = 0.5  # seconds between two looks at whether anybody still waits
 # What passes, or is mended by making room: no reason to do without the cache.
@@ -165,21 +173,32 @@ class Cache:
         """Return what is kept of one model of one registry."""
         return ModelCache(self, registry, model)
 
-    def make_room(self) -> None:
-        """Remove the least recently used entries until the rest fits; never one that is live or in use."""
-        root = self.roots[0]
+    def make_room(self, limit: int | None = None) -> int:
+        """Remove the least recently used entries until the rest fits; never one that is live or in use.
+
+        What processes that were killed left behind goes first. Return how many bytes were removed.
+
+        Parameters
+        ----------
+        limit
+            How many bytes may stay, by default as many as the cache may take.
+        """
+        root, limit = self.roots[0], self.limit if limit is None else limit
+        removed, total = _swept(root)
         entries = sorted(_entries(root))
-        total = sum(size for _, size, _ in entries)
+        total += sum(size for _, size, _ in entries)
         live = _all_live(root)
         for _, size, directory in entries:
-            if total <= self.limit:
-                return
+            if total <= limit:
+                break
             if directory in live:
                 continue
             with unused(directory / "used") as free:
                 if free:
                     discard(directory)
                     total -= size
+                    removed += size
+        return removed
 
 
 class ModelCache:
@@ -273,22 +292,14 @@ class ModelCache:
         stopped: Callable[[], bool],
     ) -> tuple[Entry, Use]:
         """Fetch an entry unless another process has done so by the time it is our turn."""
-        slot = self._made(created) / str(version)
+        slot = self._with_room(partial(self._made, created)) / str(version)
         with _turn(f"{slot}.lock", stopped):
             found = self._used(created, version, fits)
             if found is not None:
                 return found
             for left in slot.parent.glob(_partial(slot, "*")):
                 shutil.rmtree(left, ignore_errors=True)  # of a download that was given up or killed: we hold its lock
-            # Of its own: a download that was given up may go on to write into the one before.
-            partial = Path(tempfile.mkdtemp(prefix=_partial(slot), dir=slot.parent))
-            try:
-                (partial / "artifact").mkdir()
-                entry = fetch(partial)
-                _described(entry, partial)
-                _take_the_place(partial, slot)
-            finally:
-                shutil.rmtree(partial, ignore_errors=True)  # of a failed download: one that went well has moved
+            self._with_room(partial(_filled, slot, fetch))
             use = Use.of(slot / "used")
         found_here = _entry(slot)
         if found_here is None or use is None:
@@ -299,6 +310,15 @@ class ModelCache:
             )
         self._cache.make_room()
         return found_here, use
+
+    def _with_room(self, work: Callable[[], Made]) -> Made:
+        """Do what needs room on the disk, once more where it is full and something can be removed."""
+        try:
+            return work()
+        except (OSError, ProdpointerError) as error:
+            if not is_full(error) or not self._cache.make_room(0):
+                raise
+        return work()
 
     def pin(self, created: str, version: int) -> Pin | None:
         """Return the digest of a version that was verified first on this machine, or None."""
@@ -455,6 +475,46 @@ def _used(slot: Path, fits: Callable[[Entry], bool], digest_of: Callable[[Path],
     return found
 
 
+def _filled(slot: Path, fetch: Callable[[Path], Entry]) -> None:
+    """Fetch an entry beside its slot, and put it there once it is whole."""
+    # Of its own: a download that was given up may go on to write into the one before.
+    attempt = Path(tempfile.mkdtemp(prefix=_partial(slot), dir=slot.parent))
+    try:
+        (attempt / "artifact").mkdir()
+        _described(fetch(attempt), attempt)
+        _take_the_place(attempt, slot)
+    finally:
+        shutil.rmtree(attempt, ignore_errors=True)  # of a failed download: one that went well has moved
+
+
+def _swept(root: Path) -> tuple[int, int]:
+    """Remove what processes that were killed left behind; return the bytes removed, and those still in use."""
+    removed = kept = 0
+    for left in root.glob("*/*/*/.*-*"):
+        with suppress(OSError):
+            size = _size_of(left)
+            if _is_left_behind(left):
+                shutil.rmtree(left, ignore_errors=True)
+                removed += size
+            else:
+                kept += size
+    return removed, kept
+
+
+def _is_left_behind(directory: Path) -> bool:
+    """Tell whether a directory is a download whose process ended, or what is being removed for too long already."""
+    if directory.name.startswith(_GONE):
+        return time.time() - directory.lstat().st_mtime > _REMOVING
+    version = directory.name.removeprefix(_PARTIAL).partition("-")[0]
+    if not directory.name.startswith(_PARTIAL) or not version.isdecimal():
+        return False
+    try:
+        with FileLock(directory.with_name(f"{version}.lock"), timeout=0, mode=0o600):
+            return True
+    except Timeout:
+        return False
+
+
 def _entries(root: Path) -> Iterator[tuple[float, int, Path]]:
     """Yield when each entry was used last, its bytes and its directory."""
     for description in root.glob(f"*/*/*/*/{_ENTRY}"):
@@ -464,12 +524,15 @@ def _entries(root: Path) -> Iterator[tuple[float, int, Path]]:
 
 
 def _all_live(root: Path) -> set[Path]:
-    """Return the entries that are live for anybody."""
+    """Return the entries that are live for anybody, and were seen to be within the last weeks."""
     found = set()
-    for file in root.glob("*/*/live-*.json"):
-        last = _last_live(file)
-        if last is not None:
-            found.add(file.parent / last.created / str(last.version))
+    oldest = datetime.now(timezone.utc) - _PINNED
+    for file in (*root.glob("*/*/live-*.json"), *root.glob("*/*/named-*.json")):
+        note = None
+        with suppress(ProdpointerError):  # of a note that is not the user's
+            note = _last_named(file)
+        if note is not None and note.at > oldest:
+            found.add(file.parent / note.created / str(note.version))
     return found
 
 
@@ -490,7 +553,7 @@ def _named(pointer: str) -> str:
 
 def _partial(slot: Path, end: str = "") -> str:
     """Return how the names of the directories begin in which a version is downloaded."""
-    return f".partial-{slot.name}-{end}"
+    return f"{_PARTIAL}{slot.name}-{end}"
 
 
 def discard(directory: Path) -> None:
@@ -619,5 +682,10 @@ def _replace(file: Path, text: str) -> None:
 
 
 def _size_of(directory: Path) -> int:
-    """Return the bytes of the files below a directory."""
-    return sum(Path(parent, name).stat().st_size for parent, _, names in os.walk(directory) for name in names)
+    """Return the bytes of the files below a directory, of those that are still there."""
+    total = 0
+    for parent, _, names in os.walk(directory):
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += Path(parent, name).lstat().st_size
+    return total

@@ -144,7 +144,7 @@ def _trial(registry: Registry, name: str, left: list[str]) -> Iterator[Trial]:
     """Make a trial's experiment and runs; remove them and every model made, and note in ``left`` what stays."""
     with tempfile.TemporaryDirectory(prefix="prodpointer-conformance-") as scratch:
         experiment = ScratchExperiment(registry, name, Path(scratch))
-        trial = Trial(registry, experiment, (), name)
+        trial = Trial(registry, experiment, (), name, Path(scratch) / "cache")
         try:
             trial.runs = tuple(experiment.log(bundle_files(number)) for number in (1, 2, 3))
             yield trial

@@ -109,6 +109,7 @@ class Delivery:
         warn: Callable[[str, int], None],
         digest_of: Callable[[Path], str] = sha256_of,
         adopting: bool = False,
+        before: Callable[[str], object] = str,
     ) -> Iterator[tuple[Entry, Use]]:
         """Give the verified bytes of a version, and the use that keeps them there.
 
@@ -127,6 +128,8 @@ class Delivery:
             What gives the SHA-256 of the bytes here, such as a digest that was begun before.
         adopting
             Whether the digest is about to be recorded, so that it may be missing in the registry.
+        before
+            Called with the name of the artifact before it is downloaded; what it raises keeps it from that.
 
         Raises
         ------
@@ -141,7 +144,7 @@ class Delivery:
         if target.version is not None and expected is None:
             self._check_allowed(target.number, verify)
         fits = partial(_fits, expected or (pin.sha256 if pin else None))
-        fetch = partial(self._fetch, target, pin, adopting=adopting)
+        fetch = partial(self._fetch, target, pin, before, adopting=adopting)
         obtaining = self._kept.obtained(
             target.created,
             target.number,
@@ -281,11 +284,21 @@ class Delivery:
         is_new = named.version > verified.version and named.version not in verified.earlier
         return [verified, asked_for] if is_new else [asked_for]
 
-    def _fetch(self, target: Target, pin: Pin | None, partial_entry: Path, *, adopting: bool) -> Entry:
+    def _fetch(
+        self,
+        target: Target,
+        pin: Pin | None,
+        before: Callable[[str], object],
+        partial_entry: Path,
+        *,
+        adopting: bool,
+    ) -> Entry:
         """Download and verify a version into a new entry."""
         version = target.version or self._registry.version(self._name, target.number)
         expected = self._recorded(version, pin, adopting=adopting)
-        path = self._artifacts.download(self._artifacts.location_of(version), partial_entry / "artifact")
+        location = self._artifacts.location_of(version)
+        before(location.rstrip("/").rpartition("/")[2])
+        path = self._artifacts.download(location, partial_entry / "artifact")
         fixed = expected or (pin.sha256 if pin else None)
         if fixed is not None:
             check_digest(path, fixed, f"version {target.number} of {self._name!r}")

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 from prodpointer.connecting import connect, registered_model_names
@@ -39,13 +40,15 @@ class LawBroken(Exception):
 class Trial:
     """A registry under trial: three runs that logged the bundles 1, 2 and 3, and the models made so far.
 
-    ``prefix`` starts the name of every model, for registries whose names have several levels.
+    ``prefix`` starts the name of every model, for registries whose names have several levels. ``cache`` takes the
+    downloads, so that nothing of a trial stays in the user's.
     """
 
     registry: Registry
     experiment: ScratchExperiment
     runs: tuple[str, ...]
     prefix: str
+    cache: Path
     made: list[str] = field(default_factory=list)
 
     @property
@@ -65,6 +68,7 @@ class Trial:
             workspace=addresses.workspace or "",
             pointer=kind,
             timeout=self.registry.timeout,
+            cache_dir=self.cache,
         )
         self.made.append(fresh)
         for run_id in self.runs[:versions]:

@@ -8,11 +8,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from prodpointer import journal, registration
-from prodpointer.artifacts import copied
+from prodpointer.artifacts import copied, free_place
 from prodpointer.cache import Cache
 from prodpointer.delivery import Target, Verify, checked_verify, created_name
 from prodpointer.detection import capabilities, client_version
@@ -432,18 +433,14 @@ class RegisteredModel:
         ProdpointerError
             The file or directory exists already; and as for :meth:`load_production`.
         """
+        demanded = checked_verify(verify)
+        free = partial(free_place, Path(destination))
         target = self._loading.target()
         if target is None:
             return None
-        demanded = checked_verify(verify)
-        with self._loading.delivery.delivered(target, verify=demanded, warn=warn_unverified) as (entry, _):
-            place = Path(destination) / entry.leaf
-            if place.exists():
-                raise ProdpointerError(
-                    "There is a file or directory of that name already.",
-                    where=str(place),
-                    next_step="Give another destination, or move it away.",
-                )
+        delivery = self._loading.delivery
+        with delivery.delivered(target, verify=demanded, warn=warn_unverified, before=free) as (entry, _):
+            place = free(entry.leaf)
             copied(entry.path, place)
         return Pulled(self.name, target.number, place, entry.sha256 if entry.recorded else None)
 

@@ -113,6 +113,7 @@ OWN_STEPS = [
     "test_cache_keeps.py",
     "test_cache_ownership.py",
     "test_cache_places.py",
+    "test_cache_room.py",
     "test_bridge.py",
     "test_first_digests.py",
     "test_flavor_loaders.py",

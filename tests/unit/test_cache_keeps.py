@@ -82,11 +82,11 @@ def test_what_was_there_comes_back_where_its_successor_cannot_be_moved(
 
     def rename(self: Path, target: Path) -> Path:
         if ".partial-" in str(self):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
         return move(self, target)
 
     monkeypatch.setattr(Path, "rename", rename)
-    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
         obtain(kept, fetching(b"other"), wanted=False)
     assert looked_up(kept) == BYTES
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import posixpath
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -21,7 +22,10 @@ from prodpointer.mlflow_border.translation import error_code, shown_cause, trans
 from prodpointer.mlflow_border.workspaces import called_in
 from prodpointer.records import ModelVersion, Run
 
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_NO_ROOM = {*_FULL, errno.EFBIG}
+_TELL = {"MlflowException", "Error"}  # of MLflow and of shutil: they keep the texts alone of what they collect
+_TOLD = re.compile(r"\[Errno (\d{1,4})\]")
 _NOT_WRITABLE = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 STALLED = 3
@@ -224,13 +228,11 @@ class ArtifactStore:
     def _reading_storage(self, doing: str) -> Iterator[None]:
         """Translate what fails inside, also what the library of some object store raises: those are not MLflow's."""
         try:
-            with self._registry.asking(doing):
+            with self._registry.asking(doing), _writing_here(doing):
                 yield
         except ProdpointerError:
             raise
-        except Exception as error:  # the border to the libraries of object stores
-            if isinstance(error, OSError) and error.errno in _NO_ROOM | {errno.EROFS}:
-                raise refused_by_disk(doing, error) from error
+        except Exception as error:  # noqa: BLE001  # the border to the libraries of object stores
             failure = RegistryError(
                 f"Could not {doing}: {error}",
                 where=self._registry.addresses.shown,
@@ -252,6 +254,36 @@ class ArtifactStore:
             where=uri,
             next_step="Check that the run's artifacts were not deleted or moved, and register a version that has them.",
         )
+
+
+@contextmanager
+def _writing_here(doing: str) -> Iterator[None]:
+    """Tell a disk of this machine that takes no more from a store that fails."""
+    try:
+        yield
+    except Exception as error:  # MLflow and the libraries of stores wrap it in errors of their own
+        cause = _disk_error(error)
+        if cause is None:
+            raise
+        raise refused_by_disk(doing, cause) from cause
+
+
+def _disk_error(error: BaseException | None) -> OSError | None:
+    """Return the error of a full or read-only disk that another one came from, also where only its text is left."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _NO_ROOM | {errno.EROFS}:
+            return error
+        told = _TOLD.search(str(error)) if type(error).__name__ in _TELL else None
+        if told is not None and int(told[1]) in _NO_ROOM | {errno.EROFS}:
+            return OSError(int(told[1]), os.strerror(int(told[1])))
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def is_full(error: BaseException) -> bool:
+    """Tell whether something failed because a disk of this machine is full."""
+    cause = error if isinstance(error, OSError) else error.__cause__
+    return isinstance(cause, OSError) and cause.errno in _FULL
 
 
 def refused_by_disk(doing: str, error: OSError) -> ProdpointerError:
