@@ -346,6 +346,7 @@ class Carrier:
             after=look.last_done,
             holder_created_at=holder.created_at if holder else None,
             passing=look.passing,
+            workspace=self.registry.addresses.workspace,
         )
 
     def close(self, model: Model, move: Promotion, *, done: bool) -> Promotion:

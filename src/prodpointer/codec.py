@@ -33,7 +33,7 @@ _LAST_MILLIS = 10**14
 
 _KEYS = ("kind", "state", "alias", "from_version", "to_version", "pointers", "at", "by", "reason", "gates", "sha256")
 # In the order in which a pack keeps them; events written before there was one do not have it.
-_KEYS_OF_SOME = ("after", "migration", "model", "holder_created", "passing")
+_KEYS_OF_SOME = ("after", "migration", "model", "holder_created", "passing", "workspace")
 
 
 def document_of(event: Promotion) -> dict[str, Any]:
@@ -259,4 +259,5 @@ _CHECKED: Mapping[str, Callable[[Any], Any]] = {
     "model": _or_none(_text),
     "holder_created": _or_none(_created),
     "passing": _or_none(_earlier),
+    "workspace": _or_none(_text),
 }

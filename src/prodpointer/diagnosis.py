@@ -82,12 +82,14 @@ def diagnose(
             (str(error),),
             error.exit_code,
             next_step=error.next_step,
+            workspace=workspace or None,
         )
     known = [] if subject is None else [asked(registry, found, subject)]
     known += [tried(registry, found)] if trying else []
     told = _told(registry, found, rule, seen, known)
     problems, notes = ((), ()) if subject is None else _of_model(registry, subject)
-    return replace(told, problems=(*told.problems, *problems), notes=(*_of_address(registry), *notes))
+    named = registry.addresses.workspace
+    return replace(told, problems=(*told.problems, *problems), notes=(*_of_address(registry), *notes), workspace=named)
 
 
 def _of_model(registry: Registry, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

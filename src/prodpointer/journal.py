@@ -14,7 +14,7 @@ import secrets
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from prodpointer.codec import document_of, dumped, event_from, is_id, millis, packed, unpacked
 from prodpointer.records import MIGRATING, ModelVersion, Promotion
@@ -32,6 +32,7 @@ LARGEST_RECORD = 64 * 1024
 
 _LONGEST_NAME = 200
 _LONGEST_PACK = 5000  # MLflow 2 refuses longer tags
+_CLOCKS_DIFFER = timedelta(minutes=5)  # of a server, which says when a version was created, and of its clients
 _DIGITS = 12
 _KEPT_AS_TAGS = 8
 _PACKED_FROM = 24  # events as tags
@@ -106,7 +107,7 @@ def belongs(event: Promotion, version: ModelVersion) -> bool:
         return millis(event.holder_created_at) == millis(version.created_at)
     if event.name:
         return event.name.lower() == version.name.lower()  # Unity Catalog folds names
-    return version.created_at is None or version.created_at <= event.at
+    return version.created_at is None or version.created_at <= event.at + _CLOCKS_DIFFER
 
 
 def _tags(version: ModelVersion, prefixes: tuple[str, ...] = (EVENT_TAG, PACK_TAG)) -> Iterator[_Tag]:
@@ -257,7 +258,18 @@ def in_order(moves: Sequence[Promotion], others: Iterable[Promotion]) -> list[Pr
 def _unrecorded(last: Promotion, version: int | None, at: datetime) -> Promotion:
     """Return the move that must have happened after ``last``."""
     reason = "not recorded: moved by another tool, or the version that held the record was deleted"
-    return Promotion(last.name, last.to_version, version, (), at, "", reason, alias=last.alias, kind="unrecorded")
+    return Promotion(
+        last.name,
+        last.to_version,
+        version,
+        (),
+        at,
+        "",
+        reason,
+        alias=last.alias,
+        kind="unrecorded",
+        workspace=last.workspace,
+    )
 
 
 def stack(moves: Iterable[Promotion]) -> list[int | None]:

@@ -329,6 +329,7 @@ class Promoter:
             after=look.last_done,
             holder_created_at=holder.created_at if holder else None,
             passing=look.passing,
+            workspace=self._registry.addresses.workspace,
         )
 
     def _check_still_so(self, move: Promotion, before: Look) -> None:

@@ -121,6 +121,7 @@ class Promotion:
     ``holder_created_at`` is when the version that holds the record was created: what was copied with its tags to
     another version is no event there. ``passing`` is the event by which the version that was found live was live, where
     that event was not done yet; empty where there was none, None in events written before this was noted.
+    ``workspace`` is the one that the model is in, None where none was named.
     """
 
     name: str
@@ -140,6 +141,7 @@ class Promotion:
     after: str | None = None
     holder_created_at: datetime | None = None
     passing: str | None = None
+    workspace: str | None = None
 
     @property
     def held_by(self) -> int | None:
@@ -151,7 +153,7 @@ class Promotion:
         keys = ("name", "from_version", "to_version", "pointers", "event", "at", "by", "reason", "gates")
         values = {**vars(self), "at": self.at.isoformat()}
         values |= {"pointers": list(self.pointers), "gates": [dict(gate) for gate in self.gates]}
-        document = {key: values[key] for key in (*keys, "kind", "state", "alias", "sha256")}
+        document = {key: values[key] for key in (*keys, "kind", "state", "alias", "workspace", "sha256")}
         migration = self.migration.as_json() if self.migration else None
         source = "unrecorded" if self.kind == "unrecorded" else "prodpointer"
         return {**document, "migration": migration, "source": source}
@@ -164,7 +166,7 @@ class PointerStatus:
     ``alias`` and ``stage`` are as the registry names them; ``live`` is the version that loads, None when nothing does.
     ``dangling`` says that the alias names a version that was deleted, so it does not count. ``in_stage`` lists
     every version in the stage: more than one means that ``agreed`` is false. ``mended`` says what a repair put right,
-    ``drift`` which pointer another tool moved where the two differ.
+    ``drift`` which pointer another tool moved where the two differ. ``workspace`` is the one that the model is in.
     """
 
     name: str
@@ -178,6 +180,7 @@ class PointerStatus:
     in_stage: tuple[int, ...] = ()
     mended: tuple[str, ...] = ()
     drift: str = ""
+    workspace: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the keys that ``status --json`` prints for one model."""
@@ -193,6 +196,7 @@ class PointerStatus:
             "dangling": self.dangling,
             "in_stage": list(self.in_stage),
             "mended": list(self.mended),
+            "workspace": self.workspace,
         }
 
 
@@ -243,6 +247,7 @@ class Diagnosis:
     rights: tuple[str, ...] = ()
     next_step: str = ""
     notes: tuple[str, ...] = ()
+    workspace: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the keys that ``doctor --json`` prints; what matters of the rights is among the problems."""
@@ -253,4 +258,6 @@ class Diagnosis:
             "reason": self.reason,
             "problems": list(self.problems),
             "notes": list(self.notes),
+            "registry": self.registry,
+            "workspace": self.workspace,
         }

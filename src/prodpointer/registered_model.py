@@ -537,6 +537,7 @@ class RegisteredModel:
             dangling=seen.dangling,
             in_stage=look.in_stage,
             drift=drift_told(look),
+            workspace=self._registry.addresses.workspace,
         )
 
 

@@ -36,6 +36,7 @@ FIRST = Release("3.10.0", "3.11", "2026-05-20", ())  # with workspaces
 CLIENTS = (mlflow_table.newest_of_major(2).version, "3.9.0", NEWEST)
 TEAMS = ("team-a", "team-b")
 NAME = "churn"
+VERBS = ("status churn", "history churn", "doctor")
 
 
 def bundle(team: str, number: int) -> dict[str, Any]:
@@ -209,12 +210,16 @@ def two_teams(python_of: Callable[[str], Path], tmp_path_factory: pytest.TempPat
 
 
 def test_commands_take_the_workspace(two_teams: Server) -> None:
-    """``--workspace`` chooses it, and the JSON of ``status`` names it."""
+    """``--workspace`` chooses it, and each JSON document of a model or a registry names it."""
     chosen = ["--tracking-uri", two_teams.uri, "--workspace", "team-a", "--json"]
     promoted = CliRunner().invoke(main, [*chosen, "promote", NAME, "2"])
     assert promoted.exit_code == 0, promoted.output
     other = prodpointer.connect(NAME, tracking_uri=two_teams.uri, workspace="team-b")
     assert other.live_version() == 1
+    documents = {verb: json.loads(CliRunner().invoke(main, [*chosen, *verb.split()]).stdout) for verb in VERBS}
+    assert documents["status churn"]["models"][0]["workspace"] == "team-a"
+    assert [event["workspace"] for event in documents["history churn"]["events"]] == ["team-a", "team-a"]
+    assert documents["doctor"]["workspace"] == "team-a"
     refused = CliRunner().invoke(main, ["--tracking-uri", two_teams.uri, "--workspace", "never-was", "status"])
     assert refused.exit_code == 1
     assert "The workspace does not exist." in refused.output

@@ -109,7 +109,7 @@ def test_a_credential_is_not_told(closed_port: int) -> None:
         (404, b"<html>Not Found</html>", "not a model registry"),
         (404, b'{"detail": "Not Found"}', "not a model registry"),
         (200, b'"1.2.3"', "not a model registry"),
-        (200, b"1.2.3", "asked for|Could not|not a model registry"),
+        (200, b"1.2.3", "asked for|Could not|not a model registry|not a JSON object"),
         (403, b"no", "refuses"),
         (401, b"no", "refuses"),
     ],

@@ -27,9 +27,9 @@ from prodpointer.records import (
 
 MOMENT = datetime(2026, 11, 3, 12, 30, 15, 123456, tzinfo=timezone.utc)
 PROMOTION_KEYS = ["name", "from_version", "to_version", "pointers", "event", "at", "by", "reason", "gates"]
-PROMOTION_KEYS += ["kind", "state", "alias", "sha256", "migration", "source"]
+PROMOTION_KEYS += ["kind", "state", "alias", "workspace", "sha256", "migration", "source"]
 STATUS_KEYS = ["name", "live", "alias", "stage", "agreed", "pointer", "last_event"]
-STATUS_KEYS += ["mismatch", "dangling", "in_stage", "mended"]
+STATUS_KEYS += ["mismatch", "dangling", "in_stage", "mended", "workspace"]
 
 
 def promotion(**changes: Any) -> Promotion:
@@ -229,5 +229,6 @@ def test_a_pulled_copy_prints_its_keys() -> None:
 def test_a_diagnosis_prints_the_keys_of_the_contract() -> None:
     """``doctor --json`` prints these keys, in this order, and no others."""
     printed = Diagnosis("sqlite:///x", "3.0.1", None, None, "because", ("one", "two"), 5).as_json()
-    assert list(printed) == ["client_version", "registry_version", "pointer", "reason", "problems", "notes"]
+    keys = ["client_version", "registry_version", "pointer", "reason", "problems", "notes", "registry", "workspace"]
+    assert list(printed) == keys
     assert printed["problems"] == ["one", "two"]
