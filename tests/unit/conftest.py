@@ -186,6 +186,24 @@ def cli() -> Command:
     return run
 
 
+@contextmanager
+def silent(lab: Lab) -> Iterator[None]:
+    """Take the table of models out of the registry's database, so that every question about one fails."""
+    away = f"away_{uuid.uuid4().hex}"
+    rename(lab, "registered_models", away)
+    try:
+        yield
+    finally:
+        rename(lab, away, "registered_models")
+
+
+def rename(lab: Lab, table: str, name: str) -> None:
+    """Rename a table."""
+    with closing(sqlite3.connect(lab.file, timeout=20)) as database:
+        database.execute(f"ALTER TABLE {table} RENAME TO {name}")
+        database.commit()
+
+
 def revision_of(file: Path) -> str | None:
     """Return the schema revision in an SQLite file."""
     with closing(sqlite3.connect(file)) as connection:

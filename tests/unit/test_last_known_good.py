@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import pickle
-import sqlite3
-import uuid
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,27 +20,9 @@ from prodpointer import (
     RegistryUnavailable,
     State,
 )
-from tests.unit.conftest import Lab
+from tests.unit.conftest import Lab, silent
 
 Connect = Callable[..., RegisteredModel]
-
-
-@contextmanager
-def silent(lab: Lab) -> Iterator[None]:
-    """Take the table of models out of the registry's database, so that every question about one fails."""
-    away = f"away_{uuid.uuid4().hex}"
-    rename(lab, "registered_models", away)
-    try:
-        yield
-    finally:
-        rename(lab, away, "registered_models")
-
-
-def rename(lab: Lab, table: str, name: str) -> None:
-    """Rename a table."""
-    with closing(sqlite3.connect(lab.file, timeout=20)) as database:
-        database.execute(f"ALTER TABLE {table} RENAME TO {name}")
-        database.commit()
 
 
 @contextmanager
