@@ -22,6 +22,7 @@ from tests.unit.stub import Request, Stub, body, document, registry, stub
 pytestmark = pytest.mark.usefixtures("forgetful")
 
 TIMEOUT = 0.4
+SLACK = 0.8  # for a machine that is busy
 THREADS = 5
 
 
@@ -64,7 +65,7 @@ def test_threads_share_the_failure_of_a_dead_registry(silent: Stub) -> None:
     with quiet():
         import mlflow.tracking  # noqa: F401  # which takes longer than what is measured
     took, errors = at_once(lambda: prodpointer.connect("news", tracking_uri=silent.uri, timeout=TIMEOUT))
-    assert took < 2 * TIMEOUT + 0.5
+    assert took < 2 * TIMEOUT + SLACK
     assert [type(error) for error in errors] == [RegistryUnavailable] * THREADS
     assert len({id(error) for error in errors}) == THREADS
     assert len(silent.paths) <= 4  # two tries of one question, or of two where a thread came late
@@ -91,7 +92,7 @@ def test_a_thread_with_less_time_does_not_wait_longer(silent: Stub) -> None:
     began = time.monotonic()
     with pytest.raises(RegistryUnavailable):
         capabilities(Registry(Addresses(silent.uri, silent.uri, chosen=True), timeout=TIMEOUT))
-    assert time.monotonic() - began < TIMEOUT + 0.5
+    assert time.monotonic() - began < TIMEOUT + SLACK
 
 
 def _asked(server: Stub, timeout: float) -> None:
@@ -133,12 +134,12 @@ def test_who_waits_for_a_call_without_an_answer_waits_once() -> None:
     lane, gate = Lane(), threading.Event()
 
     def call() -> None:
-        lane.call(gate.wait, timeout=TIMEOUT)
+        lane.call(gate.wait, timeout=1)
 
     took, errors = at_once(call)
     gate.set()
     assert [type(error) for error in errors] == [NoAnswer] * THREADS
-    assert took < 1.5 * TIMEOUT
+    assert took < 1.7
 
 
 HEADS = {"a body without an end": b"HTTP/1.1 200 OK\r\n\r\n", "a head without an end": b"HTTP/1.1 200 OK\r\n"}

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack, suppress
 
 import pytest
 
@@ -24,6 +25,7 @@ from tests.unit.stub import Request, Stub, body, document, registry, stub
 pytestmark = pytest.mark.usefixtures("forgetful")
 
 TIMEOUT = 0.4
+SLACK = 0.8  # for a machine that is busy
 PAUSE = 0.05  # between two bytes, so that no single wait is long
 SLOW = ["the head", "the body", "a body without a length"]
 LONG = 3.0  # what an answer takes at least
@@ -65,7 +67,7 @@ def test_connecting_ends_in_time(what: str) -> None:
     """``connect`` to a server that sends a byte now and then ends with the time."""
     with stub(slow(what)) as server:
         took = seconds(lambda: prodpointer.connect("news", tracking_uri=server.uri, timeout=TIMEOUT))
-    assert TIMEOUT / 2 < took < 2 * TIMEOUT + 0.5
+    assert TIMEOUT / 2 < took < 2 * TIMEOUT + SLACK
 
 
 VERBS: dict[str, Callable[[prodpointer.RegisteredModel], object]] = {
@@ -81,7 +83,7 @@ def test_a_verb_ends_in_time(verb: str) -> None:
     """What a verb asks first ends with the time."""
     with stub(slow("the body", "registered-models/get")) as server:
         news = prodpointer.connect("news", tracking_uri=server.uri, timeout=TIMEOUT)
-        assert seconds(lambda: VERBS[verb](news)) < 2 * TIMEOUT + 0.5
+        assert seconds(lambda: VERBS[verb](news)) < 2 * TIMEOUT + SLACK
 
 
 def test_a_list_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,7 +92,7 @@ def test_a_list_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("prodpointer.connecting.lists_nothing", lambda _: True)
     with stub(slow("the head", "search")) as server:
         took = seconds(lambda: registered_model_names(tracking_uri=server.uri, timeout=TIMEOUT))
-    assert took < 2 * TIMEOUT + 0.5
+    assert took < 2 * TIMEOUT + SLACK
 
 
 def test_an_answer_in_time_is_whole() -> None:
@@ -126,7 +128,22 @@ def test_a_silent_host_ends_in_time() -> None:
     """A host that takes the connection and says nothing ends with the time too."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        assert seconds(lambda: prodpointer.connect("news", tracking_uri=address, timeout=TIMEOUT)) < TIMEOUT + 0.5
+        assert seconds(lambda: prodpointer.connect("news", tracking_uri=address, timeout=TIMEOUT)) < TIMEOUT + SLACK
+
+
+def test_a_host_of_many_addresses_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time is that of the request, and not that of each address of the host's name."""
+    resolve = socket.getaddrinfo
+    monkeypatch.setattr("socket.getaddrinfo", lambda *asked, **options: resolve(*asked, **options)[:1] * 8)
+    with socket.create_server(("127.0.0.1", 0), backlog=1) as full, ExitStack() as waiting:
+        for _ in range(4):  # until no connection more is taken
+            caller = waiting.enter_context(socket.socket())
+            caller.setblocking(False)
+            with suppress(BlockingIOError):
+                caller.connect(full.getsockname())
+        address = f"http://127.0.0.1:{full.getsockname()[1]}"
+        took = seconds(lambda: prodpointer.connect("news", tracking_uri=address, timeout=TIMEOUT))
+    assert TIMEOUT / 2 < took < 2 * TIMEOUT + SLACK
 
 
 def test_what_is_received_after_the_block_is_not_cut_off() -> None:
@@ -164,7 +181,7 @@ def test_redirects_share_the_time() -> None:
 
     with stub(answer) as server:
         took = seconds(lambda: bounded(server.uri, "GET", "/", timeout=TIMEOUT, workspace=None), NoAnswer)
-    assert took < 2 * TIMEOUT + 0.5
+    assert took < 2 * TIMEOUT + SLACK
 
 
 def rest(server: Stub, timeout: float) -> Rest:

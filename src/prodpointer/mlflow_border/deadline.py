@@ -125,7 +125,8 @@ def hang_up(thread_id: int, *, within: Callable[[object], bool] | None = None) -
     sock, allowed = None, within is None
     frame: FrameType | None = sys._current_frames().get(thread_id)  # noqa: SLF001  # its one, documented name
     while frame is not None and (sock is None or not allowed):
-        owner = frame.f_locals.get("self")
+        # A socket that is still to be connected is no object's yet: urllib3 tries each address of a host with "sock".
+        owner = frame.f_locals.get("self", frame.f_locals.get("sock"))
         if sock is None:
             found = getattr(owner, "_sock", None) if isinstance(owner, socket.SocketIO) else owner
             sock = found if isinstance(found, socket.socket) else None
