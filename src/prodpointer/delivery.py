@@ -139,7 +139,8 @@ class Delivery:
         ArtifactNotFound, RegistryUnavailable, RegistryError
             They cannot be had.
         """
-        pin = self._kept.pin(target.created, target.number)
+        with self._disk_told(target.number):
+            pin = self._kept.pin(target.created, target.number)
         expected = None if target.version is None else self._recorded(target.version, pin, adopting=adopting)
         if target.version is not None and expected is None:
             self._check_allowed(target.number, verify)
@@ -248,11 +249,17 @@ class Delivery:
     def _on_this_machine(self, number: int, giving: AbstractContextManager[Found]) -> Iterator[Found]:
         """Give what the cache gives of a version; what this machine's disk refuses is an error of ours."""
         with ExitStack() as stack:
-            try:
+            with self._disk_told(number):
                 found = stack.enter_context(giving)
-            except OSError as error:
-                raise refused_by_disk(f"keep version {number} of {self._name!r} here", error) from error
             yield found
+
+    @contextmanager
+    def _disk_told(self, number: int) -> Iterator[None]:
+        """Turn what this machine's disk refuses into an error of ours."""
+        try:
+            yield
+        except OSError as error:
+            raise refused_by_disk(f"keep version {number} of {self._name!r} here", error) from error
 
     def _probably_live(self) -> Path | None:
         """Return where the last-known-good version is, or None without one."""

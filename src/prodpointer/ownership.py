@@ -57,16 +57,15 @@ def check_tree(directory: Path) -> None:
     if not hasattr(os, "getuid"):
         return
     check_own(directory)
-    for entry in _below(directory):
-        path = Path(entry.path)
-        about = _about(path)
-        if about is None:
-            continue
-        _check_owner(path, about)
-        if not stat.S_ISLNK(about.st_mode):
-            _check_closed(path, about)
-        elif not path.resolve().is_relative_to(directory.resolve()):
-            raise _refused(path, "is a link that leads out of its entry", _ELSEWHERE)
+    user = os.getuid()
+    for entry in _below(directory):  # thousands, in some: a path is made for what is refused or a link
+        about = entry.stat(follow_symlinks=False)
+        if _owner_of(entry.path, about) != user:
+            _check_owner(Path(entry.path), about)
+        if stat.S_ISLNK(about.st_mode):
+            _check_within(Path(entry.path), directory)
+        elif about.st_mode & _OTHERS_WRITE:
+            _check_closed(Path(entry.path), about)
 
 
 def close_tree(directory: Path) -> None:
@@ -98,8 +97,14 @@ def _about(path: Path) -> os.stat_result | None:
 
 def _check_owner(path: Path, about: os.stat_result, *others: int) -> None:
     """Raise where something belongs to another user than this one, or ``others``."""
-    if about.st_uid not in (os.getuid(), *others):
-        raise _refused(path, f"belongs to another user (uid {about.st_uid})", _ELSEWHERE)
+    owner = _owner_of(str(path), about)
+    if owner not in (os.getuid(), *others):
+        raise _refused(path, f"belongs to another user (uid {owner})", _ELSEWHERE)
+
+
+def _owner_of(_: str, about: os.stat_result) -> int:
+    """Return the number of the user to whom a path belongs."""
+    return about.st_uid
 
 
 def _check_closed(path: Path, about: os.stat_result) -> None:
@@ -107,6 +112,12 @@ def _check_closed(path: Path, about: os.stat_result) -> None:
     if about.st_mode & _OTHERS_WRITE:
         mode = f"can be written by others (mode {stat.S_IMODE(about.st_mode):04o})"
         raise _refused(path, mode, f"{_ELSEWHERE} Or remove what is there, then close it: chmod go-w {path}.")
+
+
+def _check_within(link: Path, directory: Path) -> None:
+    """Raise where a link leads out of a directory."""
+    if not link.resolve().is_relative_to(directory.resolve()):
+        raise _refused(link, "is a link that leads out of its entry", _ELSEWHERE)
 
 
 def _refused(path: Path, what: str, step: str) -> ProdpointerError:

@@ -131,18 +131,19 @@ def test_a_stricter_reader_takes_nothing_from_the_others(lab: Lab, name: str) ->
         assert entry.path.exists()
 
 
+@pytest.mark.parametrize("reading", ["prodpointer.artifacts._sha256_of_file", "pathlib.Path.read_text"])
 def test_a_disk_that_cannot_be_read_is_an_error_of_its_own(
-    lab: Lab, name: str, monkeypatch: pytest.MonkeyPatch
+    lab: Lab, name: str, monkeypatch: pytest.MonkeyPatch, reading: str
 ) -> None:
     """It says what it is, and is not taken for a registry that is down."""
     model = lab.model(name)
     model.promote(1)
     model.load_production()
 
-    def digest_of(*_: object) -> str:
+    def out_of_files(*_: object, **__: object) -> str:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
-    monkeypatch.setattr("prodpointer.artifacts._sha256_of_file", digest_of)
+    monkeypatch.setattr(reading, out_of_files)
     with pytest.raises(ProdpointerError, match=r"Too many open files\..*Nothing was removed") as refused:
         model.load_production(on_unavailable="last-known-good")
     assert type(refused.value) is ProdpointerError

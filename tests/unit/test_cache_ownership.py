@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 import prodpointer
-from prodpointer import ownership
 from prodpointer.artifacts import sha256_of
 from prodpointer.cache import Cache, Entry, ModelCache, Pin
 from prodpointer.errors import ProdpointerError, RegistryUnavailable
@@ -76,15 +75,9 @@ def give_away(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if os.getuid() == 0:
         os.chown(path, STRANGER, -1, follow_symlinks=False)
         return
-    known = ownership._about  # noqa: SLF001
-
-    def about(asked: Path) -> os.stat_result | None:
-        found = known(asked)
-        if found is None or asked != path:
-            return found
-        return os.stat_result((*found[:4], STRANGER, *found[5:]))
-
-    monkeypatch.setattr(ownership, "_about", about)
+    monkeypatch.setattr(
+        "prodpointer.ownership._owner_of", lambda asked, about: STRANGER if asked == str(path) else about.st_uid
+    )
 
 
 def test_a_cache_of_ones_own_is_read(kept: ModelCache) -> None:
