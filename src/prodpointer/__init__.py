@@ -10,6 +10,7 @@ from prodpointer.drop_in import load_production, promote, register, rollback
 from prodpointer.errors import (
     AccessDenied,
     ArtifactNotFound,
+    ArtifactStoreUnavailable,
     CacheWarning,
     ExpectationFailed,
     GateFailed,
@@ -50,6 +51,7 @@ __all__ = [
     "AccessDenied",
     "AliasPointer",
     "ArtifactNotFound",
+    "ArtifactStoreUnavailable",
     "CacheWarning",
     "ExpectationFailed",
     "Gate",

@@ -4,6 +4,7 @@
 
     ProdpointerError
     ├── RegistryUnavailable      cannot be reached within ``timeout``
+    │   └── ArtifactStoreUnavailable    the registry answers, the store of the bytes does not
     ├── AccessDenied             401, 403, a refused Host header
     ├── RegistryUnsupported      reached, but there is no model registry that can be used
     ├── SchemaMismatch           the database belongs to another MLflow; nothing was touched
@@ -118,8 +119,12 @@ class RegistryUnavailable(ProdpointerError):
     exit_code = 5
 
 
+class ArtifactStoreUnavailable(RegistryUnavailable):
+    """The registry answers, and the store of the artifacts does not within ``timeout``."""
+
+
 class AccessDenied(ProdpointerError):
-    """The registry was reached and refuses: 401, 403, or a Host header it does not accept."""
+    """The registry or the artifact store was reached and refuses: 401, 403, or a Host header it does not accept."""
 
 
 class RegistryUnsupported(ProdpointerError):

@@ -10,6 +10,7 @@ from prodpointer import (
     AccessDenied,
     AliasPointer,
     ArtifactNotFound,
+    ArtifactStoreUnavailable,
     CacheWarning,
     ExpectationFailed,
     Gate,
@@ -107,6 +108,7 @@ REFUSALS: tuple[type[PromotionRefused], ...] = (ExpectationFailed, GateFailed)
 FAILURES: tuple[type[ProdpointerError], ...] = (
     AccessDenied,
     ArtifactNotFound,
+    ArtifactStoreUnavailable,
     IntegrityError,
     LoadFailed,
     ModelNotFound,

@@ -120,6 +120,7 @@ def test_the_text_is_what_where_next(what: str, where: str, next_step: str, text
     ("kind", "code"),
     [
         (errors.RegistryUnavailable, 5),
+        (errors.ArtifactStoreUnavailable, 5),
         (errors.PromotionRefused, 3),
         (errors.ExpectationFailed, 3),
         (errors.PromotionLost, 3),
@@ -135,7 +136,7 @@ def test_all_other_errors_end_with_one() -> None:
     """Every error without an exit code of its own ends the command line with 1."""
     others = [kind for kind in CLASSES if kind.exit_code not in (2, 3, 5)]
     assert {kind.exit_code for kind in others} == {1}
-    assert len(others) == len(CLASSES) - 6
+    assert len(others) == len(CLASSES) - 7
 
 
 def test_an_invalid_name_is_a_value_error() -> None:

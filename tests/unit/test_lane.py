@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from prodpointer.mlflow_border.lane import InTime, Lane, NoAnswer, lane_to
+from prodpointer.mlflow_border.lane import LEFT_AT_MOST, InTime, Lane, NoAnswer, lane_to
 from prodpointer.mlflow_border.workspaces import InWorkspace
 
 SHORT = 0.1
@@ -106,6 +106,50 @@ def test_what_stands_still_is_given_up(gate: threading.Event) -> None:
     with pytest.raises(NoAnswer, match="no byte"):
         lane.watched(gate.wait, timeout=SHORT, progress=lambda: 0)
     assert lane.left_behind
+
+
+def test_a_few_downloads_may_be_left_behind(gate: threading.Event) -> None:
+    """One that hangs does not keep the next from beginning, as long as they are few."""
+    lane = Lane()
+    for _ in range(LEFT_AT_MOST):
+        with pytest.raises(NoAnswer, match="no byte"):
+            lane.watched(gate.wait, timeout=SHORT, progress=lambda: 0)
+    with pytest.raises(NoAnswer, match="earlier call"):
+        lane.watched(lambda: 1, timeout=SHORT, progress=lambda: 0)
+    gate.set()
+    assert lane.watched(lambda: 1, timeout=5, progress=lambda: 0) == 1
+
+
+def test_an_interrupted_download_is_left_behind(gate: threading.Event) -> None:
+    """Ctrl-C ends the waiting and not the call, which is still counted."""
+
+    def interrupted() -> int:
+        raise KeyboardInterrupt
+
+    lane = Lane()
+    with pytest.raises(KeyboardInterrupt):
+        lane.watched(gate.wait, timeout=5, progress=interrupted)
+    assert lane.left_behind == 1
+
+
+def test_an_exception_keeps_what_it_came_from() -> None:
+    """Also where the call is made while another error is handled, which would take the place of its context."""
+
+    def work() -> None:
+        try:
+            raise KeyError("the store's own answer")  # noqa: TRY301
+        except KeyError:
+            raise ValueError("wrapped by context alone")  # noqa: B904 (MLflow does just that)
+
+    def call_while_handling_another() -> None:
+        try:
+            raise OSError("handled meanwhile")  # noqa: TRY301
+        except OSError:
+            Lane().call(work, timeout=5)
+
+    with pytest.raises(ValueError, match="wrapped") as caught:
+        call_while_handling_another()
+    assert isinstance(caught.value.__cause__, KeyError)
 
 
 def test_methods_are_called_in_time(gate: threading.Event) -> None:

@@ -100,6 +100,14 @@ def test_the_major_tests_run_in_one_environment() -> None:
     assert set(FOR_OTHERS) <= set(lines("testenv:mlflow3", "deps"))
 
 
+def test_the_tests_of_stores_run_with_the_newest_of_each_major() -> None:
+    """They need today's libraries of object stores, which older rows cannot have."""
+    assert "--ignore=tests/stores" in tox().get("testenv", "commands")
+    for section in ("testenv:mlflow2", "testenv:mlflow3"):
+        assert "--ignore=tests/stores" not in tox().get(section, "commands")
+        assert lines(section, "dependency_groups") == ["test", "stores"]
+
+
 def test_classifiers_are_the_supported_pythons() -> None:
     """The classifiers run from ``requires-python`` without a gap, and the rows use listed ones."""
     minors = [

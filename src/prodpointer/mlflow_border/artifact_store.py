@@ -7,17 +7,18 @@ import os
 import posixpath
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from prodpointer.errors import ArtifactNotFound, ProdpointerError, RegistryError
 from prodpointer.mlflow_border import entities
 from prodpointer.mlflow_border.addresses import Place, place_of
+from prodpointer.mlflow_border.object_store import ObjectStore
 from prodpointer.mlflow_border.registry import Registry
 from prodpointer.mlflow_border.served_artifacts import ServedArtifacts, check_trusted, is_served
+from prodpointer.mlflow_border.store_failures import store_failure
 from prodpointer.mlflow_border.translation import error_code, shown_cause, translated
 from prodpointer.mlflow_border.workspaces import called_in
 from prodpointer.records import ModelVersion, Run
@@ -27,9 +28,6 @@ _NO_ROOM = {*_FULL, errno.EFBIG}
 _TELL = {"MlflowException", "Error"}  # of MLflow and of shutil: they keep the texts alone of what they collect
 _TOLD = re.compile(r"\[Errno (\d{1,4})\]")
 _NOT_WRITABLE = {errno.EROFS, errno.EACCES, errno.EPERM}
-
-STALLED = 3
-"""A download from a store is given up where no byte came for so many times the timeout: some stores begin slowly."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +157,7 @@ class ArtifactStore:
     def kind(self, root: str, path: str) -> str | None:
         """Return ``"file"`` or ``"directory"`` for a path under a located URI, or None where there is nothing."""
         parent = posixpath.dirname(path)
-        with self._reading_storage(f"list the artifacts of {root}"):
+        with self._reading_storage(f"list the artifacts of {root}", root):
             for entry, is_dir in self._listed(root, parent):
                 if posixpath.normpath(entry) == path:
                     return "directory" if is_dir else "file"
@@ -168,17 +166,18 @@ class ArtifactStore:
     def download(self, uri: str, destination: Path) -> Path:
         """Copy the file or directory at a located URI into ``destination`` and return its path there.
 
-        However long it takes, as long as bytes come: see ``STALLED``. Raises ``ArtifactNotFound`` for nothing and for
-        an empty directory, which some MLflow versions answer instead of an error (measured: ``models:/`` of a single
-        file, clients 3.9.0 to 3.17.2).
+        However long it takes, as long as bytes come: see ``object_store.STALLED``. ``destination`` belongs to this
+        download alone. Raises ``ArtifactNotFound`` for nothing and for an empty directory, which some MLflow versions
+        answer instead of an error (measured: ``models:/`` of a single file, clients 3.9.0 to 3.17.2).
         """
         root, _, leaf = uri.rstrip("/").rpartition("/")
         try:
-            with self._reading_storage(f"download {uri}"):
+            with self._reading_storage(f"download {uri}", uri):
                 found = self._downloaded(root, leaf, destination)
-        except RegistryError:
-            # The failure alone does not tell a missing artifact from a broken line: MLflow wraps both alike.
-            if self.kind(root, leaf) is None:
+        except RegistryError as error:
+            # The failure alone does not tell a missing artifact from a broken line: MLflow wraps both alike. An error
+            # without a code is a refusal of ours.
+            if error.code and self.kind(root, leaf) is None:
                 raise self._gone(uri) from None
             raise
         if not found.exists() or (found.is_dir() and not any(_files(found))):
@@ -190,19 +189,21 @@ class ArtifactStore:
         if is_served(root):
             listed = self._served(root).listed(parent)
             return [(posixpath.join(parent, entry.path), entry.is_dir) for entry in listed]
-        list_artifacts = partial(self._repository(root).list_artifacts, parent or None)
-        entries = list_artifacts() if _is_local(root) else self._registry.lane.call(list_artifacts, timeout=self._wait)
-        return [(entry.path, entry.is_dir) for entry in entries]
+        if not _is_local(root):
+            return self._in_store(root).listed(parent)
+        return [(entry.path, entry.is_dir) for entry in self._repository(root).list_artifacts(parent or None)]
 
     def _downloaded(self, root: str, leaf: str, destination: Path) -> Path:
-        """Copy what is at a located URI: by its server, from this machine, or by MLflow from some store."""
+        """Copy what is at a located URI: by its server, from this machine, or from some store."""
         if is_served(root):
             return self._served(root).download(leaf, destination)
-        work = partial(self._repository(root).download_artifacts, leaf, dst_path=str(destination))
-        if _is_local(root):
-            return Path(work())
-        arrived = partial(_bytes_below, destination)
-        return Path(self._registry.lane.watched(work, timeout=STALLED * self._wait, progress=arrived))
+        if not _is_local(root):
+            return self._in_store(root).download(leaf, destination)
+        return Path(self._repository(root).download_artifacts(leaf, dst_path=str(destination)))
+
+    def _in_store(self, root: str) -> ObjectStore:
+        """Return the reader of what MLflow reads from a store itself."""
+        return ObjectStore(root, timeout=self._wait, stopped=self.is_stopped)
 
     def _served(self, root: str) -> ServedArtifacts:
         """Return the reader of what a server hands out."""
@@ -216,30 +217,28 @@ class ArtifactStore:
     def exists(self, uri: str) -> bool:
         """Tell whether there is a file or directory at a located URI, without its bytes."""
         root, _, leaf = uri.rstrip("/").rpartition("/")
-        return self.kind(root, leaf) is not None
+        try:
+            return self.kind(root, leaf) is not None
+        except ArtifactNotFound:  # nor is there the bucket
+            return False
 
     def upload(self, directory: Path, uri: str) -> None:
         """Copy the files of a directory to a located URI."""
         check_trusted(uri, self._registry.addresses, with_credentials=True)
-        with self._reading_storage(f"upload to {uri}"):
+        with self._reading_storage(f"upload to {uri}", uri):
             called_in(self._registry.addresses.workspace, lambda: self._repository(uri).log_artifacts(str(directory)))
 
     @contextmanager
-    def _reading_storage(self, doing: str) -> Iterator[None]:
+    def _reading_storage(self, doing: str, uri: str) -> Iterator[None]:
         """Translate what fails inside, also what the library of some object store raises: those are not MLflow's."""
+        by_mlflow = is_served(uri) or _is_local(uri)
         try:
-            with self._registry.asking(doing), _writing_here(doing):
+            with self._registry.asking(doing) if by_mlflow else nullcontext(), _writing_here(doing):
                 yield
         except ProdpointerError:
             raise
         except Exception as error:  # noqa: BLE001  # the border to the libraries of object stores
-            failure = RegistryError(
-                f"Could not {doing}: {error}",
-                where=self._registry.addresses.shown,
-                next_step="Check that the artifact store answers, and what this machine may do there.",
-            )
-            failure.code = type(error).__name__
-            raise failure from shown_cause(error)
+            raise store_failure(doing, uri, error) from shown_cause(error)
 
     def _repository(self, uri: str) -> Any:
         """Return MLflow's reader for a place."""
@@ -305,19 +304,6 @@ def _logged_model(entity: Any) -> LoggedModel:
 def _is_local(uri: str) -> bool:
     """Tell whether a located URI is a path of this machine."""
     return place_of(uri) is Place.FILES
-
-
-def _bytes_below(directory: Path) -> int:
-    """Return what changes with each byte that arrives below a directory.
-
-    Some readers make a file of its full size at once and fill it in, so the blocks that it takes count too.
-    """
-    total = 0
-    for file in _files(directory):
-        with suppress(OSError):  # renamed by whoever writes it
-            about = file.stat()
-            total += about.st_size + getattr(about, "st_blocks", 0)
-    return total
 
 
 def _files(directory: Path) -> list[Path]:

@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from functools import wraps
 from http.client import HTTPResponse
 from typing import Any, TypeVar
@@ -23,6 +23,9 @@ T = TypeVar("T")
 _LOOK_AGAIN = 0.05  # seconds between two looks at what a call has done
 _PATIENCE = 120.0  # seconds that MLflow waits for the next byte of an answer
 
+LEFT_AT_MOST = 4
+"""So many downloads may be left behind and go on by themselves; each writes into a directory of its own."""
+
 _lanes: dict[str, Lane] = {}
 
 
@@ -31,7 +34,7 @@ class NoAnswer(Exception):
 
 
 class Lane:
-    """The calls to one registry: one at a time, each within a time, and never two of them left behind.
+    """The calls to one registry or store: one at a time, each within a time, and never two of them left behind.
 
     A call that is given up goes on by itself, on a daemon thread, until MLflow gives up too. While there is one, the
     next call waits for its end rather than become the second.
@@ -41,12 +44,12 @@ class Lane:
         """Make a lane with nobody on it."""
         self._turn = threading.Condition()
         self._busy = False
-        self._left: Future[Any] | None = None
+        self._left: tuple[Future[Any], ...] = ()
 
     @property
-    def left_behind(self) -> bool:
-        """Whether a call that was given up is still going on."""
-        return self._left is not None and not self._left.done()
+    def left_behind(self) -> int:
+        """How many calls that were given up are still going on."""
+        return sum(not call.done() for call in self._left)
 
     def call(self, work: Callable[[], T], *, timeout: float) -> T:
         """Return what ``work`` returns, or raise what it raises, or ``NoAnswer`` after ``timeout`` seconds.
@@ -59,7 +62,7 @@ class Lane:
             # The caller that waited for a call without an answer shares its failure, and waits no second time.
             deadline = (began if self.left_behind else time.monotonic()) + timeout
             self._wait_for_left(deadline, timeout)
-            call, thread = self._begun(work)
+            call, thread = begin(work)
             self._unless_ended(call, thread, max(0.0, deadline - time.monotonic()))
         finally:
             self._end_turn()
@@ -70,17 +73,20 @@ class Lane:
     def watched(self, work: Callable[[], T], *, timeout: float, progress: Callable[[], object]) -> T:
         """Return what ``work`` returns, however long it takes, while ``progress()`` changes within ``timeout`` seconds.
 
-        Such calls do not wait for each other; one that stands still is given up once no other one is left behind.
+        Such calls do not wait for each other. One that stands still is given up once fewer than ``LEFT_AT_MOST`` are
+        left behind; it is left behind too where ``progress()`` raises or the waiting is interrupted.
         """
-        self._wait_for_left(time.monotonic() + timeout, timeout)
-        call, _ = self._begun(work)
-        seen, since = progress(), time.monotonic()
-        while not _ended(call, _LOOK_AGAIN):
-            if (now := progress()) != seen:
-                seen, since = now, time.monotonic()
-            elif time.monotonic() - since > timeout and not self.left_behind:
-                self._left = call
-                raise NoAnswer(f"no byte within {timeout:g} s; the call goes on by itself")
+        self._wait_for_left(time.monotonic() + timeout, timeout, LEFT_AT_MOST)
+        call, _ = begin(work)
+        try:
+            seen, since = progress(), time.monotonic()
+            while not _ended(call, _LOOK_AGAIN):
+                if (now := progress()) != seen:
+                    seen, since = now, time.monotonic()
+                elif time.monotonic() - since > timeout and self.left_behind < LEFT_AT_MOST:
+                    raise NoAnswer(f"no byte within {timeout:g} s; the call goes on by itself")
+        finally:
+            self._leave_unless_ended(call)
         return call.result()
 
     def _take_turn(self, timeout: float) -> None:
@@ -99,36 +105,25 @@ class Lane:
             self._busy = False
             self._turn.notify()
 
-    def _begun(self, work: Callable[[], T]) -> tuple[Future[T], threading.Thread]:
-        """Begin a call on a thread of its own, with what the caller's thread knows of its context."""
-        call: Future[T] = Future()
-        context = contextvars.copy_context()
-
-        def run() -> None:
-            try:
-                call.set_result(context.run(work))
-            except BaseException as error:  # noqa: BLE001  # raised again by whoever waits for the result
-                call.set_exception(error)
-
-        # Not an executor's: the interpreter waits at its end for those of an executor.
-        thread = threading.Thread(target=run, name="prodpointer-call", daemon=True)
-        thread.start()
-        return call, thread
-
     def _unless_ended(self, call: Future[Any], thread: threading.Thread, seconds: float) -> None:
         """Wait for a call; one that does not end, also because the waiting is interrupted, is left behind."""
         try:
             wait([call], seconds)
         finally:
+            self._leave_unless_ended(call)
             if not call.done():
-                self._left = call
                 threading.Thread(target=_end_reading, args=(call, thread), name="prodpointer-end", daemon=True).start()
 
-    def _wait_for_left(self, deadline: float, timeout: float) -> None:
-        """Wait for the end of the call that was left behind, if there is one."""
-        if self._left is not None and not _ended(self._left, max(0.0, deadline - time.monotonic())):
-            raise NoAnswer(f"an earlier call has no answer yet, nor within {timeout:g} s more")
-        self._left = None
+    def _leave_unless_ended(self, call: Future[Any]) -> None:
+        """Remember a call for which nobody waits any more, where it goes on."""
+        with self._turn:
+            self._left = tuple(each for each in (*self._left, call) if not each.done())
+
+    def _wait_for_left(self, deadline: float, timeout: float, at_most: int = 1) -> None:
+        """Wait until fewer than so many calls are left behind."""
+        while len(left := [call for call in self._left if not call.done()]) >= at_most:
+            if not wait(left, max(0.0, deadline - time.monotonic()), FIRST_COMPLETED).done:
+                raise NoAnswer(f"an earlier call has no answer yet, nor within {timeout:g} s more")
 
 
 class InTime:
@@ -166,6 +161,25 @@ class InTime:
         """Call a method of the inner's class in the same way."""
         found: T = lane_to(self._uri).call(lambda: self._inner.within(method, *args), timeout=self._timeout)
         return found
+
+
+def begin(work: Callable[[], T]) -> tuple[Future[T], threading.Thread]:
+    """Begin a call on a daemon thread of its own, with what the caller's thread knows of its context."""
+    call: Future[T] = Future()
+    context = contextvars.copy_context()
+
+    def run() -> None:
+        try:
+            call.set_result(context.run(work))
+        except BaseException as error:  # noqa: BLE001  # raised again by whoever waits for the result
+            # Raised again while another error is handled it would lose its context, which may be all that tells.
+            error.__cause__ = error.__cause__ or error.__context__
+            call.set_exception(error)
+
+    # Not an executor's: the interpreter waits at its end for those of an executor.
+    thread = threading.Thread(target=run, name="prodpointer-call", daemon=True)
+    thread.start()
+    return call, thread
 
 
 def _end_reading(call: Future[Any], thread: threading.Thread) -> None:

@@ -21,7 +21,7 @@ from prodpointer.mlflow_border.lane import NoAnswer
 from prodpointer.mlflow_border.rest import BUSY_STATUSES
 from prodpointer.mlflow_border.workspaces import no_workspace, says_no_workspace
 
-_DENIED = {"PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED", "UNAUTHENTICATED"}
+DENIED_CODES = {"PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED", "UNAUTHENTICATED"}
 _BUSY = {"TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED"}
 _LOCKED = re.compile(r"database (table )?is locked")  # SQLite, while another process upgrades it for example
 # What urllib3 says when it gave up on an answer rather than on a connection.
@@ -121,7 +121,7 @@ def _unreadable(error: Exception, doing: str, where: str) -> RegistryError | Non
     if isinstance(error, ValueError) and str(error).startswith(_UNKNOWN_CODE):
         why, step = f"an answer not known here ({error})", "Use a client as new as the server."
     elif _is_of_an_answer(error):
-        why = f"MLflow's client cannot read the answer ({type(error).__name__}: {_first_line(error)})"
+        why = f"MLflow's client cannot read the answer ({type(error).__name__}: {first_line(error)})"
         step = _UNREADABLE_STEP
     else:
         return None
@@ -186,7 +186,7 @@ class _Attempt:
         if code == "RESOURCE_DOES_NOT_EXIST" and self.missing is not None:
             return self.missing()
         if code == "INVALID_PARAMETER_VALUE" and self.invalid is not RegistryError:
-            return self.invalid(f"Could not {self.doing}: {_first_line(error)}", where=self.where, next_step=self.step)
+            return self.invalid(f"Could not {self.doing}: {first_line(error)}", where=self.where, next_step=self.step)
         kind, why, step = self._kind(error, code)
         ours = kind(f"Could not {self.doing}: {why}.", where=self.where, next_step=step)
         if isinstance(ours, RegistryError):
@@ -197,8 +197,8 @@ class _Attempt:
         """Return the error's class, what happened and what to do next."""
         if _is_unreachable(error):
             return RegistryUnavailable, f"no connection ({_root_text(error)})", _UNREACHABLE_STEP
-        text = _first_line(error)
-        if code in _DENIED or _http_status(error) in (401, 403):
+        text = first_line(error)
+        if code in DENIED_CODES or _http_status(error) in (401, 403):
             return AccessDenied, f"access denied ({text})", denied_step(str(error))
         if _NO_DATABRICKS.search(text):
             return RegistryUnsupported, f"no credentials for Databricks ({text})", _DATABRICKS_STEP
@@ -209,7 +209,7 @@ class _Attempt:
         return self.other, text, self.step or (_ODD_STEP if self.other is RegistryError else "")
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def chain(error: BaseException) -> Iterator[BaseException]:
     """Yield an exception and those it came from; older clients chain by context alone."""
     seen: BaseException | None = error
     while seen is not None:
@@ -221,7 +221,7 @@ def _is_unreachable(error: BaseException) -> bool:
     """Tell whether a connection failed or a gateway said that nobody is behind it."""
     import requests
 
-    for link in _chain(error):
+    for link in chain(error):
         if isinstance(
             link, requests.ConnectionError | requests.Timeout | requests.exceptions.ChunkedEncodingError | NoAnswer
         ):
@@ -238,7 +238,7 @@ def _is_no_address(error: BaseException) -> bool:
     """Tell whether the URL itself cannot be used."""
     import requests
 
-    return any(isinstance(link, requests.exceptions.InvalidURL) for link in _chain(error))
+    return any(isinstance(link, requests.exceptions.InvalidURL) for link in chain(error))
 
 
 def _is_lost_database(error: BaseException) -> bool:
@@ -254,7 +254,7 @@ def _http_status(error: BaseException) -> int | None:
     return getattr(response, "status_code", None)
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     """Return a short form of an exception's text: MLflow's may hold a whole HTML page."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = lines[0] if lines else type(error).__name__
@@ -263,8 +263,8 @@ def _first_line(error: BaseException) -> str:
 
 def _root_text(error: BaseException) -> str:
     """Return the text of the innermost connection failure."""
-    *_, root = _chain(error)
-    return _first_line(root)
+    *_, root = chain(error)
+    return first_line(root)
 
 
 def shown_cause(error: BaseException) -> BaseException | None:
