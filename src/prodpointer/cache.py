@@ -42,7 +42,7 @@ from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
 from prodpointer.artifacts import sha256_of
-from prodpointer.errors import ArtifactNotFound, ProdpointerError, RegistryUnavailable
+from prodpointer.errors import ArtifactNotFound, IntegrityError, ProdpointerError, RegistryUnavailable
 from prodpointer.in_use import NoLocks, Use, check_locks, unused
 from prodpointer.mlflow_border.artifact_store import is_full
 from prodpointer.notices import warn_uncached
@@ -96,7 +96,7 @@ class Entry:
         """Tell whether the bytes are still those that were downloaded; ``OSError`` where they cannot be read now."""
         try:
             return digest_of(self.path) == self.sha256
-        except (ArtifactNotFound, FileNotFoundError, NotADirectoryError):
+        except (ArtifactNotFound, IntegrityError, FileNotFoundError, NotADirectoryError):
             return False
 
 

@@ -9,7 +9,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from prodpointer.errors import LoadFailed, UnsafeModel
+from prodpointer.artifacts import Content, Examined, check_same, examine
+from prodpointer.errors import IntegrityError, LoadFailed, UnsafeModel
 from prodpointer.mlflow_border.flavors import check_links, load_flavor, some_of
 
 Loader = Callable[[Path], Any]
@@ -51,8 +52,13 @@ def load(
     flavor: str | None,
     tags: Mapping[str, str],
     trusted: Collection[str] = (),
+    sha256: str | None = None,
+    examined: Examined | None = None,
 ) -> Any:
     """Return the object in a verified download.
+
+    A pickle, joblib or skops file is read once: the bytes that were digested are those that become an object. A loader
+    that takes a path reads by itself; if a file changed meanwhile, its object is not returned.
 
     Parameters
     ----------
@@ -67,9 +73,15 @@ def load(
     trusted
         Names of types that a ``.skops`` file may hold, and of modules that may load an ``MLmodel`` directory, beside
         MLflow's own; never read from the model.
+    sha256
+        The digest that the artifact must have.
+    examined
+        The artifact as it was digested a moment ago, if it was.
 
     Raises
     ------
+    IntegrityError
+        The artifact has another digest, or changed while it was loaded.
     UnsafeModel
         No loader fits the artifact, it holds what ``trusted`` does not name, or a path in it leads out of it; nothing
         of it was made or imported.
@@ -79,10 +91,16 @@ def load(
     names = frozenset([trusted] if isinstance(trusted, str) else trusted)
     if path.is_dir():
         check_links(path)
-    chosen = loader or _loader_for(path, flavor, names)
+    found = examined or examine(path, keep=loader is None)
+    if sha256 is not None:
+        check_same(found.sha256, sha256, "the artifact", path.name)
     try:
-        return chosen(path)
-    except UnsafeModel:
+        if loader is not None or (path / "MLmodel").is_file():
+            model = loader(path) if loader is not None else load_flavor(path, flavor or "pyfunc", names)
+            found.check_unchanged(path)
+            return model
+        return _loaded(path, found.content, names)
+    except (UnsafeModel, IntegrityError):
         raise
     except Exception as error:  # a pickle may raise anything at all; this is the border to code that is not ours
         raise LoadFailed(
@@ -92,69 +110,69 @@ def load(
         ) from error
 
 
-def _loader_for(path: Path, flavor: str | None, trusted: frozenset[str]) -> Loader:
-    """Choose a loader by what the artifact is."""
-    if (path / "MLmodel").is_file():
-        return lambda directory: load_flavor(directory, flavor or "pyfunc", trusted)
+def _loaded(path: Path, content: Content | None, trusted: frozenset[str]) -> Any:
+    """Return the object in an artifact of one file, loaded by the file's name."""
     if path.is_dir():
-        files = [file for file in path.iterdir() if file.is_file()]
-        if len(files) == 1 and len(list(path.iterdir())) == 1:
-            inner = _loader_for(files[0], flavor, trusted)
-            return lambda _: inner(files[0])
+        inside = list(path.iterdir())
+        if content is None or len(inside) != 1 or not inside[0].is_file():
+            raise UnsafeModel(
+                "The artifact is a directory without an MLmodel file, and it does not hold a single file.",
+                where=path.name,
+                next_step="Give loader=, a function that takes the directory's path.",
+            )
+        path = inside[0]
+    load_file = _LOADERS.get(path.suffix)
+    if load_file is None or content is None:
         raise UnsafeModel(
-            "The artifact is a directory without an MLmodel file, and it does not hold a single file.",
+            f"No loader is known for a file named *{path.suffix or path.name}.",
             where=path.name,
-            next_step="Give loader=, a function that takes the directory's path.",
+            next_step="Give loader=, a function that takes the file's path.",
         )
-    if path.suffix in (".pkl", ".pickle"):
-        return _unpickle
-    if path.suffix == ".joblib":
-        return _load_joblib
-    if path.suffix == ".skops":
-        return lambda file: _load_skops(file, trusted)
-    raise UnsafeModel(
-        f"No loader is known for a file named *{path.suffix or path.name}.",
-        where=path.name,
-        next_step="Give loader=, a function that takes the file's path.",
-    )
+    return load_file(path.name, content, trusted)
 
 
-def _unpickle(path: Path) -> Any:
+def _unpickle(_: str, content: Content, __: frozenset[str]) -> Any:
     """Load a pickle whose digest has been checked."""
-    with path.open("rb") as file:
+    with content.open() as file:
         return pickle.load(file)  # noqa: S301  # what the caller asked for, its digest checked
 
 
-def _load_joblib(path: Path) -> Any:
+def _load_joblib(name: str, content: Content, _: frozenset[str]) -> Any:
     """Load a joblib file, if the library is installed."""
     try:
         import joblib
     except ModuleNotFoundError:
         raise UnsafeModel(
-            "The artifact is a joblib file and joblib is not installed.", where=path.name, next_step="Install joblib."
+            "The artifact is a joblib file and joblib is not installed.", where=name, next_step="Install joblib."
         ) from None
-    return joblib.load(path)
+    with content.open() as file:
+        return joblib.load(file)
 
 
-def _load_skops(path: Path, trusted: frozenset[str]) -> Any:
+def _load_skops(name: str, content: Content, trusted: frozenset[str]) -> Any:
     """Load a skops file, if the library is installed and the caller trusts each type that skops itself does not."""
     try:
         import skops.io
         from skops.io.exceptions import UntrustedTypesFoundException
     except ModuleNotFoundError:
         raise UnsafeModel(
-            "The artifact is a skops file and skops is not installed.", where=path.name, next_step="Install skops."
+            "The artifact is a skops file and skops is not installed.", where=name, next_step="Install skops."
         ) from None
     try:
         # Always a list: True, which releases before 0.10 take for "anything", can never arrive there.
-        return skops.io.load(path, trusted=sorted(trusted))
+        with content.open() as file:
+            return skops.io.load(file, trusted=sorted(trusted))
     except UntrustedTypesFoundException as refusal:
-        untrusted = some_of(set(skops.io.get_untrusted_types(file=path)) - trusted)
+        with content.open() as file:
+            untrusted = some_of(set(skops.io.get_untrusted_types(file=file)) - trusted)
         raise UnsafeModel(
             f"The file holds types that are not trusted: {untrusted}. Nothing was loaded.",
-            where=path.name,
+            where=name,
             next_step="If you know them and they may run here, name them: trusted=[...].",
         ) from refusal
+
+
+_LOADERS = {".pkl": _unpickle, ".pickle": _unpickle, ".joblib": _load_joblib, ".skops": _load_skops}
 
 
 def _installed(name: str) -> str | None:

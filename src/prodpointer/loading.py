@@ -7,12 +7,11 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 from packaging.version import Version
 
-from prodpointer.artifacts import sha256_of
+from prodpointer.artifacts import DigestAhead, Examined, sha256_of
 from prodpointer.cache import Cache, Entry, LastLive
 from prodpointer.delivery import Delivery, Target, Verify, created_name
 from prodpointer.errors import InvalidName, ModelNotFound, ProdpointerError, RegistryError, RegistryUnavailable
@@ -43,13 +42,21 @@ class HowToLoad:
     trusted: Collection[str] = ()
     verify: Verify = "warn"
 
-    def loaded(self, entry: Entry, use: Use) -> Any:
+    def loaded(self, entry: Entry, use: Use, examined: Examined | None = None) -> Any:
         """Return the object in verified bytes; those of a model of MLflow's stay as long as the object does.
 
         Such a model may open its files long after it was loaded. Those of an object without weak references, such as
         a dict, stay for as long as any others that nobody uses.
         """
-        model = load(entry.path, loader=self.loader, flavor=self.flavor, trusted=self.trusted, tags=entry.tags)
+        model = load(
+            entry.path,
+            loader=self.loader,
+            flavor=self.flavor,
+            trusted=self.trusted,
+            tags=entry.tags,
+            sha256=entry.sha256,
+            examined=examined,
+        )
         if (entry.path / "MLmodel").is_file():
             kept = use.handed_over()
             try:
@@ -163,42 +170,41 @@ class Loading:
         failed
             The failure of a registry that was asked a moment ago, which is not asked again.
         """
-        digest_of: Callable[[Path], str] = sha256_of
+        ahead: DigestAhead | None = None
         try:
             if failed is not None and on_unavailable == "last-known-good":
                 raise failed
-            digest_of = self.delivery.digest_ahead().of  # while the registry is asked
+            ahead = self.delivery.digest_ahead()  # while the registry is asked
             reply, seen = self.asked()
         except NO_ANSWER as error:
             if on_unavailable == "raise":
                 raise
-            return self.last_known_good(how, error, digest_of)
+            return self.last_known_good(how, error, ahead)
         target = self.target_in(reply, seen)
         if target is None:
             return None
-        delivered = self.delivery.delivered(target, verify=how.verify, warn=warn_unverified, digest_of=digest_of)
+        delivered = self.delivery.delivered(target, verify=how.verify, warn=warn_unverified, digest_of=ahead.of)
         with delivered as (entry, use):
-            model = how.loaded(entry, use)
+            model = how.loaded(entry, use, ahead.examined(entry.path))
         self.saw_live(target)
         return model
 
-    def last_known_good(
-        self, how: HowToLoad, why: ProdpointerError, digest_of: Callable[[Path], str] = sha256_of
-    ) -> Any:
+    def last_known_good(self, how: HowToLoad, why: ProdpointerError, ahead: DigestAhead | None = None) -> Any:
         """Return the last-known-good object, and warn; raise ``why`` without one."""
         last = self.delivery.last_known_good()
         if last is None:
             raise self.without_last_known_good(why)
-        model = self.loaded_last(last, how, why, digest_of)
+        model = self.loaded_last(last, how, why, ahead)
         warn_last_known_good(self.name, last.version, last.at, why, named=self.delivery.last_named())
         return model
 
     def loaded_last(
-        self, last: LastLive, how: HowToLoad, why: ProdpointerError, digest_of: Callable[[Path], str] = sha256_of
+        self, last: LastLive, how: HowToLoad, why: ProdpointerError, ahead: DigestAhead | None = None
     ) -> Any:
         """Return the object of a last-known-good version, without the registry."""
+        digest_of = sha256_of if ahead is None else ahead.of
         with self.delivery.last_delivered(last, verify=how.verify, why=why, digest_of=digest_of) as (entry, use):
-            return how.loaded(entry, use)
+            return how.loaded(entry, use, None if ahead is None else ahead.examined(entry.path))
 
     def without_last_known_good(self, why: ProdpointerError) -> ProdpointerError:
         """Return the failure to ask, with what is known of why no version stands in for the live one."""

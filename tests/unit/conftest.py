@@ -115,6 +115,7 @@ OWN_STEPS = [
     "test_cache_places.py",
     "test_cache_room.py",
     "test_bridge.py",
+    "test_checked_bytes.py",
     "test_first_digests.py",
     "test_flavor_loaders.py",
     "test_copied_events.py",

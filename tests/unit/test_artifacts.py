@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import pickle
+import threading
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -265,7 +265,7 @@ def test_a_digest_begun_before_is_computed_once(bundle: Path, monkeypatch: pytes
     """Whoever asks for it later reads no byte again."""
     ahead = DigestAhead(lambda: bundle)
     digest = ahead.of(bundle)
-    monkeypatch.setattr(artifacts, "sha256_of", None)
+    monkeypatch.setattr(artifacts, "examine", None)
     assert ahead.of(bundle) == digest
 
 
@@ -293,15 +293,22 @@ def test_a_digest_begun_where_nothing_is_known_is_computed_when_it_is_asked_for(
     assert DigestAhead(lambda: None).of(bundle) == sha256_of(bundle)
 
 
-def test_a_digest_of_another_artifact_is_not_waited_for(bundle: Path, tmp_path: Path) -> None:
+def test_a_digest_of_another_artifact_is_not_waited_for(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A wrong guess costs nothing, however long its digest takes."""
-    guessed = tmp_path / "guessed"
-    guessed.mkdir()
-    os.mkfifo(guessed / "endless")  # which is read once somebody writes
+    guessed, waiting, examine = tmp_path / "guessed", threading.Event(), artifacts.examine
+
+    def slow(path: Path, *, keep: bool = False) -> artifacts.Examined:
+        if path == guessed:
+            waiting.wait(30)
+        return examine(path, keep=keep)
+
+    monkeypatch.setattr(artifacts, "examine", slow)
     ahead = DigestAhead(lambda: guessed)
-    with ThreadPoolExecutor(1) as asking:
-        asked = asking.submit(ahead.of, bundle)
-        try:
-            assert asked.result(30) == sha256_of(bundle)
-        finally:
-            (guessed / "endless").write_bytes(b"")
+    try:
+        with ThreadPoolExecutor(1) as asking:
+            asked = asking.submit(ahead.of, bundle)
+            assert asked.result(20) == examine(bundle).sha256
+    finally:
+        waiting.set()
