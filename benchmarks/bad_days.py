@@ -25,24 +25,44 @@ from tests.servers import environment, unpacked
 
 from benchmarks.reliability_page import keep, table
 
-HEAD = ("server", "minutes", "promotions", "faults", "reads", "failed", "wrong", "swaps", "last version served after")
+HEAD = (
+    "server",
+    "minutes",
+    "promotions",
+    "faults",
+    "reads",
+    "failed",
+    "wrong",
+    "of another team",
+    "left behind",
+    "swaps",
+    "last version served after",
+)
 
 TEXT = """## Services through a bad day
 
 Services with the clients {clients} follow one model with `follow(every={every:g})` through a proxy, and read
-`live.model` about 500 times a second. Meanwhile versions are promoted, two of them bad: a pickle that raises and a
-model that fails its warm-up. Faults come one after the other: a registry that refuses, hangs, drops connections,
-answers 500 or is killed, bytes that are corrupted or break off in the middle of a download, a disk that takes no byte
-more. Measured on {day}, on {cores} cores; `nox -s faults` does it again and writes this part.
+`live.model` about 500 times a second. Meanwhile versions are promoted, some of them bad: pickles that raise or end the
+process, models whose warm-up fails, ends, interrupts or cancels. Faults come one after the other: a registry that
+refuses, hangs, drops connections, answers 500 or is killed; bytes that are corrupted or break off in the middle of a
+download; a store that answers 403; {disk}; a process that forks in an outage, has no more
+descriptors, or whose clock jumps by a day; a process without a home where it may write; all of MLflow in the process
+turned to another team's registry, which holds the same names and numbers: a workspace of the same server from 3.10 on,
+a server of its own before. Measured on {day}, on {cores} cores; `nox -s faults` does it again and writes this part.
 
-"Failed" counts reads that found no model, "wrong" counts versions served that were not promoted by then or are bad. The
-last column is how long after the last fault, during which another version went live, every service served it: at most
-two intervals, and {slack:g} s to load it.
+"Failed" counts reads that found no model and forked processes that failed or hung, "wrong" counts versions served that
+were not promoted by then or are bad, "of another team" counts reads of the other registry's bytes, "left behind" counts
+threads, descriptors and files that are more than before once the services have stopped to follow. The last column is
+how long after the last fault, during which another version went live, every service served it: at most two intervals,
+and {slack:g} s to load it.
 
 {rows}
 
 The faults, by kind: {kinds}.
 """
+
+REAL_DISK = "a cache on a full file system, on one that is read-only, or of another user"
+LIMITED = "a process that may write no byte more"
 
 
 def row(version: str, day: Day, seconds: float) -> str:
@@ -55,6 +75,8 @@ def row(version: str, day: Day, seconds: float) -> str:
         f"{day.reads:,}",
         len(day.failed),
         len(day.wrong),
+        day.foreign,
+        len(day.left),
         day.swaps,
         f"{day.back_after:.1f} s",
     )
@@ -71,14 +93,18 @@ def main(arguments: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that servers are ended, whoever ends this
     parser = argparse.ArgumentParser(prog="benchmarks.bad_days", description="Services through a bad day.")
     parser.add_argument("--seconds", type=float, default=600.0, help="how long the day of each server is")
+    parser.add_argument(
+        "--major", type=int, choices=(2, 3), help="the day of one server alone; then nothing is written"
+    )
     parser.add_argument("--every", type=float, default=2.0, help="the interval of the services")
     parser.add_argument("--print", action="store_true", help="print the part and leave docs/reliability.md as it is")
     options = parser.parse_args(arguments)
+    chosen = [version for version in MAJORS if options.major in (None, int(version.partition(".")[0]))]
     days: list[Day] = []
     rows: list[str] = []
     with tempfile.TemporaryDirectory(prefix="prodpointer-days-") as scratch:
         package = unpacked(mlflow_table.ROOT, Path(scratch))
-        for version in MAJORS:
+        for version in chosen:
             began = time.monotonic()
 
             def tell(kind: str, version: str = version, began: float = began) -> None:
@@ -94,10 +120,11 @@ def main(arguments: Sequence[str]) -> int:
                 every=options.every,
                 package=package,
                 tell=tell,
+                long=True,
             )
             days.append(day)
             rows.append(row(version, day, time.monotonic() - began))
-            print(rows[-1], day.failed, day.wrong, file=sys.stderr, flush=True)
+            print(rows[-1], day.failed, day.wrong, day.left, file=sys.stderr, flush=True)
     kinds = Counter(kind for day in days for kind in day.faults)
     text = TEXT.format(
         clients=" and ".join(MAJORS),
@@ -105,10 +132,11 @@ def main(arguments: Sequence[str]) -> int:
         day=dt.datetime.now(tz=dt.timezone.utc).date().isoformat(),
         cores=os.cpu_count(),
         slack=SLACK,
+        disk=REAL_DISK if all(day.real_disk for day in days) else LIMITED,
         rows=table(HEAD, rows),
         kinds=", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items())),
     )
-    if options.print:
+    if options.print or options.major:
         print(text)
     else:
         keep("bad days", text)
