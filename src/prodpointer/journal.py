@@ -334,15 +334,26 @@ def deciding(version: int | None, event: str, alias: str, versions: Iterable[Mod
 
 
 def event_text(event: Promotion) -> str:
-    """Return an event as the text of a tag, cut so that it fits: the reason first, then the evidence of the gates."""
+    """Return an event as the text of a tag, cut so that it fits: the reason first, then the evidence of the gates.
+
+    A long name of the model goes before the evidence, where it is known when the version was created.
+    """
     event = replace(event, by=event.by[:_LONGEST_NAME])
-    room = LONGEST_EVENT - len(dumped(document_of(replace(event, reason=""))))
+    room = _room_for_reason(event)
+    if room < 0 and event.holder_created_at is not None:
+        event = replace(event, name="")
+        room = _room_for_reason(event)
     event = replace(event, reason=_fitting(event.reason, max(0, room)))
     text = dumped(document_of(event))
     while len(text) > LONGEST_EVENT and event.gates:
         event = replace(event, gates=event.gates[:-1])
         text = dumped(document_of(event))
     return text
+
+
+def _room_for_reason(event: Promotion) -> int:
+    """Return how many characters the reason of an event may have in JSON."""
+    return LONGEST_EVENT - len(dumped(document_of(replace(event, reason=""))))
 
 
 @dataclass(frozen=True)
@@ -393,4 +404,4 @@ def _fitting(text: str, room: int) -> str:
     if len(dumped(text)) - quotes <= room:
         return text
     kept = bisect_right(range(len(text)), room, key=lambda count: len(dumped(f"{text[:count]}...")) - quotes)
-    return f"{text[: max(0, kept - 1)]}..."
+    return f"{text[: kept - 1]}..." if kept else ""

@@ -171,6 +171,15 @@ def test_evidence_is_cut_only_where_the_reason_is_not_enough() -> None:
     assert kept == gates[: len(kept)]
 
 
+def test_a_long_name_of_a_model_takes_no_room_from_the_evidence() -> None:
+    """When the version was created says to which one the event belongs."""
+    gates = tuple({"gate": f"metric_{number} >= production + 0.002", "passed": True} for number in range(8))
+    event = replace(MOVE, name="x" * 256, by="u" * 200, gates=gates, reason="why", holder_created_at=NOON)
+    text = event_text(event)
+    assert len(text) <= LONGEST_EVENT
+    assert event_from("news", "1", text).gates == gates
+
+
 @pytest.mark.parametrize("text", ["[]", "1", '{"kind": "promote"}', "soon", ""])
 def test_what_is_no_event_is_a_value_error(text: str) -> None:
     """Reading back anything else raises ValueError."""

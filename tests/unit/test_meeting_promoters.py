@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
 
 from prodpointer import PromotionLost, RegisteredModel
-from prodpointer.journal import settled, stack, told
+from prodpointer.journal import EVENT_TAG, event_text, settled, stack, told
 from prodpointer.mlflow_border.registry import Registry
 from prodpointer.records import Promotion, State
 from tests.unit.conftest import HAS_ALIASES, Lab
@@ -129,6 +130,23 @@ def test_a_rollback_goes_past_who_was_told_to_have_lost(
         model.promote(2)
     assert [event.kind for event in model.history()] == ["promote"] * 4
     assert model.rollback().to_version == 3
+
+
+@pytest.mark.skipif(not HAS_ALIASES, reason="plain MLflow moves an alias here")
+@pytest.mark.parametrize("state", ["lost", "intended"])
+def test_a_move_by_another_tool_to_who_had_lost_or_stopped_is_one(lab: Lab, name: str, state: State) -> None:
+    """Whoever was on the way to that version before is not on the way any more, and going back goes there."""
+    model = lab.model(name, 4, pointer="alias")
+    long_ago = datetime.now(timezone.utc) - timedelta(hours=1)
+    stopped = replace(model.promote(1), from_version=1, to_version=2, at=long_ago, state=state, event=identifier(2))
+    stopped = replace(stopped, holder_created_at=model.version(2).created_at, after="")
+    lab.client.set_model_version_tag(name, "2", f"{EVENT_TAG}{stopped.event}", event_text(stopped))
+    for version in (3, 1):
+        model.promote(version)
+    lab.client.set_registered_model_alias(name, "production", "2")
+    model.promote(4)
+    assert model.history()[-2].kind == "unrecorded"
+    assert model.rollback().to_version == 2
 
 
 @pytest.mark.parametrize("pointer", POINTERS)
