@@ -15,6 +15,7 @@ from typing import Any
 from prodpointer.errors import ArtifactNotFound, ProdpointerError, RegistryError
 from prodpointer.mlflow_border import entities
 from prodpointer.mlflow_border.addresses import Place, place_of
+from prodpointer.mlflow_border.local_artifacts import copy_local
 from prodpointer.mlflow_border.object_store import ObjectStore
 from prodpointer.mlflow_border.registry import Registry
 from prodpointer.mlflow_border.served_artifacts import ServedArtifacts, check_trusted, is_served
@@ -199,7 +200,7 @@ class ArtifactStore:
             return self._served(root).download(leaf, destination)
         if not _is_local(root):
             return self._in_store(root).download(leaf, destination)
-        return Path(self._repository(root).download_artifacts(leaf, dst_path=str(destination)))
+        return copy_local(Path(self._repository(root).artifact_dir), leaf, destination)
 
     def _in_store(self, root: str) -> ObjectStore:
         """Return the reader of what MLflow reads from a store itself."""
