@@ -1,4 +1,4 @@
-"""Artifacts on this machine's own disk: looked at as a whole, and copied only if each part is a file of a known size."""
+"""Artifacts on this machine's own disk: looked at as a whole, and copied if each part is a file of a known size."""
 
 from __future__ import annotations
 
