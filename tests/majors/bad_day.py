@@ -136,7 +136,9 @@ class Registry:
         self.server = self._start(int(self.server.uri.rpartition(":")[2]))
 
 
-def registered(uri: str, name: str, team: str, workspace: str | None) -> prodpointer.RegisteredModel:
+def registered(
+    uri: str, name: str, team: str, workspace: str | None, numbers: Sequence[int] = (*GOOD, *BAD, *ENDING)
+) -> prodpointer.RegisteredModel:
     """Register the good versions and the bad ones."""
     with variables(MLFLOW_TRACKING_URI=uri, MLFLOW_WORKSPACE=workspace):
         client = MlflowClient(uri)
@@ -144,7 +146,7 @@ def registered(uri: str, name: str, team: str, workspace: str | None) -> prodpoi
             client.create_workspace(workspace)
         experiment = client.create_experiment(name)
         model = prodpointer.connect(name, tracking_uri=uri, timeout=30, workspace=workspace)
-        for number in (*GOOD, *BAD, *ENDING):
+        for number in numbers:
             bundle = {"number": number, "bad": RAISING.get(number), "team": team, "padding": os.urandom(SIZE)}
             content = {BAD[0]: b"cno_such_module\nThing\n.", ENDING[0]: b"csys\nexit\n(tR."}.get(number)
             run_id = client.create_run(experiment).info.run_id
@@ -409,10 +411,11 @@ def bad_day(
     chance = random.Random(20261124)  # the same day each time
     workspaces = long and Version(version) >= Version("3.10")
     workspace = TEAMS[0] if workspaces else None
+    numbers = (*GOOD, *BAD, *(ENDING if long else ()))
     with ExitStack() as stack:
         caches = directory / "caches"
         registry = Registry(python_of(version), version, directory / "server", stack, workspaces=workspaces)
-        model = registered(registry.server.uri, f"news-{version}", TEAMS[0], workspace)
+        model = registered(registry.server.uri, f"news-{version}", TEAMS[0], workspace, numbers)
         other = other_team(registry.server, directory, stack, model.name, workspace=workspaces) if long else None
         promote(day, model, GOOD[0])
         day.real_disk = stack.enter_context(small_disk(caches, wanted=long))
@@ -469,7 +472,7 @@ def other_team(server: Server, directory: Path, stack: ExitStack, name: str, *, 
     if not workspace:
         server = stack.enter_context(serve(server.python, directory / "other", version=server.version))
     other = server.uri, TEAMS[1] if workspace else None
-    registered(other[0], name, TEAMS[1], other[1]).promote(GOOD[-1])
+    registered(other[0], name, TEAMS[1], other[1], GOOD).promote(GOOD[-1])
     return other
 
 
