@@ -127,9 +127,12 @@ MUTATIONS = (
     Mutation(
         "the move forgets why",
         "promotion.py",
-        'reason=readable_text(reason, "The reason"),',
+        'reason=plain_text(reason, "The reason"),',
         'reason="",',
-        ("test_a_promotion_says_what_it_did", "test_withdrawing_leaves_nothing_live"),
+        (
+            "test_a_promotion_says_what_it_did",
+            "test_withdrawing_leaves_nothing_live",
+        ),
     ),
     Mutation(
         "what is live is promoted again",
@@ -183,9 +186,12 @@ MUTATIONS = (
     Mutation(
         "a withdrawal is not recorded",
         "promotion.py",
-        "        self._write(move)\n        self._pointer(move, look).clear()\n        return self._done(move, look)",
+        "        self._write(move)\n        self._check_still_so(move, look)\n        self._pointer(move, look).clear()\n        return self._done(move, look)",
         "        self._pointer(move, look).clear()\n        return move",
-        ("test_a_withdrawal_is_the_last_event", "test_a_promotion_after_a_withdrawal_restores_both"),
+        (
+            "test_a_withdrawal_is_the_last_event",
+            "test_a_promotion_after_a_withdrawal_restores_both",
+        ),
     ),
     Mutation(
         "a withdrawn alias is forgotten",
@@ -351,7 +357,7 @@ MUTATIONS = (
     Mutation(
         "what MLflow adds to a store counts",
         "artifacts.py",
-        '    if "MLmodel" in found:',
+        '    if "MLmodel" in names:',
         "    if False:",
         ("test_a_model_logged_with_a_flavor_loads",),
     ),
@@ -427,9 +433,9 @@ MUTATIONS = (
     ),
     Mutation(
         "the question about logins carries one",
-        "mlflow_border/login.py",
-        "            auth=_nobody,\n",
-        "",
+        "mlflow_border/rest.py",
+        "requests.request(method, url, auth=_nobody, timeout",
+        "requests.request(method, url, timeout",
         ("test_the_question_about_logins_carries_none",),
     ),
     Mutation(
@@ -614,8 +620,8 @@ MUTATIONS = (
     Mutation(
         "what is in the cache is never used",
         "cache.py",
-        "        if entry is None or not fits(entry):\n",
-        "        if True:\n",
+        "        if entry is not None and fits(entry) and entry.is_whole(digest_of):\n",
+        "        if False:\n",
         (
             "test_a_model_that_does_not_load_is_downloaded_once",
             "test_a_download_is_kept",
@@ -633,9 +639,12 @@ MUTATIONS = (
     Mutation(
         "the environment goes before the tag",
         "selection.py",
-        '            (told, f"the model\'s tag {POINTER_TAG}"),\n',
+        "            (told, _OF_MODEL),\n",
         "",
-        ("test_the_models_tag_overrides", "test_an_argument_goes_before_the_tag_and_the_tag_before_the_environment"),
+        (
+            "test_the_models_tag_overrides",
+            "test_an_argument_goes_before_the_tag_and_the_tag_before_the_environment",
+        ),
     ),
     Mutation(
         "any word is a pointer",
@@ -732,8 +741,8 @@ MUTATIONS = (
     Mutation(
         "the caller's loader is not asked",
         "loaders.py",
-        "chosen = loader or _loader_for(path, flavor, names)",
-        "chosen = _loader_for(path, flavor, names)",
+        'if loader is not None or (path / "MLmodel").is_file():',
+        'if (path / "MLmodel").is_file():',
         ("test_the_callers_loader_gets_the_path",),
     ),
     Mutation(
@@ -759,9 +768,9 @@ MUTATIONS = (
     ),
     Mutation(
         "a pull replaces what is there",
-        "registered_model.py",
-        "            if place.exists():\n",
-        "            place.unlink(missing_ok=True)\n            if place.exists():\n",
+        "artifacts.py",
+        "    if place.exists() or place.is_symlink():\n",
+        "    place.unlink(missing_ok=True)\n    if place.exists() or place.is_symlink():\n",
         ("test_a_pull_replaces_nothing",),
     ),
     Mutation(
@@ -806,9 +815,12 @@ MUTATIONS = (
     Mutation(
         "the digest is MD5",
         "artifacts.py",
-        "    digest, block = hashlib.sha256(), bytearray(_BLOCK)\n",
-        "    digest, block = hashlib.md5(), bytearray(_BLOCK)\n",
-        ("test_the_digest_of_a_file_is_its_sha256", "test_the_digest_of_a_directory_is_that_of_its_manifest"),
+        "        digest, blocks = hashlib.sha256(), []\n",
+        "        digest, blocks = hashlib.md5(), []\n",
+        (
+            "test_the_digest_of_a_file_is_its_sha256",
+            "test_the_digest_of_a_directory_is_that_of_its_manifest",
+        ),
     ),
     Mutation(
         "a local copy is digested by its name",
@@ -832,18 +844,18 @@ MUTATIONS = (
         ("test_a_version_says_where_it_comes_from",),
     ),
     Mutation(
-        "the commit is the checkout's first",
+        "the run's commit is not read",
         "registration.py",
-        "commit = run.git_commit or _commit_here()",
-        "commit = _commit_here() or 'none'",
+        "    if run.git_commit:\n",
+        "    if False:\n",
         ("test_the_commit_is_the_runs_own",),
     ),
     Mutation(
-        "the checkout's commit is not read",
+        "the caller's commit is not kept",
         "registration.py",
-        "or _commit_here()",
-        "or None",
-        ("test_the_commit_is_else_that_of_the_checkout",),
+        "        given[COMMIT_TAG] = _commit(git_commit)\n",
+        "        _commit(git_commit)\n",
+        ("test_the_commit_is_else_the_one_given",),
     ),
     Mutation(
         "datasets are not recorded",
@@ -882,9 +894,12 @@ MUTATIONS = (
     Mutation(
         "flavor models are not loaded by MLflow",
         "loaders.py",
-        'if (path / "MLmodel").is_file():',
-        "if False:",
-        ("test_a_model_logged_with_a_flavor_loads", "test_a_logged_model_is_registered_by_its_uri"),
+        'if loader is not None or (path / "MLmodel").is_file():',
+        "if loader is not None:",
+        (
+            "test_a_model_logged_with_a_flavor_loads",
+            "test_a_logged_model_is_registered_by_its_uri",
+        ),
     ),
     Mutation(
         "a file store is a registry",
@@ -958,7 +973,7 @@ MUTATIONS = (
     Mutation(
         "a refusal is another error",
         "mlflow_border/translation.py",
-        "if code in _DENIED or _http_status(error) in (401, 403):",
+        "if code in DENIED_CODES or _http_status(error) in (401, 403):",
         "if False:",
         ("test_a_server_that_refuses_access_is_said_to",),
     ),
@@ -986,15 +1001,18 @@ MUTATIONS = (
     Mutation(
         "the registry is asked each time",
         "detection.py",
-        "        if known and not registry.connection_failed and",
-        "        if known and False and",
-        ("test_a_registry_is_asked_for_its_version_once", "test_the_live_number_costs_one_request"),
+        "    if known and not registry.connection_failed and",
+        "    if known and False and",
+        (
+            "test_a_registry_is_asked_for_its_version_once",
+            "test_the_live_number_costs_one_request",
+        ),
     ),
     Mutation(
         "the model is asked for twice",
         "loading.py",
-        "        reply = self._registry.model(self.name)\n        seen = self._readable(reply)\n        if",
-        "        self._registry.model(self.name)\n        reply = self._registry.model(self.name)\n        seen = self._readable(reply)\n        if",
+        "        reply = self._registry.model(self.name)\n        seen = self._promoter.view(reply)\n",
+        "        self._registry.model(self.name)\n        reply = self._registry.model(self.name)\n        seen = self._promoter.view(reply)\n",
         (
             "test_the_live_version_costs_two_requests",
             "test_a_warm_load_sends_one_request_and_gets_no_byte",
@@ -1031,8 +1049,8 @@ MUTATIONS = (
     Mutation(
         "the JSON's aliases are dropped",
         "mlflow_border/entities.py",
-        'aliases={entry["alias"]: int(entry["version"]) for entry in model.get("aliases", [])},',
-        "aliases={},",
+        '        aliases={\n            text(required(entry, "alias"), "alias"): version_number(required(entry, "version"))\n            for entry in mappings(model, "aliases")\n        },\n',
+        "        aliases={},\n",
         ("test_the_json_reply_says_what_the_entity_says",),
     ),
     Mutation(
@@ -1446,8 +1464,8 @@ MUTATIONS = (
     Mutation(
         "a list over REST ends with its first page",
         "mlflow_border/rest.py",
-        '            if not page.get("next_page_token"):',
-        "            if True:",
+        'return page, page.get("next_page_token")',
+        "return page, None",
         ("test_the_list_over_rest_is_the_clients_own",),
     ),
     Mutation(
@@ -1529,8 +1547,8 @@ MUTATIONS = (
     Mutation(
         "a description that cannot be read is an error",
         "cache.py",
-        "    except (OSError, ValueError, KeyError, TypeError):\n        return None\n\n\ndef _described",
-        "    except OSError:\n        return None\n\n\ndef _described",
+        "    except (ValueError, KeyError, TypeError):\n        return None\n\n\ndef _description",
+        "    except EOFError:\n        return None\n\n\ndef _description",
         ("test_an_entry_that_says_nothing_is_fetched_again",),
     ),
     Mutation(
@@ -1543,15 +1561,15 @@ MUTATIONS = (
     Mutation(
         "wrong bytes are kept",
         "cache.py",
-        "                shutil.rmtree(partial, ignore_errors=True)  # of a failed download",
-        "                pass  # of a failed download",
+        "        shutil.rmtree(attempt, ignore_errors=True)  # of a failed download",
+        "        pass  # of a failed download",
         ("test_wrong_bytes_are_not_kept",),
     ),
     Mutation(
         "what another process left half is in the way",
         "cache.py",
-        "            shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed: we hold its lock\n",
-        "",
+        "                shutil.rmtree(left, ignore_errors=True)  # of a download that was given up",
+        "                raise FileExistsError(left)  # of a download that was given up",
         ("test_a_downloader_that_is_killed_leaves_nothing_in_the_way",),
     ),
     Mutation(
@@ -1564,36 +1582,36 @@ MUTATIONS = (
     Mutation(
         "everything is evicted that can be",
         "cache.py",
-        "            if total <= self.limit:\n",
+        "            if total <= limit:\n",
         "            if total <= 0:\n",
         ("test_what_fits_is_kept",),
     ),
     Mutation(
         "the cache is as open as other directories",
         "cache.py",
-        "                place.mkdir(mode=_PRIVATE)\n",
-        "                place.mkdir()\n",
+        "            place.mkdir(mode=_PRIVATE)\n",
+        "            place.mkdir()\n",
         ("test_nobody_else_can_enter",),
     ),
     Mutation(
         "anybody's cache will do",
-        "cache.py",
-        "        if about.st_uid != os.getuid():\n",
-        "        if about.st_uid < 0:\n",
+        "ownership.py",
+        "    if owner not in (os.getuid(), *others):\n",
+        "    if owner < 0:\n",
         ("test_a_cache_of_another_user_is_refused",),
     ),
     Mutation(
         "a cache that cannot be written is an error",
         "cache.py",
-        "        except OSError as error:\n            own",
-        "        except EOFError as error:\n            own",
+        "            except OSError as error:\n                if root",
+        "            except EOFError as error:\n                if root",
         ("test_without_a_place_for_it_there_is_still_a_load",),
     ),
     Mutation(
         "the caller's cache is not used",
         "connecting.py",
-        "Cache.usable(cache_dir)",
-        "Cache.usable()",
+        "Cache(cache_dir)",
+        "Cache()",
         ("test_the_callers_cache_is_used",),
     ),
     Mutation(
@@ -1606,8 +1624,8 @@ MUTATIONS = (
     Mutation(
         "a first digest is not kept",
         "delivery.py",
-        "            self._kept.fix_digest(target.created, target.number, digest)\n",
-        "            pass\n",
+        "                self._kept.set_pin(target.created, target.number, pin)\n",
+        "                pass\n",
         ("test_the_first_download_fixes_the_digest",),
     ),
     Mutation(
@@ -1646,10 +1664,10 @@ MUTATIONS = (
         ("test_options_that_are_none_are_refused",),
     ),
     Mutation(
-        "a request has no limit of time",
+        "a request may take five times as long",
         "mlflow_border/rest.py",
-        "        timeout=_SHARE * timeout,\n",
-        "        timeout=20 * timeout,\n",
+        "    with cut_off(timeout) as cut:\n",
+        "    timeout *= 5\n    with cut_off(timeout) as cut:\n",
         (
             "test_a_registry_that_is_down_is_known_in_time",
             "test_connecting_to_a_registry_that_is_down",
@@ -1687,21 +1705,35 @@ MUTATIONS = (
     ),
     Mutation(
         "a withdrawal is not remembered",
-        "cache.py",
-        "            self._live(pointer).unlink(missing_ok=True)\n",
-        "            pass\n",
+        "delivery.py",
+        "        with suppress(OSError, ProdpointerError):\n            if first or self._is_noted():\n",
+        "        if number is None:\n            return\n        with suppress(OSError, ProdpointerError):\n            if first or self._is_noted():\n",
         ("test_a_withdrawal_that_was_seen_ends_it",),
     ),
     Mutation(
-        "nothing is remembered of what was live",
+        "what was verified and live is not remembered",
         "loading.py",
         "            self.delivery.saw_live(target)\n",
         "            pass\n",
+        ("test_an_unreachable_new_version_leaves_the_one_before",),
+    ),
+    Mutation(
+        "nothing is served in an outage",
+        "delivery.py",
+        "        return None if found is None else found[0]\n",
+        "        return None\n",
         (
             "test_the_last_known_good_is_loaded_in_time",
-            "test_an_unreachable_new_version_falls_back_to_the_one_before",
+            "test_an_unreachable_new_version_leaves_the_one_before",
             "test_a_service_that_starts_in_an_outage_serves_the_last_known_good",
         ),
+    ),
+    Mutation(
+        "another version stands in for the one that the registry named",
+        "loading.py",
+        "        with delivered as (entry, use):\n            model = how.loaded(entry, use, ahead.examined(entry.path))\n",
+        "        try:\n            with delivered as (entry, use):\n                model = how.loaded(entry, use, ahead.examined(entry.path))\n        except NO_ANSWER as error:\n            return self.last_known_good(how, error)\n",
+        ("test_an_answer_is_never_overruled",),
     ),
     Mutation(
         "half a file is a file",
@@ -1714,8 +1746,8 @@ MUTATIONS = (
     Mutation(
         "a silent download is waited for",
         "mlflow_border/served_artifacts.py",
-        "timeout=_PATIENCE * self._timeout, stream=True",
-        "timeout=20 * self._timeout, stream=True",
+        "_PATIENCE * self._timeout, stream=True",
+        "20 * self._timeout, stream=True",
         ("test_half_a_download_is_no_download",),
     ),
     Mutation(
@@ -1748,10 +1780,10 @@ MUTATIONS = (
         ),
     ),
     Mutation(
-        "what fails ends the thread",
+        "an outage ends the thread",
         "live.py",
-        "            except Exception as error:  # noqa: BLE001  # whatever a loader",
-        "            except EOFError as error:  # noqa: BLE001  # whatever a loader",
+        "            self._unanswered(error)\n",
+        "            self._unanswered(error)\n            self._stopped.set()\n",
         ("test_a_service_that_starts_in_an_outage_serves_the_last_known_good",),
     ),
     Mutation(
@@ -1764,8 +1796,8 @@ MUTATIONS = (
     Mutation(
         "a bad version takes the place of a good one",
         "live.py",
-        "            self._note(State.ERROR, ours)\n            return\n",
-        "            self._swap(None, self._bad, State.ERROR, ours)\n            return\n",
+        "            self._failed(version, error)\n",
+        "            self._swap(None, version, State.ERROR, _kept(error))\n",
         (
             "test_a_version_that_does_not_load_never_serves",
             "test_a_version_that_fails_its_warm_up_never_serves",
@@ -1775,8 +1807,8 @@ MUTATIONS = (
     Mutation(
         "a version that was broken on its way is skipped",
         "live.py",
-        "            self._skip = 0 if again else",
-        "            self._skip = 10**6 if again else",
+        "if count > 1 else 0.0\n",
+        "if count > 1 else _LONGEST_PAUSE\n",
         ("test_bytes_broken_on_the_way_are_fetched_again",),
     ),
     Mutation(
@@ -1789,8 +1821,8 @@ MUTATIONS = (
     Mutation(
         "stale is never too old",
         "live.py",
-        "        return State.ERROR if self._state is State.STALE and too_old else self._state\n",
-        "        return self._state\n",
+        "        return State.ERROR if self._is_dead or self._is_too_old else self._state\n",
+        "        return State.ERROR if self._is_dead else self._state\n",
         ("test_too_old_is_an_error",),
     ),
     Mutation(
@@ -1803,15 +1835,15 @@ MUTATIONS = (
     Mutation(
         "closing does not wait",
         "live.py",
-        "            self._thread.join()\n",
+        "            self._thread.join(_CLOSE_WITHIN)\n",
         "            pass\n",
         ("test_no_thread_is_left",),
     ),
     Mutation(
         "a download goes on when nobody waits",
         "mlflow_border/served_artifacts.py",
-        "                    if self._stopped():\n",
-        "                    if False:\n",
+        "cut_off(_LOOK_AGAIN, due=self._stopped)",
+        "cut_off(_LOOK_AGAIN, due=lambda: False)",
         ("test_a_download_nobody_waits_for_ends",),
     ),
     Mutation(

@@ -285,7 +285,7 @@ def test_no_thread_is_left(behind: RegisteredModel, between: Proxy) -> None:
 
 
 def test_a_download_nobody_waits_for_ends(behind: RegisteredModel, between: Proxy, served: Registry) -> None:
-    """Closing does not wait for the end of a long download."""
+    """Closing does not wait for the end of a long download, and the download ends too."""
     run_id = served.run_with({"large/newsreco.pkl": b"0" * 20_000_000})
     behind.promote(behind.register(run_id, "large", sha256="0" * 64))
     between.when(on_path("newsreco.pkl"), Drip(500_000, 0.5))
@@ -294,6 +294,7 @@ def test_a_download_nobody_waits_for_ends(behind: RegisteredModel, between: Prox
     began = time.monotonic()
     live.close()
     assert time.monotonic() - began < 5
+    assert f"prodpointer-follow-{behind.name}" not in [thread.name for thread in threading.enumerate()]
 
 
 def test_a_forked_process_is_told(live: Live) -> None:
