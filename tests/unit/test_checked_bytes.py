@@ -161,6 +161,6 @@ def test_a_directory_that_cannot_be_listed_has_no_digest(bundle: Path, monkeypat
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
         return listed(path)
 
-    monkeypatch.setattr(os, "scandir", refused)
-    with pytest.raises(IntegrityError, match=r"Permission denied.*\[bundle/inside\]"):
+    with monkeypatch.context() as patch, pytest.raises(IntegrityError, match=r"Permission denied.*\[bundle/inside\]"):
+        patch.setattr(os, "scandir", refused)
         sha256_of(bundle)
