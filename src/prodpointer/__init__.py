@@ -33,6 +33,7 @@ from prodpointer.errors import (
     UnsafeModel,
     UnverifiedWarning,
     VersionNotFound,
+    WorkspaceNotFound,
 )
 from prodpointer.gates import Gate
 from prodpointer.live import Live, State
@@ -88,6 +89,7 @@ __all__ = [
     "UnverifiedWarning",
     "Verdict",
     "VersionNotFound",
+    "WorkspaceNotFound",
     "connect",
     "load_production",
     "promote",

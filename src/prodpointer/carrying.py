@@ -15,7 +15,7 @@ from datetime import datetime, timezone
 from typing import Literal
 
 from prodpointer import journal, registration
-from prodpointer.detection import ASK_AGAIN_AFTER, capabilities
+from prodpointer.detection import ask_again_after, capabilities
 from prodpointer.drift import Class, Judgement, Prefer, Side, judge, open_intents, side_moved
 from prodpointer.look import Look, look_at
 from prodpointer.mlflow_border.registry import Registry
@@ -190,7 +190,7 @@ class Carrier:
 
     def look(self, model: Model, rule: Rule) -> Look:
         """Return what a model is like by one rule."""
-        found = capabilities(self.registry, max_age=ASK_AGAIN_AFTER)
+        found = capabilities(self.registry, max_age=ask_again_after(self.registry))
         reply = model.as_others_left_it()
         return look_at(view(rule, reply, found, self.registry.addresses.shown), model.versions)
 

@@ -35,8 +35,8 @@ from prodpointer.mlflow_border.workspaces import (
     workspaces_in_databases,
 )
 
-ASK_AGAIN_AFTER = 300.0
-"""Seconds after which the registry is asked for its version again: servers get upgraded under running services."""
+_ASK_AGAIN_AFTER = 300.0  # seconds: servers get upgraded under running services
+_ASK_FOR_WORKSPACE_AFTER = 30.0  # a server from before workspaces ignores their header, and no answer of it tells so
 
 _FIRST_WITH_ALIASES = Version("2.3.0")
 # Measured: the client of 2.3.0 drops the aliases of Unity Catalog's replies, that of 2.9.2 keeps them.
@@ -128,6 +128,11 @@ def _shared(asked: Future[Capabilities]) -> Capabilities | None:
     if not isinstance(error, ProdpointerError):
         return None
     raise copy.copy(error) from error.__cause__  # a copy, since an exception belongs to the thread that raises it
+
+
+def ask_again_after(registry: Registry) -> float:
+    """Return the seconds after which a registry is asked again what it is."""
+    return _ASK_AGAIN_AFTER if registry.addresses.workspace is None else _ASK_FOR_WORKSPACE_AFTER
 
 
 def forget() -> None:

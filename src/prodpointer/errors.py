@@ -7,6 +7,7 @@
     │   └── ArtifactStoreUnavailable    the registry answers, the store of the bytes does not
     ├── AccessDenied             401, 403, a refused Host header
     ├── RegistryUnsupported      reached, but there is no model registry that can be used
+    │   └── WorkspaceNotFound    a workspace is named that does not exist there
     ├── SchemaMismatch           the database belongs to another MLflow; nothing was touched
     ├── RegistryError            any other answer; its code is kept
     ├── ModelNotFound
@@ -129,6 +130,10 @@ class AccessDenied(ProdpointerError):
 
 class RegistryUnsupported(ProdpointerError):
     """Something answered, or nothing is configured, but there is no model registry that can be used."""
+
+
+class WorkspaceNotFound(RegistryUnsupported):
+    """The server has workspaces, and the one that is named does not exist, or no longer."""
 
 
 class SchemaMismatch(ProdpointerError):

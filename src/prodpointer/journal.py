@@ -14,7 +14,7 @@ import secrets
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from prodpointer.codec import document_of, dumped, event_from, is_id, millis, packed, unpacked
 from prodpointer.records import MIGRATING, ModelVersion, Promotion
@@ -32,7 +32,6 @@ LARGEST_RECORD = 64 * 1024
 
 _LONGEST_NAME = 200
 _LONGEST_PACK = 5000  # MLflow 2 refuses longer tags
-_CLOCKS_DIFFER = timedelta(minutes=5)  # of a server, which says when a version was created, and of its clients
 _DIGITS = 12
 _KEPT_AS_TAGS = 8
 _PACKED_FROM = 24  # events as tags
@@ -107,7 +106,7 @@ def belongs(event: Promotion, version: ModelVersion) -> bool:
         return millis(event.holder_created_at) == millis(version.created_at)
     if event.name:
         return event.name.lower() == version.name.lower()  # Unity Catalog folds names
-    return version.created_at is None or version.created_at <= event.at + _CLOCKS_DIFFER
+    return version.created_at is None or version.created_at <= event.at
 
 
 def _tags(version: ModelVersion, prefixes: tuple[str, ...] = (EVENT_TAG, PACK_TAG)) -> Iterator[_Tag]:

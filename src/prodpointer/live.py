@@ -26,7 +26,7 @@ from prodpointer.errors import (
     without_credentials,
 )
 from prodpointer.loading import NO_ANSWER, HowToLoad, Loading
-from prodpointer.records import ModelReply
+from prodpointer.records import ModelReply, called
 from prodpointer.selection import View
 
 OnWithdraw = Literal["none", "keep"]
@@ -360,8 +360,13 @@ class Live:
         if self._on_change is not None:
             try:
                 self._on_change(before, self.version)
-            except BaseException:  # noqa: BLE001  # the caller's, which is no reason not to serve
+            except BaseException as raised:  # noqa: BLE001  # the caller's, which is no reason not to serve
                 _log.exception("on_change of %r failed", self._loading.name)
+                told = LoadFailed(
+                    f"on_change of {self._loading.name!r} raised {type(raised).__name__}.",
+                    next_step=f"{called(self.version).capitalize()} serves. Mend on_change; the log has the traceback.",
+                )
+                self._note(State.ERROR, told)
 
     def _note(self, state: State, error: ProdpointerError | None) -> None:
         """Take on a state, and wake who waits for one."""

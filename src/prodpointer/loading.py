@@ -14,7 +14,14 @@ from packaging.version import Version
 from prodpointer.artifacts import DigestAhead, Examined, sha256_of
 from prodpointer.cache import Cache, Entry, LastLive
 from prodpointer.delivery import Delivery, Target, Verify, created_name
-from prodpointer.errors import InvalidName, ModelNotFound, ProdpointerError, RegistryError, RegistryUnavailable
+from prodpointer.errors import (
+    InvalidName,
+    ModelNotFound,
+    ProdpointerError,
+    RegistryError,
+    RegistryUnavailable,
+    WorkspaceNotFound,
+)
 from prodpointer.in_use import Use
 from prodpointer.loaders import Loader, load
 from prodpointer.mlflow_border.artifact_store import ArtifactStore
@@ -136,7 +143,7 @@ class Loading:
         try:
             reply, seen = self._read()
             return (reply, seen) if seen.live is not None else self._read()
-        except ModelNotFound:
+        except (ModelNotFound, WorkspaceNotFound):
             self.delivery.saw_nothing_live()
             raise
 

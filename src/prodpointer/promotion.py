@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any, Final
 
 from prodpointer import journal, registration
-from prodpointer.detection import ASK_AGAIN_AFTER, capabilities
+from prodpointer.detection import ask_again_after, capabilities
 from prodpointer.errors import (
     ExpectationFailed,
     GateFailed,
@@ -84,7 +84,7 @@ class Promoter:
 
     def view(self, reply: ModelReply) -> View:
         """Read a reply by this model's rule, as what the registry is by now: it may have been upgraded since."""
-        found = capabilities(self._registry, max_age=ASK_AGAIN_AFTER)
+        found = capabilities(self._registry, max_age=ask_again_after(self._registry))
         if reply.aliases and not found.aliases:  # what sends aliases is no longer the registry that had none
             found = capabilities(self._registry, max_age=0.0)
         return view(self._rule, reply, found, self._where)

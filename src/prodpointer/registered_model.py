@@ -16,7 +16,7 @@ from prodpointer import journal, registration
 from prodpointer.artifacts import copied, free_place
 from prodpointer.cache import Cache
 from prodpointer.delivery import Target, Verify, checked_verify, created_name
-from prodpointer.detection import capabilities, client_version
+from prodpointer.detection import ask_again_after, capabilities, client_version
 from prodpointer.drift import drift_told
 from prodpointer.errors import InvalidName, ModelNotFound, ProdpointerError, RegistryUnavailable
 from prodpointer.gate_text import gates_of
@@ -167,6 +167,7 @@ class RegisteredModel:
 
         Raises ``VersionNotFound``, ``ModelNotFound`` or ``InvalidName``.
         """
+        self._check_workspace()
         return self._registry.version(self.name, version_number(version))
 
     def status(self) -> PointerStatus:
@@ -456,6 +457,7 @@ class RegisteredModel:
         VersionNotFound, ModelNotFound, ArtifactNotFound
             There is nothing to adopt.
         """
+        self._check_workspace()
         reply = self._registry.model(self.name)
         found = self._registry.version(self.name, version_number(version))
         target = Target(found.version, created_name(reply.created_at), found)
@@ -495,6 +497,11 @@ class RegisteredModel:
         """Return the failure of a registry that was asked by ``connect`` a moment ago, once."""
         failed, self._failed = self._failed, None
         return failed[1] if failed is not None and time.monotonic() - failed[0] < _A_MOMENT else None
+
+    def _check_workspace(self) -> None:
+        """Raise where the registry had the named workspace and, by what is known now, has it no longer."""
+        if self._registry.addresses.workspace is not None:
+            capabilities(self._registry, max_age=ask_again_after(self._registry))
 
     def _registered(self, run_id: str, source: str) -> ModelVersion | None:
         """Return the newest version with this run and source that is READY, or None."""

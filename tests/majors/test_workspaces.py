@@ -21,7 +21,7 @@ from mlflow import MlflowClient
 from mlflow.utils.workspace_context import WorkspaceContext
 
 import prodpointer
-from prodpointer import AccessDenied, RegistryUnsupported
+from prodpointer import AccessDenied, RegistryUnsupported, WorkspaceNotFound
 from prodpointer.cli import main
 from prodpointer.conformance import try_registry
 from prodpointer.connecting import registered_model_names
@@ -46,13 +46,24 @@ def bundle(team: str, number: int) -> dict[str, Any]:
 
 def make_workspace(server: Server, name: str) -> None:
     """Make a workspace, as its administrator does."""
+    administer(server, "POST", "", {"name": name})
+
+
+def delete_workspace(server: Server, name: str) -> None:
+    """Delete a workspace with all in it."""
+    administer(server, "DELETE", f"/{name}?mode=CASCADE")
+
+
+def administer(server: Server, method: str, path: str, document: dict[str, str] | None = None) -> None:
+    """Send one call about workspaces."""
     request = urllib.request.Request(
-        f"{server.uri}/api/3.0/mlflow/workspaces",
-        data=json.dumps({"name": name}).encode(),
+        f"{server.uri}/api/3.0/mlflow/workspaces{path}",
+        data=None if document is None else json.dumps(document).encode(),
         headers={"Content-Type": "application/json"},
+        method=method,
     )
     with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=20) as reply:
-        assert reply.status in (200, 201)
+        assert reply.status in (200, 201, 204)
 
 
 def logged(server: Server, team: str, *numbers: int) -> list[str]:
@@ -185,7 +196,7 @@ def test_the_active_workspace_counts_when_none_is_given(observed: Observed, clie
 def test_a_workspace_that_does_not_exist_is_refused(observed: Observed, client: str) -> None:
     """It is neither an empty registry nor a missing model."""
     found = observed.live[client]
-    assert (found["never"], found["odd"]) == ("RegistryUnsupported", "InvalidName")
+    assert (found["never"], found["odd"]) == ("WorkspaceNotFound", "InvalidName")
 
 
 def test_last_known_good_is_the_workspaces_own(observed: Observed, client: str) -> None:
@@ -241,6 +252,19 @@ def test_a_migration_is_of_one_workspace(two_teams: Server) -> None:
     }
     assert names == {"team-a": {NAME}, "team-b": {NAME, "solo"}}
     assert registered_model_names(tracking_uri=two_teams.uri, workspace="team-a") == [NAME]
+
+
+def test_a_deleted_workspace_ends_last_known_good(two_teams: Server) -> None:
+    """That it does not exist is an answer, as that a model does not exist is one."""
+    make_workspace(two_teams, "team-c")
+    (run_id,) = logged(two_teams, "team-c", 1)
+    model = prodpointer.connect(NAME, tracking_uri=two_teams.uri, workspace="team-c")
+    model.promote(model.register(run_id, "bundle"))
+    assert model.load_production() == bundle("team-c", 1)
+    delete_workspace(two_teams, "team-c")
+    with pytest.raises(WorkspaceNotFound):
+        model.load_production(on_unavailable="last-known-good")
+    assert not model.has_last_known_good
 
 
 def test_conformance_tries_one_workspace(two_teams: Server) -> None:

@@ -47,6 +47,7 @@ from prodpointer import (
     UnverifiedWarning,
     Verdict,
     VersionNotFound,
+    WorkspaceNotFound,
 )
 
 news: RegisteredModel = prodpointer.connect("news", pointer="both", stages={"champion": "Production"}, timeout=5)
@@ -118,6 +119,7 @@ FAILURES: tuple[type[ProdpointerError], ...] = (
     RegistryUnsupported,
     UnsafeModel,
     VersionNotFound,
+    WorkspaceNotFound,
 )
 WARNINGS: tuple[type[UserWarning], ...] = (
     CacheWarning,

@@ -132,6 +132,7 @@ OWN_STEPS = [
     "test_slow_answers.py",
     "test_stage_uses.py",
     "test_trusted_hosts.py",
+    "test_workspace_header.py",
 ]
 if mlflow.__version__ not in WORLDS:
     collect_ignore += OWN_STEPS

@@ -121,7 +121,19 @@ def test_whatever_on_change_raises_stops_nothing(news: RegisteredModel, raised: 
         until(lambda: seen == [1])
         news.promote(2)
         until(lambda: seen == [1, 2])
-        assert live.state is State.READY
+        until(lambda: live.state is State.READY)
+
+
+def test_an_on_change_that_raises_is_an_error_of_its_own(news: RegisteredModel) -> None:
+    """It says so until the next look; the new version serves all the same."""
+
+    def told(_: int | None, __: int | None) -> None:
+        raise SystemExit(3)
+
+    with news.follow(60, on_change=told) as live:
+        until(lambda: live.state is State.ERROR)
+        assert "on_change" in str(live.last_error)
+        assert (live.version, live.model) == (1, live.serving[0])
 
 
 def test_a_pickle_that_ends_the_thread_is_an_error(lab: Lab, news: RegisteredModel) -> None:

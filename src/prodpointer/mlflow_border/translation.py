@@ -19,7 +19,7 @@ from prodpointer.errors import (
 )
 from prodpointer.mlflow_border.lane import NoAnswer
 from prodpointer.mlflow_border.rest import BUSY_STATUSES
-from prodpointer.mlflow_border.workspaces import no_workspace, says_no_workspace
+from prodpointer.mlflow_border.workspaces import WORKSPACE_STEP, no_workspace, says_no_workspace
 
 DENIED_CODES = {"PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED", "UNAUTHENTICATED"}
 _BUSY = {"TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED"}
@@ -205,7 +205,9 @@ class _Attempt:
         if code in _BUSY or _LOCKED.search(text):
             return RegistryUnavailable, f"the registry is busy ({text})", "Try again later."
         if code in ("ENDPOINT_NOT_FOUND", "FEATURE_DISABLED") or _is_no_address(error):
-            return RegistryUnsupported, f"no such call there ({text})", _NO_SUCH_CALL_STEP
+            without = code == "FEATURE_DISABLED" and "workspace" in text.lower()  # since the handle was made
+            what = "no workspaces there" if without else "no such call there"
+            return RegistryUnsupported, f"{what} ({text})", WORKSPACE_STEP if without else _NO_SUCH_CALL_STEP
         return self.other, text, self.step or (_ODD_STEP if self.other is RegistryError else "")
 
 

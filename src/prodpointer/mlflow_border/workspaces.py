@@ -16,7 +16,7 @@ from contextvars import ContextVar
 from functools import cache, wraps
 from typing import Any, TypeVar
 
-from prodpointer.errors import InvalidName, RegistryUnsupported
+from prodpointer.errors import InvalidName, WorkspaceNotFound
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")  # of MLflow's own (3.10.0,
 _bound: ContextVar[tuple[str | None] | None] = ContextVar("prodpointer_workspace", default=None)
 
 
-def active_workspace(chosen: str | None) -> str | None:
+def active_workspace(chosen: object) -> str | None:
     """Return the workspace that was chosen, else the one that is active in MLflow now, else None.
 
     Parameters
@@ -48,13 +48,13 @@ def active_workspace(chosen: str | None) -> str | None:
     """
     source = "workspace="
     if chosen is None:
-        source, chosen = WORKSPACE_VARIABLE, _active()
-    name = (chosen or "").strip()
-    if not name:
+        source, chosen = WORKSPACE_VARIABLE, _active() or ""
+    name = chosen.strip() if isinstance(chosen, str) else None
+    if name == "":
         return None
-    if not _NAME.fullmatch(name):
+    if name is None or not _NAME.fullmatch(name):
         raise InvalidName(
-            f"Invalid workspace {name[:80]!r}.",
+            f"Invalid workspace {str(chosen)[:80]!r}.",
             where=source,
             next_step="Use lower-case letters, digits and '-' inside.",
         )
@@ -85,9 +85,9 @@ def says_no_workspace(text: str) -> bool:
     return _NO_WORKSPACE.fullmatch(text.strip()) is not None
 
 
-def no_workspace(where: str) -> RegistryUnsupported:
+def no_workspace(where: str) -> WorkspaceNotFound:
     """Return the error for a workspace that does not exist; ``where`` names it."""
-    return RegistryUnsupported("The workspace does not exist.", where=where, next_step=WORKSPACE_STEP)
+    return WorkspaceNotFound("The workspace does not exist.", where=where, next_step=WORKSPACE_STEP)
 
 
 @contextmanager
