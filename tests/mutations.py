@@ -753,17 +753,17 @@ MUTATIONS = (
         ("test_a_pickle_that_raises_names_both_sides",),
     ),
     Mutation(
-        "what is discarded stays",
+        "an entry that was replaced stays",
         "cache.py",
-        "        shutil.rmtree(doomed, ignore_errors=True)\n",
+        "        shutil.rmtree(old, ignore_errors=True)\n",
         "        pass\n",
         ("test_no_download_is_left_behind",),
     ),
     Mutation(
         "a pull copies the newest version",
         "registered_model.py",
-        "        demanded = checked_verify(verify)\n",
-        "        target = replace(target, number=3, version=self.version(3))\n        demanded = checked_verify(verify)\n",
+        "        delivery = self._loading.delivery\n",
+        "        target = replace(target, number=3, version=self.version(3))\n        delivery = self._loading.delivery\n",
         ("test_a_pull_copies_the_live_artifact",),
     ),
     Mutation(
@@ -1679,7 +1679,7 @@ MUTATIONS = (
         "a registry that is asked again makes a new process wait twice",
         "connecting.py",
         "        model.not_asked(failure)\n",
-        "",
+        "        pass\n",
         ("test_a_new_process_starts_with_the_last_known_good",),
     ),
     Mutation(
