@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -19,10 +20,13 @@ from prodpointer.loaders import LIBRARIES_TAG, MLFLOW_TAG, PYTHON_TAG
 from prodpointer.mlflow_border.artifact_store import ArtifactStore, refused_by_disk
 from prodpointer.mlflow_border.registry import Registry
 from prodpointer.records import ModelVersion
+from prodpointer.texts import shortened
 
 Verify = Literal["warn", "required"]
 Found = TypeVar("Found")
 
+_DIGEST = re.compile(r"[0-9a-fA-F]{64}")
+_SHOWN = 80  # characters of what stands in the place of a digest
 _EXPLAIN = (PYTHON_TAG, MLFLOW_TAG, LIBRARIES_TAG)
 
 
@@ -54,11 +58,20 @@ def checked_verify(verify: str) -> Verify:
 def recorded_digest(version: ModelVersion) -> str | None:
     """Return the digest that the registry records of a version, or None.
 
-    It stands in a tag and in each event by which the version went live; ``IntegrityError`` where they differ, for then
-    somebody changed one of them.
+    It stands in a tag and in each event by which the version went live; ``IntegrityError`` where they differ or one is
+    not a SHA-256, for then somebody changed one of them.
     """
     promoted = {event.sha256 for event in journal.events([version]) if event.to_version == version.version}
     found = {digest for digest in (version.sha256, *promoted) if digest}
+    for digest in found:
+        if not _DIGEST.fullmatch(digest):
+            raise IntegrityError(
+                f"The digest recorded of version {version.version} of {version.name!r} is not a SHA-256: "
+                f"{shortened(digest, _SHOWN)!r}.",
+                where=version.source,
+                next_step="Nothing was loaded. Find out who changed a tag, and register the right bytes as a new "
+                "version.",
+            )
     if len(found) > 1:
         raise IntegrityError(
             f"Two digests are recorded of version {version.version} of {version.name!r}: {', '.join(sorted(found))}.",

@@ -30,12 +30,25 @@ without a recorded digest, ``LastKnownGoodWarning`` for what is loaded while the
 
 from __future__ import annotations
 
+import os
 import re
+from urllib.parse import unquote
 
+from prodpointer.texts import shortened, visible
 from prodpointer.verdicts import Verdict
 
 # Bounded, so that a long word is not searched from each of its letters on: MLflow's errors may hold whole pages.
-_URI = re.compile(r"\b(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]{0,40})://(?P<rest>\S+)")
+# White space belongs to a URI only where what stands before it can be a login and cannot be a host with its port.
+_URI = re.compile(
+    r"\b(?P<scheme>(?i:https?)(?=:)|[A-Za-z][A-Za-z0-9+.\-]{0,40}(?=://))(?P<slashes>:[/\\]*)(?P<rest>"
+    r"[^\s/\\@:?#\[]{0,100}:(?!\d{1,5}(?:[^\w@]|$))(?=[^\s@]{0,200}\w)[^\s@]{1,200}\s[^@]{0,200}@\S*|\S+)"
+)
+# A login and a host without a scheme, where the host looks like one or nothing stands beside the two.
+_LOGIN = r"(?!mailto:)[\w.+\-]{1,64}:(?![/\\])[^\s'\"]{4,200}@"
+_BARE_LOGIN = re.compile(
+    rf"(?P<open>^|['\"]){_LOGIN}(?=[^\s@'\"]+(?:['\"]|$))"
+    rf"|(?<![\w.+\-/@]){_LOGIN}(?=\[|localhost\b|\d+\.\d+\.\d|[\w.\-]{{1,255}}:\d)"
+)
 # Schemes whose path may hold an @ of its own; in a database's URI it belongs to the password.
 _WITH_PATHS = {
     "http",
@@ -55,12 +68,25 @@ _WITH_PATHS = {
 _AZURE_SCHEMES = {"wasb", "wasbs", "abfs", "abfss"}
 _CONTAINER_AND_ACCOUNT = re.compile(r"[a-z0-9$-]{1,63}@[\w-]+\.[\w.-]+(:\d{1,5})?['\",;.)\]]*")
 _HOST_AND_PORT = re.compile(r"\[.*|[^:]*(:\d{1,5})?")
-_SECRET_PARAMETER = re.compile(
-    r"(?P<name>(?:[?&;]|%3B|%26)[\w.\-]{0,40}?"
-    r"(?:password|passwd|pwd|token|secret|credential|signature|(?:api|access|account)_?key|\bsig)(?:=|%3D))"
-    r"[^&;\s'\"]+",
-    re.IGNORECASE,
+_PARAMETER = re.compile(r"(?:[?&;#]|%3B|%26)(?P<name>[^\s=&;?#'\"]{1,60}?)(?:=|%3D)", re.IGNORECASE)
+_VALUE = re.compile(r"[^&;\s'\"]+")
+# Names of parameters without what stands between their words.
+_SECRET_NAME = re.compile(
+    r".*(?:password|passwd|passphrase|pwd|token|secret|credentials?|signature|jwt"
+    r"|(?:api|access|account|secret|private|shared|subscription|storage|function)s?key(?:id)?)"
+    r"|(?:x|proxy)?(?:auth|authorization)|(?:auth|authorization)?code|(?:db|user)?pass|key|sas|sig"
 )
+# What MLflow and the stores of its artifacts take their credentials from.
+_SECRET_VARIABLES = (
+    "MLFLOW_TRACKING_TOKEN",
+    "MLFLOW_TRACKING_PASSWORD",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AZURE_STORAGE_ACCESS_KEY",
+    "DATABRICKS_TOKEN",
+)
+_SHORTEST_SECRET = 6  # characters: a shorter one is part of many words
+_LONGEST_PART = 2000  # characters of what, where and next_step each: a registry's words are in them
 _AUTHORIZATION = re.compile(
     r"(?P<kind>authorization['\"]?\s*[:=]\s*['\"]?(?:(?:basic|bearer)\s+)?|\b(?:basic|bearer)\s+(?=\S{16}))"
     r"[^\s'\",}]+",
@@ -69,15 +95,44 @@ _AUTHORIZATION = re.compile(
 
 
 def without_credentials(text: str) -> str:
+    """Return ``text`` with every credential in it replaced by ``***``: of URIs, headers and MLflow's own variables."""
+    for secret in _secrets_here():
+        text = text.replace(secret, "***")
+    return without_login(text)
+
+
+def without_login(text: str) -> str:
     """Return ``text`` with every credential that a URI or header in it carries replaced by ``***``."""
     text = _URI.sub(_without_userinfo, text)
-    text = _SECRET_PARAMETER.sub(r"\g<name>***", text)
+    text = _BARE_LOGIN.sub(lambda login: f"{login['open'] or ''}***@", text)
+    text = _without_parameters(text)
     return _AUTHORIZATION.sub(r"\g<kind>***", text)
+
+
+def _secrets_here() -> list[str]:
+    """Return the credentials that the environment holds, the longest first."""
+    found = {os.environ.get(name, "").strip() for name in _SECRET_VARIABLES}
+    return sorted((each for each in found if len(each) >= _SHORTEST_SECRET), key=len, reverse=True)
+
+
+def _without_parameters(text: str) -> str:
+    """Return a text without the values of parameters whose names say that they are secret."""
+    parts, end = [], 0
+    for parameter in _PARAMETER.finditer(text):
+        name = re.sub(r"[\W_]", "", unquote(parameter["name"])).lower()
+        if parameter.start() < end or not _SECRET_NAME.fullmatch(name):
+            continue
+        if value := _VALUE.match(text, parameter.end()):
+            parts += [text[end : value.start()], "***"]
+            end = value.end()
+    return "".join((*parts, text[end:]))
 
 
 def _without_userinfo(uri: re.Match[str]) -> str:
     """Return a URI without user and password, also where / and quotes stand in the password as they are."""
-    scheme, rest = uri["scheme"], uri["rest"]
+    scheme, slashes, rest = uri["scheme"], uri["slashes"], uri["rest"]
+    if scheme.lower() not in ("http", "https"):  # of which clients take any number of slashes, and backslashes
+        slashes, rest = "://", slashes[3:] + rest
     authority = rest.partition("/")[0]
     if scheme.lower() in _AZURE_SCHEMES and _CONTAINER_AND_ACCOUNT.fullmatch(authority):
         return uri[0]
@@ -88,7 +143,12 @@ def _without_userinfo(uri: re.Match[str]) -> str:
         end = rest.rfind("@")
     else:
         return uri[0]
-    return f"{scheme}://***@{rest[end + 1 :]}"
+    return f"{scheme}{slashes}***@{rest[end + 1 :]}"
+
+
+def _shown(text: str) -> str:
+    """Return a part of an error as it is shown, whoever wrote it."""
+    return shortened(visible(without_credentials(text)), _LONGEST_PART)
 
 
 class ProdpointerError(Exception):
@@ -102,10 +162,10 @@ class ProdpointerError(Exception):
     exit_code = 1
 
     def __init__(self, what: str, *, where: str = "", next_step: str = "") -> None:
-        """Keep the three parts, each with its credentials taken out."""
-        self.what: str = without_credentials(what)
-        self.where: str = without_credentials(where)
-        self.next_step: str = without_credentials(next_step)
+        """Keep the three parts, each without credentials, fit for a terminal and of a bounded length."""
+        self.what: str = _shown(what)
+        self.where: str = _shown(where)
+        self.next_step: str = _shown(next_step)
         super().__init__(self.what)
 
     def __str__(self) -> str:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prodpointer.names import visible
 from prodpointer.printing import SCHEMA_VERSION, json_text, print_json, print_table, say
+from prodpointer.texts import visible
 
 if TYPE_CHECKING:
     from prodpointer.carrying import Step

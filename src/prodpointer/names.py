@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from prodpointer.errors import InvalidName
+from prodpointer.texts import CONTROLS, HIDDEN, JOINERS
 
 STAGES_OF_ALIASES: Mapping[str, str] = {"production": "Production", "staging": "Staging"}
 """The stage that each alias stands for, unless ``connect(stages=)`` says otherwise."""
@@ -17,10 +18,9 @@ _LONGEST_NAME = 2000  # in a question over REST: servers of 2.2.2 refuse request
 _LONGEST_NEW_NAME = 256  # in MLflow's tables, 2.0.1 to 3.17.2; SQLite does not mind
 _FIRST_TOO_LARGE = 10**18  # databases hold versions in 64 bits at most
 _VERSION = re.compile(r"[1-9][0-9]{0,17}")
-# Control characters of both blocks, separators of lines, and what turns the direction of writing.
-_CONTROLS = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
-_ACTING = re.compile(rf"[{_CONTROLS}]|\r(?!\n)")
-INVISIBLE = re.compile(rf"[{_CONTROLS}\r\ud800-\udfff]")
+_ACTING = re.compile(rf"[{CONTROLS}]|\r(?!\n)")
+_HIDDEN = re.compile(rf"[{HIDDEN}]")
+_JOINERS = re.compile(rf"[{JOINERS}]")
 
 
 def model_name(name: object) -> str:
@@ -47,9 +47,10 @@ def readable_text(text: str, called: str) -> str:
 
 
 def plain_text(text: str, called: str) -> str:
-    """Return a text of one or more lines, or raise ``InvalidName`` where it would do something to a terminal.
+    """Return a text of one or more lines, or raise ``InvalidName`` where a reader would not see what is written.
 
-    Refused are control characters but tabs and ends of lines, and those that turn the direction of writing.
+    Refused are control characters but tabs and ends of lines, those that turn the direction of writing, and those that
+    show nothing. Zero-width joiners are allowed, since some scripts and emoji need them.
     """
     readable_text(text, called)
     if found := _ACTING.search(text):
@@ -57,12 +58,17 @@ def plain_text(text: str, called: str) -> str:
             f"{called} {text[:80]!r} holds the control character {found.group()!r}.",
             next_step="Remove it: a terminal acts on it instead of showing it.",
         )
+    _refuse_invisible(text, called, _HIDDEN)
     return text
 
 
-def visible(text: str) -> str:
-    """Return a text fit for a terminal, whoever wrote it: what it would act on or cannot show is escaped."""
-    return INVISIBLE.sub(lambda found: found.group().encode("unicode_escape").decode(), text)
+def _refuse_invisible(text: str, called: str, characters: re.Pattern[str]) -> None:
+    """Raise ``InvalidName`` where a text holds one of these characters."""
+    if found := characters.search(text):
+        raise InvalidName(
+            f"{called} {text[:80]!r} holds the invisible character {found.group()!r}.",
+            next_step="Remove it: a reader cannot see it.",
+        )
 
 
 def new_model_name(name: str) -> str:
@@ -71,6 +77,7 @@ def new_model_name(name: str) -> str:
     MLflow up to 3.10.1 creates models with ``/`` or ``:`` in their names, 3.11.1 and later cannot read them (measured).
     """
     plain_text(name, "The name")
+    _refuse_invisible(name, "The name", _JOINERS)
     if len(name) > _LONGEST_NEW_NAME:
         raise InvalidName(
             f"The name {name[:40]!r}... has {len(name)} characters.",

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from prodpointer.conformance import Conformance
-from prodpointer.names import INVISIBLE, visible
 from prodpointer.records import PointerStatus, Promotion, called
+from prodpointer.texts import INVISIBLE, visible
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -95,4 +95,4 @@ def print_json(document: dict[str, Any], *, indent: int | None = 2) -> None:
 def json_text(document: dict[str, Any], *, indent: int | None = 2) -> str:
     """Return a document as JSON that a terminal can show: what it would act on is coded, which no reader notices."""
     text = json.dumps(document, indent=indent, ensure_ascii=False)
-    return INVISIBLE.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
+    return INVISIBLE.sub(lambda found: json.dumps(found.group())[1:-1], text)

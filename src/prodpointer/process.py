@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from prodpointer.errors import without_credentials
-from prodpointer.names import visible
+from prodpointer.texts import visible
 
 _STOPPING = b"\nStopping after the models in flight; Ctrl-C once more interrupts these too.\n"
 _PROGRESS_BARS = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"

@@ -16,7 +16,7 @@ PACKAGE = ROOT / "src" / "prodpointer"
 
 # Low to high: a room imports from the lines above its own only.
 ORDER: tuple[tuple[str, ...], ...] = (
-    ("verdicts",),
+    ("verdicts", "texts"),
     ("errors",),
     ("stage_patterns",),
     ("stage_source",),

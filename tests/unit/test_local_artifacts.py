@@ -52,6 +52,7 @@ def test_a_file_and_a_directory_are_copied(root: Path, here: Path) -> None:
         ("code", "link to a directory"),
         (".", "link to a directory"),
         ("nowhere", "link to nothing"),
+        ("code/link", "link to nothing"),
     ],
 )
 def test_a_link_that_is_no_file_of_the_artifact_is_refused(target: str, why: str, root: Path, here: Path) -> None:

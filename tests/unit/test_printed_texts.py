@@ -11,10 +11,11 @@ import pytest
 
 from prodpointer.errors import InvalidName, ProdpointerError
 from prodpointer.journal import EVENT_TAG, event_text
-from prodpointer.names import model_name, new_model_name, plain_text, visible
+from prodpointer.names import model_name, new_model_name, plain_text
 from prodpointer.printing import print_history, print_json, print_statuses, say
 from prodpointer.records import PointerStatus, Promotion
 from prodpointer.registration import callers_tags
+from prodpointer.texts import visible
 from tests.unit.conftest import IS_THREE, Answer, Command, Lab
 
 ACTING = {

@@ -163,6 +163,41 @@ def test_a_redirect_to_another_host_carries_nothing(place: str, foreign: Stub, m
     ]
 
 
+WRITES: dict[str, Callable[[Rest], object]] = {
+    "tag": lambda rest: rest.tag_version("news", "1", "key", "value"),
+    "alias": lambda rest: rest.set_alias("news", "production", "1"),
+    "no alias": lambda rest: rest.delete_alias("news", "production"),
+}
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("verb", WRITES)
+def test_a_write_is_not_sent_on_to_another_host(status: int, verb: str, foreign: Stub) -> None:
+    """Neither what was written nor that something was."""
+
+    def answer(_: Stub, request: Request) -> Iterable[bytes]:
+        return [document({}, status=status, headers={"Location": f"{foreign.uri}{request.path}"})]
+
+    with stub(answer) as server, quiet(), pytest.raises(UnsafeModel, match="sends a write on") as refused:
+        WRITES[verb](Rest(Addresses(server.uri, server.uri, chosen=True), timeout=5))
+    assert foreign.requests == []
+    assert foreign.uri in refused.value.where
+
+
+@pytest.mark.parametrize("status", [307, 308])
+def test_a_write_is_sent_on_by_the_same_host(status: int) -> None:
+    """A server may move its calls about."""
+
+    def answer(_: Stub, request: Request) -> Iterable[bytes]:
+        if request.path.startswith("/moved"):
+            return [document({})]
+        return [document({}, status=status, headers={"Location": f"/moved{request.path}"})]
+
+    with stub(answer) as server, quiet():
+        Rest(Addresses(server.uri, server.uri, chosen=True), timeout=5).set_alias("news", "production", "1")
+        assert [request.method for request in server.requests] == ["POST", "POST"]
+
+
 def test_a_redirect_on_the_same_host_keeps_the_credentials() -> None:
     """A server may move its calls about."""
 

@@ -10,7 +10,7 @@ from enum import Enum
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
-from prodpointer.errors import InvalidName, RegistryUnsupported, without_credentials
+from prodpointer.errors import InvalidName, RegistryUnsupported, without_credentials, without_login
 from prodpointer.mlflow_border.workspaces import active_workspace
 
 
@@ -42,6 +42,9 @@ _PLACES = {
 
 _PORTS = {"http": 80, "https": 443}
 _HOST = re.compile(r"[a-z0-9_.-]+(:[0-9]{1,5})?|[0-9a-f]*(:[0-9a-f]*){2,7}")  # a name, or an address of IPv6
+_OF_SERVER = re.compile(r"\s*https?:", re.IGNORECASE)
+_SERVER = re.compile(r"https?://[^\s\\/?#\x00-\x1f][^\s\\\x00-\x1f\x7f]*", re.IGNORECASE)
+_LOGIN_WITHOUT_SCHEME = re.compile(r"(?!file:|[a-z]:[\\/])[^\s/\\:]+:(?!/)[^/]*@", re.IGNORECASE)
 
 ALLOWED_HOSTS_VARIABLE = "PRODPOINTER_ALLOWED_HOSTS"
 """The environment variable with the hosts from which artifacts may be read beside the registry's own."""
@@ -81,7 +84,7 @@ class Addresses:
     def identity(self) -> str:
         """What tells one registry from another in every key on this machine: address and workspace, no credentials."""
         file = sqlite_file(self.registry_uri)
-        address = without_credentials(self.registry_uri).rstrip("/") if file is None else f"sqlite:{file.absolute()}"
+        address = without_login(self.registry_uri).rstrip("/") if file is None else f"sqlite:{file.absolute()}"
         return address if self.workspace is None else f"{address} workspace {self.workspace}"
 
 
@@ -170,6 +173,20 @@ def _parts(uri: str) -> SplitResult:
         raise RegistryUnsupported(f"Invalid URI: {error}.", where=without_credentials(uri)) from None
 
 
+def _refuse_malformed(uri: str) -> None:
+    """Raise ``RegistryUnsupported`` for an address in which MLflow and its libraries find a login in different places.
+
+    What they say of it may hold a part of the password.
+    """
+    if _LOGIN_WITHOUT_SCHEME.match(uri) or (_OF_SERVER.match(uri) and not _SERVER.fullmatch(uri)):
+        raise RegistryUnsupported(
+            "Invalid address of a server.",
+            where=f"***@{uri.rpartition('@')[2]}" if "@" in uri else without_credentials(uri),
+            next_step="Use http://HOST:PORT or https://HOST. In a user name or password write a space as %20, "
+            "a slash as %2F and a backslash as %5C.",
+        )
+
+
 def addresses(tracking_uri: str | None, registry_uri: str | None, workspace: str | None = None) -> Addresses:
     """Return the URIs and the workspace that MLflow itself would use, arguments first.
 
@@ -183,6 +200,7 @@ def addresses(tracking_uri: str | None, registry_uri: str | None, workspace: str
     tracking_chosen = bool(tracking_uri or is_tracking_uri_set())
     tracking = tracking_uri or mlflow.get_tracking_uri()
     for uri in (tracking, registry_uri or tracking):
+        _refuse_malformed(uri)
         place_of(uri)  # which refuses what is no URI, where MLflow would fail in some way of its own
     registry = str(_resolve_registry_uri(_named_registry(registry_uri), tracking))
     chosen = tracking_chosen or registry != tracking

@@ -221,6 +221,12 @@ def _engine(uri: str, timeout: float) -> Any:
             where=without_credentials(uri),
             next_step="Check the URI, and install the driver it names.",
         ) from None
+    except ValueError:  # of a port, whose text may be a part of the password
+        raise RegistryUnsupported(
+            "Invalid address of a database: its port is not a number.",
+            where=without_credentials(uri),
+            next_step="In a user name or password write '@' as %40, ':' as %3A and '/' as %2F.",
+        ) from None
 
 
 def connect_arguments(url: Any, timeout: float) -> dict[str, int]:

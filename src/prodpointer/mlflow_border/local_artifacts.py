@@ -67,7 +67,7 @@ def _parts(artifact: Path, leaf: str) -> Iterator[_Part]:
                     waiting.append(name)
                 elif entry.is_symlink() and not _is_below(artifact, artifact / name):
                     raise _refused(where, "is a link that leads out of it")
-                elif entry.is_dir():
+                elif entry.is_symlink() and (artifact / name).is_dir():  # not of the entry: it fails on a loop of links
                     raise _refused(where, "is a link to a directory")
                 elif not entry.name.startswith(_UPLOADING):
                     yield _part(artifact / name, name, where)

@@ -17,7 +17,7 @@ from functools import cache
 from typing import Any, TypeVar
 from urllib.parse import urljoin
 
-from prodpointer.errors import RegistryError, RegistryUnavailable
+from prodpointer.errors import RegistryError, RegistryUnavailable, UnsafeModel
 from prodpointer.mlflow_border.addresses import Addresses, has_same_origin, root_of
 from prodpointer.mlflow_border.deadline import cut_off
 from prodpointer.mlflow_border.lane import NoAnswer
@@ -60,6 +60,9 @@ MOST_PAGES = 10_000
 _BLOCK = 64 * 1024  # bytes of an answer that are read, and decompressed, at once
 # What a request may carry to another origin than the one it was meant for; all else may identify the caller.
 _ANONYMOUS_HEADERS = {"accept", "accept-encoding", "connection", "content-length", "content-type", "user-agent"}
+_REDIRECTS = (301, 302, 303, 307, 308)
+_READING = ("GET", "HEAD")
+_NOT_FOLLOWED = "x-prodpointer-not-followed"  # where a redirect led that was not followed; set here alone
 _ODD_STEP = "Check that the address is that of an MLflow server, and look into its log."
 
 
@@ -260,6 +263,8 @@ def bounded(
         The time was over; what a write asked for may still be done.
     RegistryError
         The answer is larger than ``limit``.
+    UnsafeModel
+        The server redirects a write to another origin; it was not sent there.
     """
     failure: Exception | None = None
     with cut_off(timeout) as cut:
@@ -275,6 +280,12 @@ def bounded(
         raise NoAnswer(f"no complete answer within {timeout:g} s{may_be_done}")
     if failure is not None:
         raise failure
+    if response.status_code in _REDIRECTS and (elsewhere := response.headers.get(_NOT_FOLLOWED)):
+        raise UnsafeModel(
+            "The server sends a write on to another address, which was not followed.",
+            where=f"{response.url} to {elsewhere}",
+            next_step="Nothing was written. If you trust that server, give its own address to connect.",
+        )
     return response
 
 
@@ -287,7 +298,7 @@ def _sent(
     is one retry and not none, since clients up to 2.2.2 take 0 for the default. A server's ``Retry-After`` may be any
     time, so it is not obeyed by the clients that can be told (2.22.5 and 3.17.2 can, 2.9.2 cannot).
     """
-    options |= {"stream": True, "hooks": {"response": _stay_anonymous_elsewhere}}
+    options |= {"stream": True, "hooks": {"response": [_write_nothing_elsewhere, _stay_anonymous_elsewhere]}}
     if isinstance(credentials, str):
         import requests
 
@@ -309,12 +320,23 @@ def _nobody(request: Any) -> Any:
     return request
 
 
+def _write_nothing_elsewhere(response: Any, **_: Any) -> None:
+    """Keep a write from being sent on to another origin: :func:`bounded` raises for what is left, the redirect."""
+    if response.is_redirect and response.request.method not in _READING and _leads_elsewhere(response):
+        response.headers[_NOT_FOLLOWED] = response.headers.pop("location")
+
+
+def _leads_elsewhere(response: Any) -> bool:
+    """Tell whether a redirect leads to another origin."""
+    return not has_same_origin(response.url, urljoin(response.url, response.headers["location"]))
+
+
 def _stay_anonymous_elsewhere(response: Any, **_: Any) -> None:
     """Take what may identify the caller out of a request that is redirected to another origin.
 
     ``requests`` itself takes out the ``Authorization`` header, and not those of MLflow's plugins.
     """
-    if not response.is_redirect or has_same_origin(response.url, urljoin(response.url, response.headers["location"])):
+    if not response.is_redirect or not _leads_elsewhere(response):
         return
     headers = response.request.headers  # which the redirected request copies
     for name in [name for name in headers if name.lower() not in _ANONYMOUS_HEADERS]:

@@ -38,6 +38,7 @@ _DENIED_STEP = (
 _NO_DATABRICKS = re.compile(
     r"haven't configured the CLI|malformed Databricks CLI|databricks credential configuration", re.IGNORECASE
 )
+_NO_DBUTILS = "_NoDbutilsError"  # 2.0.1 to 3.17.2
 _DATABRICKS_STEP = (
     "Set DATABRICKS_HOST and DATABRICKS_TOKEN, or run `databricks configure`, and check the profile's name."
 )
@@ -54,6 +55,7 @@ _FOREIGN = (
     ("mlflow.exceptions", "MlflowException"),
     ("requests", "RequestException"),
     ("databricks_cli.utils", "InvalidConfigurationError"),  # what MLflow up to 2.3 asks for credentials
+    ("mlflow.utils.databricks_utils", _NO_DBUTILS),  # outside of a Databricks cluster
     ("alembic.util", "CommandError"),
     ("sqlalchemy.exc", "SQLAlchemyError"),
 )
@@ -200,7 +202,7 @@ class _Attempt:
         text = first_line(error)
         if code in DENIED_CODES or _http_status(error) in (401, 403):
             return AccessDenied, f"access denied ({text})", denied_step(str(error))
-        if _NO_DATABRICKS.search(text):
+        if _NO_DATABRICKS.search(text) or type(error).__name__ == _NO_DBUTILS:
             return RegistryUnsupported, f"no credentials for Databricks ({text})", _DATABRICKS_STEP
         if code in _BUSY or _LOCKED.search(text):
             return RegistryUnavailable, f"the registry is busy ({text})", "Try again later."
@@ -258,7 +260,8 @@ def _http_status(error: BaseException) -> int | None:
 
 def first_line(error: BaseException) -> str:
     """Return a short form of an exception's text: MLflow's may hold a whole HTML page."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    shown = without_credentials(str(error)[:_LONGEST_CAUSE])  # before a line is cut inside of a login
+    lines = [line.strip() for line in shown.splitlines() if line.strip()]
     text = lines[0] if lines else type(error).__name__
     return text if len(text) <= 300 else text[:297] + "..."
 
