@@ -160,7 +160,8 @@ class DigestAhead:
         """Compute the digest; what cannot be read is found out by who asks for it."""
         self._wanted.wait(_HEAD_START)
         try:
-            self._path = self._find()
+            with suppress(Exception):  # whatever it is: the caller reads the same files, and raises it
+                self._path = self._find()
         finally:
             self._found.set()
         if self._path is not None:

@@ -27,7 +27,9 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -43,9 +45,9 @@ from platformdirs import user_cache_path
 
 from prodpointer.artifacts import sha256_of
 from prodpointer.errors import ArtifactNotFound, IntegrityError, ProdpointerError, RegistryUnavailable
-from prodpointer.in_use import NoLocks, Use, check_locks, unused
+from prodpointer.in_use import NO_WAITING, NoLocks, Use, check_locks, unused
 from prodpointer.mlflow_border.artifact_store import is_full
-from prodpointer.notices import warn_uncached
+from prodpointer.notices import warn_outdated, warn_uncached
 from prodpointer.ownership import check_own, check_root, check_tree, close_tree
 
 Made = TypeVar("Made")
@@ -66,12 +68,21 @@ _REMOVING = 60  # seconds that removing an entry takes at most, unless its proce
 _PARTIAL = ".partial-"
 _GONE = ".gone-"  # how the names of directories begin that hold what is being removed
 _LOOK_AGAIN = 0.5  # seconds between two looks at whether anybody still waits
+_SMALL = 64 * 1024  # bytes that are read of a note, and that none has more of
+_SHOWN = 40  # characters of a value that are shown
+_DIGEST = re.compile("[0-9a-f]{64}")
+_CREATED = re.compile(r"[\w-]{1,64}")  # a directory of ours
+# Opening a link, a socket, a device without a driver; or there is nothing.
+_NO_NOTE = {errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.ENOENT, errno.ENOTDIR}
+_DAMAGED = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 # What passes, or is mended by making room: no reason to do without the cache.
 _FOR_NOW = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ENOSPC, errno.EDQUOT}
 
 # Of each process, for a forked one has its own.
 _spares: dict[int, Path] = {}
 _without: set[tuple[int, Path]] = set()
+# Notes that are out of date and stay, on a disk that can only be read: their text, which another machine may change.
+_outdated: dict[Path, str] = {}
 
 
 @dataclass(frozen=True)
@@ -153,6 +164,7 @@ class Cache:
     @property
     def roots(self) -> tuple[Path, ...]:
         """Where to look, each checked; the first is where to write."""
+        _check_path(self.root)
         without = (os.getpid(), self.root) in _without
         found = (_spare() / _LAYOUT, self.root) if without else (self.root,)
         for root in found:
@@ -321,10 +333,23 @@ class ModelCache:
         return work()
 
     def pin(self, created: str, version: int) -> Pin | None:
-        """Return the digest of a version that was verified first on this machine, or None."""
-        texts = (_text_of(directory / created / _first(version)) for directory in self._directories())
-        words = next((text.split() for text in texts if text), [])
-        return Pin(words[0], recorded=words[1:] == [_RECORDED]) if words else None
+        """Return the digest of a version that was verified first on this machine, or None.
+
+        ``IntegrityError`` where the note of it is damaged: which bytes were verified is not known then.
+        """
+        for directory in self._directories():
+            file = directory / created / _first(version)
+            words = (_text_of(file) or "").split()
+            if words and (not _DIGEST.fullmatch(words[0]) or words[1:] not in ([], [_RECORDED])):
+                raise IntegrityError(
+                    f"The note of the digest of version {version} that this machine verified first is damaged.",
+                    where=str(file),
+                    next_step="Nothing was loaded. Delete this file to trust what the registry records now, or record "
+                    f"the digest again: prodpointer adopt {self._about['model']} {version}.",
+                )
+            if words:
+                return Pin(words[0], recorded=words[1:] == [_RECORDED])
+        return None
 
     def set_pin(self, created: str, version: int, pin: Pin) -> None:
         """Keep the digest of a version for every later load, also once its bytes are evicted."""
@@ -341,7 +366,10 @@ class ModelCache:
         return next((note for note in notes if note is not None), None)
 
     def saw_live(self, pointer: str, created: str, version: int) -> None:
-        """Keep which version was live just now, to the second; its entry is never evicted while it is."""
+        """Keep which version was live just now, to the second; its entry is never evicted while it is.
+
+        Where that cannot be written, the version before stays, unless the registry is known to have named this one.
+        """
         before = self.last_live(pointer)
         now = datetime.now(timezone.utc)
         same = before is not None and (before.created, before.version) == (created, version)
@@ -349,7 +377,14 @@ class ModelCache:
             return
         known = {"created": created, "version": version, "at": now.isoformat()}
         earlier = before.earlier | {before.version} if before is not None and before.created == created else ()
-        self._write(_live(pointer), {**known, "earlier": sorted(earlier)[-_MOST_EARLIER:]})
+        document = {**known, "earlier": sorted(earlier)[-_MOST_EARLIER:]}
+        try:
+            self._write(_live(pointer), document)
+        except OSError:
+            if same or not _names(self.last_named(pointer), created, version):
+                raise
+            self.forget_live(pointer)
+            self._write(_live(pointer), document)  # in the room that this made
         if before is not None and before.version != version:
             self._cache.make_room()  # the one before may go now
 
@@ -359,17 +394,49 @@ class ModelCache:
         return next((note for note in notes if note is not None), None)
 
     def saw_named(self, pointer: str, created: str, version: int | None) -> None:
-        """Keep what the registry said just now is live."""
-        last = self.last_named(pointer)
-        if last is None or (last.created, last.version) != (created, version):
-            now = datetime.now(timezone.utc)
-            self._write(_named(pointer), {"created": created, "version": version, "at": now.isoformat()})
+        """Keep what the registry said just now is live.
+
+        A note that says otherwise and cannot be replaced is removed, and the last verified version with it where the
+        registry went back from that: what is left never leads to a version that was rolled back from.
+        """
+        if _names(self.last_named(pointer), created, version):
+            return
+        said = LastNamed(created, version, datetime.now(timezone.utc))
+        document = {"created": created, "version": version, "at": said.at.isoformat()}
+        try:
+            written = self._write(_named(pointer), document)
+        except OSError:
+            self._forget_outdated(pointer, said)
+            written = self._write(_named(pointer), document)  # in the room that this made
+        self._forget_outdated(pointer, said, but=written)
 
     def forget_live(self, pointer: str) -> None:
         """Forget the last verified live version, so that it may be evicted."""
         for directory in self._directories():
-            with suppress(OSError):
-                (directory / _live(pointer)).unlink(missing_ok=True)
+            self._forget(directory / _live(pointer))
+
+    def _forget_outdated(self, pointer: str, said: LastNamed, *, but: Path | None = None) -> None:
+        """Forget what is out of date now that the registry ``said`` what is live, ``but`` where that is kept."""
+        for directory in self._directories():
+            named, live = directory / _named(pointer), directory / _live(pointer)
+            if directory == but or _names(_last_named(named), said.created, said.version):
+                continue
+            verified = _last_live(live)
+            if verified is not None and verified not in candidates(verified, said):
+                self._forget(live)
+            self._forget(named)
+
+    def _forget(self, note: Path) -> None:
+        """Remove a note. One that cannot be removed is not believed any more by this process, which warns once."""
+        try:
+            note.unlink(missing_ok=True)
+        except OSError as error:
+            text = _text_of(note)
+            if not text:
+                return
+            if not any(known.parent == note.parent for known in _outdated):
+                warn_outdated(self._about["model"], str(note), error.strerror or str(error))
+            _outdated[note] = text
 
     def _directories(self) -> list[Path]:
         """Return where to look for what is kept of the model, each checked."""
@@ -405,15 +472,37 @@ class ModelCache:
         """Return the directory of the model below a root."""
         return root / _hashed(self._about["registry"]) / _hashed(self._about["model"])
 
-    def _write(self, name: str, document: Mapping[str, Any]) -> None:
-        """Write a small document, whole or not at all."""
-        _replace(self._made() / name, json.dumps(document))
+    def _write(self, name: str, document: Mapping[str, Any]) -> Path:
+        """Write a small document, whole or not at all; return the directory that it is in."""
+        made = self._made()
+        _replace(made / name, json.dumps(document))
+        return made
+
+
+def candidates(verified: LastLive | None, named: LastNamed | None) -> list[LastLive]:
+    """Return the versions that may be served while the registry is silent, the best first."""
+    if named is None:  # a cache of an earlier release, or of a disk that took no note: what is verified may be served
+        return [] if verified is None else [verified]
+    if named.version is None:
+        return []
+    asked_for = LastLive(named.created, named.version, named.at)
+    if verified is None or verified.created != named.created:
+        return [asked_for]
+    if verified.version == named.version:
+        return [verified]
+    is_new = named.version > verified.version and named.version not in verified.earlier
+    return [verified, asked_for] if is_new else [asked_for]
+
+
+def _names(named: LastNamed | None, created: str, version: int | None) -> bool:
+    """Tell whether a note of what the registry named says just that."""
+    return named is not None and (named.created, named.version) == (created, version)
 
 
 def _absolute(chosen: str | Path | None) -> Path:
     """Return the directory that was chosen, or the user's."""
     try:
-        return Path(chosen or user_cache_path("prodpointer", appauthor=False)).expanduser().absolute()
+        directory = Path(chosen or user_cache_path("prodpointer", appauthor=False)).expanduser()
     except RuntimeError as error:  # of a user without a home
         if not chosen:
             return Path(os.devnull, "prodpointer")  # which cannot be made
@@ -421,6 +510,29 @@ def _absolute(chosen: str | Path | None) -> Path:
             f"The cache directory {str(chosen)!r} has no meaning here: {error}",
             next_step=f"Give a path without ~ with cache_dir= or {DIRECTORY_VARIABLE}.",
         ) from error
+    with suppress(FileNotFoundError):  # of a working directory that was removed, which matters to what loads
+        return directory.absolute()
+    return directory
+
+
+def _check_path(root: Path) -> None:
+    """Raise where no directory can be at a path."""
+    if not root.is_absolute():
+        why = "is relative, and the working directory was removed before connecting"
+    elif "\0" in str(root):
+        why = "has a null character in it"
+    else:
+        try:
+            os.fsencode(root)
+        except UnicodeEncodeError:
+            why = "has a character that this system cannot encode"
+        else:
+            return
+    raise ProdpointerError(
+        f"The cache is not used: the path of its directory {why}.",
+        where=repr(str(root.parent)),
+        next_step=f"Nothing was loaded. Choose another directory with cache_dir= or {DIRECTORY_VARIABLE}.",
+    )
 
 
 def _spare() -> Path:
@@ -457,6 +569,7 @@ def _make_private(directory: Path, created: str) -> None:
 def _used(slot: Path, fits: Callable[[Entry], bool], digest_of: Callable[[Path], str]) -> tuple[Entry, Use] | None:
     """Return the entry in a slot if it is wanted and whole, with the use that keeps it there."""
     check_own(slot)
+    check_own(slot / "used")
     try:
         use = Use.of(slot / "used")
     except NoLocks:
@@ -529,7 +642,7 @@ def _all_live(root: Path) -> set[Path]:
     oldest = datetime.now(timezone.utc) - _PINNED
     for file in (*root.glob("*/*/live-*.json"), *root.glob("*/*/named-*.json")):
         note = None
-        with suppress(ProdpointerError):  # of a note that is not the user's
+        with suppress(OSError, ProdpointerError):  # of a note that cannot be read, or is not the user's
             note = _last_named(file)
         if note is not None and note.at > oldest:
             found.add(file.parent / note.created / str(note.version))
@@ -603,11 +716,13 @@ def _bytes_allowed() -> int:
     text = os.environ.get(BYTES_VARIABLE, "")
     if not text:
         return DEFAULT_BYTES
-    if not text.isdecimal():
-        raise ProdpointerError(
-            f"{text!r} is no number of bytes.", where=BYTES_VARIABLE, next_step="Give a whole number, such as 5000000."
-        )
-    return int(text)
+    if text.isdecimal():
+        with suppress(ValueError):  # of thousands of digits
+            return int(text)
+    shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    raise ProdpointerError(
+        f"{shown!r} is no number of bytes.", where=BYTES_VARIABLE, next_step="Give a whole number, such as 5000000."
+    )
 
 
 def _hashed(text: str) -> str:
@@ -620,15 +735,19 @@ def _entry(slot: Path) -> Entry | None:
     try:
         check_own(slot)
         known = json.loads(_text_of(slot / _ENTRY) or "")
-        return Entry(slot, str(known["leaf"]), str(known["sha256"]), bool(known["recorded"]), dict(known["tags"]))
-    except (ValueError, KeyError, TypeError):
+        tags = {str(key): str(value) for key, value in known["tags"].items()}
+        found = Entry(slot, str(known["leaf"]), str(known["sha256"]), bool(known["recorded"]), tags)
+    except _DAMAGED:
         return None
+    is_name = found.leaf not in (".", "..") and not {"/", "\0"}.intersection(found.leaf)
+    return found if is_name and _DIGEST.fullmatch(found.sha256) else None
 
 
 def _description(entry: Entry) -> str:
-    """Return what is kept of an entry as text."""
-    known = {"leaf": entry.leaf, "sha256": entry.sha256, "recorded": entry.recorded, "tags": dict(entry.tags)}
-    return json.dumps(known)
+    """Return what is kept of an entry as text; without its tags where they are too long to be read again."""
+    known = {"leaf": entry.leaf, "sha256": entry.sha256, "recorded": entry.recorded}
+    text = json.dumps({**known, "tags": dict(entry.tags)})
+    return text if len(text) < _SMALL else json.dumps({**known, "tags": {}})
 
 
 def _described(entry: Entry, directory: Path) -> None:
@@ -639,35 +758,56 @@ def _described(entry: Entry, directory: Path) -> None:
 
 
 def _last_live(file: Path) -> LastLive | None:
-    """Read a last live version, or None."""
+    """Read a last live version, or None; ``OSError`` where that cannot be read now."""
     try:
-        known = json.loads(_text_of(file) or "")
-        at = datetime.fromisoformat(known["at"]).astimezone(timezone.utc)
+        created, known = _noted(file)
         earlier = frozenset(int(each) for each in known.get("earlier", ()))
-        return LastLive(str(known["created"]), int(known["version"]), at, earlier)
-    except (OSError, ValueError, KeyError, TypeError):
+        return LastLive(created, int(known["version"]), _time(known["at"]), earlier)
+    except _DAMAGED:
         return None
 
 
 def _last_named(file: Path) -> LastNamed | None:
-    """Read what the registry last named, or None."""
+    """Read what the registry last named, or None; ``OSError`` where that cannot be read now."""
     try:
-        known = json.loads(_text_of(file) or "")
-        at = datetime.fromisoformat(known["at"]).astimezone(timezone.utc)
+        created, known = _noted(file)
         version = known["version"]
-        return LastNamed(str(known["created"]), None if version is None else int(version), at)
-    except (OSError, ValueError, KeyError, TypeError):
+        return LastNamed(created, None if version is None else int(version), _time(known["at"]))
+    except _DAMAGED:
         return None
+
+
+def _noted(file: Path) -> tuple[str, Mapping[str, Any]]:
+    """Return the creation of the model and all else in a note, or raise one of ``_DAMAGED``."""
+    text = _text_of(file) or ""
+    known = json.loads("" if _outdated.get(file) == text else text)
+    created = str(known["created"])
+    if not _CREATED.fullmatch(created):
+        raise ValueError(created)
+    return created, known
+
+
+def _time(text: str) -> datetime:
+    """Return a time of a note in UTC."""
+    return datetime.fromisoformat(text).astimezone(timezone.utc)
 
 
 def _text_of(file: Path) -> str | None:
-    """Return the text of a small file that only the user can have written, or None where there is none."""
+    """Return the beginning of a small file that only the user can have written; None where no regular file is."""
     if not check_own(file):
         return None
     try:
-        return file.read_text(encoding="utf-8")
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+        handle = os.open(file, os.O_RDONLY | NO_WAITING)
+    except OSError as error:
+        if error.errno in _NO_NOTE:
+            return None
+        raise
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            return None
+        return os.read(handle, _SMALL).decode("utf-8", "replace")
+    finally:
+        os.close(handle)
 
 
 def _replace(file: Path, text: str) -> None:
@@ -676,7 +816,11 @@ def _replace(file: Path, text: str) -> None:
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as new:
             new.write(text)
-        Path(name).replace(file)
+        try:
+            Path(name).replace(file)
+        except IsADirectoryError:  # where only a file of ours belongs
+            discard(file)
+            Path(name).replace(file)
     finally:
         Path(name).unlink(missing_ok=True)
 

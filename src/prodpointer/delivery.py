@@ -13,7 +13,7 @@ from typing import Literal, TypeVar, get_args
 
 from prodpointer import journal
 from prodpointer.artifacts import DigestAhead, check_digest, sha256_of
-from prodpointer.cache import Cache, Entry, LastLive, Pin
+from prodpointer.cache import Cache, Entry, LastLive, LastNamed, Pin, candidates
 from prodpointer.errors import IntegrityError, InvalidName, ProdpointerError
 from prodpointer.in_use import Use
 from prodpointer.loaders import LIBRARIES_TAG, MLFLOW_TAG, PYTHON_TAG
@@ -152,8 +152,8 @@ class Delivery:
         ArtifactNotFound, RegistryUnavailable, RegistryError
             They cannot be had.
         """
-        with self._disk_told(target.number):
-            pin = self._kept.pin(target.created, target.number)
+        with self._disk_told(f"keep version {target.number} of {self._name!r} here"):
+            pin = self._pin(target, adopting=adopting)
         expected = None if target.version is None else self._recorded(target.version, pin, adopting=adopting)
         if target.version is not None and expected is None:
             self._check_allowed(target.number, verify)
@@ -193,12 +193,12 @@ class Delivery:
 
     def last_named(self) -> int | None:
         """Return the number that the registry last named, or None where it named none."""
-        last = self._kept.last_named(self._pointer)
+        last = self._notes()[1]
         return None if last is None else last.version
 
     def why_no_last_known_good(self) -> str:
         """Return what the registry last named and what is here, or the empty text where nothing is known of either."""
-        named, verified = self._kept.last_named(self._pointer), self._kept.last_live(self._pointer)
+        verified, named = self._notes()
         if named is None:
             return ""
         if named.version is None:
@@ -234,7 +234,10 @@ class Delivery:
         self._kept.saw_live(self._pointer, target.created, target.number)
 
     def saw_named(self, created: str, number: int | None, *, first: bool = False) -> None:
-        """Keep what the registry said is live, None for nothing; a cache that cannot be written keeps what it has.
+        """Keep what the registry said is live, None for nothing.
+
+        Where that cannot be written, what says otherwise is removed; where it cannot be removed either, there is a
+        warning.
 
         Parameters
         ----------
@@ -255,24 +258,28 @@ class Delivery:
 
     def _is_noted(self) -> bool:
         """Tell whether anything is kept of this pointer."""
-        kept = self._kept
-        return kept.last_live(self._pointer) is not None or kept.last_named(self._pointer) is not None
+        return self._notes() != (None, None)
 
     @contextmanager
     def _on_this_machine(self, number: int, giving: AbstractContextManager[Found]) -> Iterator[Found]:
         """Give what the cache gives of a version; what this machine's disk refuses is an error of ours."""
         with ExitStack() as stack:
-            with self._disk_told(number):
+            with self._disk_told(f"keep version {number} of {self._name!r} here"):
                 found = stack.enter_context(giving)
             yield found
 
     @contextmanager
-    def _disk_told(self, number: int) -> Iterator[None]:
+    def _disk_told(self, doing: str) -> Iterator[None]:
         """Turn what this machine's disk refuses into an error of ours."""
         try:
             yield
         except OSError as error:
-            raise refused_by_disk(f"keep version {number} of {self._name!r} here", error) from error
+            raise refused_by_disk(doing, error) from error
+
+    def _notes(self) -> tuple[LastLive | None, LastNamed | None]:
+        """Return what was last verified and last named; one that cannot be read is not taken for one that is not."""
+        with self._disk_told(f"read which version of {self._name!r} was live here"):
+            return self._kept.last_live(self._pointer), self._kept.last_named(self._pointer)
 
     def _probably_live(self) -> Path | None:
         """Return where the last-known-good version is, or None without one."""
@@ -283,26 +290,11 @@ class Delivery:
 
     def _last_here(self) -> tuple[LastLive, Entry] | None:
         """Return the last-known-good version and its entry, or None; see ``last_known_good``."""
-        for last in self._candidates():
+        for last in candidates(*self._notes()):
             entry = self._kept.entry(last.created, last.version)
             if entry is not None:
                 return last, entry
         return None
-
-    def _candidates(self) -> list[LastLive]:
-        """Return the versions that may be served while the registry is silent, the best first."""
-        verified, named = self._kept.last_live(self._pointer), self._kept.last_named(self._pointer)
-        if named is None:  # a cache of an earlier release
-            return [] if verified is None else [verified]
-        if named.version is None:
-            return []
-        asked_for = LastLive(named.created, named.version, named.at)
-        if verified is None or verified.created != named.created:
-            return [asked_for]
-        if verified.version == named.version:
-            return [verified]
-        is_new = named.version > verified.version and named.version not in verified.earlier
-        return [verified, asked_for] if is_new else [asked_for]
 
     def _fetch(
         self,
@@ -340,11 +332,20 @@ class Delivery:
             f"prodpointer adopt {self._name} {version.version}. Register other bytes as a new version.",
         )
 
+    def _pin(self, target: Target, *, adopting: bool) -> Pin | None:
+        """Return the digest that was verified first, or None; to adopt one replaces a note that is damaged."""
+        try:
+            return self._kept.pin(target.created, target.number)
+        except IntegrityError:
+            if not adopting:
+                raise
+            return None
+
     def _kept_as(self, target: Target, entry: Entry, *, recorded: bool) -> Entry:
         """Keep the digest of a verified entry for later loads; a cache that cannot be written keeps what it has."""
         pin = Pin(entry.sha256, recorded)
         with suppress(OSError):
-            if self._kept.pin(target.created, target.number) != pin:
+            if self._pin(target, adopting=True) != pin:
                 self._kept.set_pin(target.created, target.number, pin)
             if recorded and not entry.recorded:
                 self._kept.set_recorded(entry)

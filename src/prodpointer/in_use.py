@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +17,10 @@ except ModuleNotFoundError:  # pragma: no cover  # Windows, which does not remov
 _HELD = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES}
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 _GONE = (FileNotFoundError, NotADirectoryError)
+_NO_FILE = {errno.ELOOP, errno.ENXIO, errno.ENODEV}  # of a link, a socket, a device
+
+NO_WAITING: int = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+"""How a small file of the cache is opened: a pipe in its place is not waited for, and a link not followed."""
 
 
 class NoLocks(OSError):
@@ -36,9 +41,8 @@ class Use:
         ``OSError`` where that cannot be told, ``NoLocks`` among them. It needs no right to write.
         """
         while True:
-            try:
-                handle = os.open(file, os.O_RDONLY)
-            except (*_GONE, PermissionError):  # what cannot be read is of no use
+            handle = _opened(file)
+            if handle is None:
                 return None
             try:
                 held = _locked(handle, file, shared=True)
@@ -69,7 +73,7 @@ class Use:
 def unused(file: Path) -> Iterator[bool]:
     """Tell whether nobody uses an entry, and keep it so until the block ends."""
     try:
-        handle = os.open(file, os.O_RDWR)
+        handle = os.open(file, os.O_RDWR | NO_WAITING)
     except OSError:
         yield False
         return
@@ -85,11 +89,25 @@ def unused(file: Path) -> Iterator[bool]:
 
 def check_locks(file: Path) -> None:
     """Make a file of locks if it is not there, and raise ``NoLocks`` where the file system has none."""
-    handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+    handle = os.open(file, os.O_RDWR | os.O_CREAT | NO_WAITING, 0o600)
     try:
         _locked(handle, file, shared=True)
     finally:
         os.close(handle)
+
+
+def _opened(file: Path) -> int | None:
+    """Open a file to lock it, or return None where there is no regular file that can be read."""
+    try:
+        handle = os.open(file, os.O_RDONLY | NO_WAITING)
+    except OSError as error:
+        if isinstance(error, (*_GONE, PermissionError)) or error.errno in _NO_FILE:
+            return None
+        raise
+    if stat.S_ISREG(os.fstat(handle).st_mode):
+        return handle
+    os.close(handle)
+    return None
 
 
 def _locked(handle: int, file: Path, *, shared: bool) -> bool:

@@ -57,6 +57,16 @@ def warn_uncached(directory: str, why: str, variable: str) -> None:
     )
 
 
+def warn_outdated(model: str, note: str, why: str) -> None:
+    """Warn that what is kept as last-known-good is out of date, and stays."""
+    _warn(
+        f"The last-known-good version of {model!r} on this machine is out of date: {note} can be neither written nor "
+        f"removed ({why}). While the registry is down, another process may load a version that is not live any more. "
+        "Remove that file, or let the cache be written.",
+        CacheWarning,
+    )
+
+
 def warn_last_known_good(model: str, version: int, at: datetime, why: ProdpointerError, *, named: int | None) -> None:
     """Warn that what is loaded was live, how long ago that is, and which version the registry ``named`` last."""
     age = timedelta(seconds=round((datetime.now(timezone.utc) - at).total_seconds()))

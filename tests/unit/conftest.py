@@ -111,6 +111,7 @@ OWN_STEPS = [
     "test_answer_sizes.py",
     "test_cache_attempts.py",
     "test_cache_keeps.py",
+    "test_cache_notes.py",
     "test_cache_ownership.py",
     "test_cache_places.py",
     "test_cache_room.py",

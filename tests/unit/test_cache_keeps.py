@@ -131,7 +131,7 @@ def test_a_stricter_reader_takes_nothing_from_the_others(lab: Lab, name: str) ->
         assert entry.path.exists()
 
 
-@pytest.mark.parametrize("reading", ["prodpointer.artifacts._sha256_of_file", "pathlib.Path.read_text"])
+@pytest.mark.parametrize("reading", ["prodpointer.artifacts._examine_file", "prodpointer.cache._text_of"])
 def test_a_disk_that_cannot_be_read_is_an_error_of_its_own(
     lab: Lab, name: str, monkeypatch: pytest.MonkeyPatch, reading: str
 ) -> None:

@@ -202,3 +202,37 @@ def test_a_chosen_path_without_a_meaning_is_refused(lab: Lab, name: str) -> None
     """It is an error of this library's, whichever it is."""
     with pytest.raises(ProdpointerError, match="Give a path without ~"):
         prodpointer.connect(name, tracking_uri=lab.uri, cache_dir="~nosuchuser/cache")
+
+
+@pytest.mark.parametrize(("directory", "told"), [("a\0b", "null character"), ("a\ud800b", "cannot encode")])
+def test_a_path_that_no_directory_has_matters_to_what_loads(
+    lab: Lab, name: str, tmp_path: Path, directory: str, told: str
+) -> None:
+    """Promoting works; loading says what is wrong with the path."""
+    model = lab.model(name, cache_dir=str(tmp_path / directory))
+    model.promote(1)
+    assert model.status().live == 1
+    with pytest.raises(ProdpointerError, match=f"cache is not used.*{told}.*cache_dir="):
+        model.load_production()
+
+
+def test_a_working_directory_that_was_removed_matters_to_what_loads(
+    lab: Lab, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To connect opens no cache, also where a relative path of one leads nowhere."""
+    lab.model(name).promote(1)
+    (tmp_path / "removed").mkdir()
+    monkeypatch.chdir(tmp_path / "removed")
+    (tmp_path / "removed").rmdir()
+    model = prodpointer.connect(name, tracking_uri=lab.uri, cache_dir="relative")
+    assert model.live_version() == 1
+    with pytest.raises(ProdpointerError, match="working directory was removed"):
+        model.load_production()
+
+
+def test_a_size_that_is_too_long_to_be_a_number_is_told(lab: Lab, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python reads no number of thousands of digits, and the error does not print them all."""
+    monkeypatch.setenv("PRODPOINTER_CACHE_BYTES", "9" * 5000)
+    with pytest.raises(ProdpointerError, match=r"is no number of bytes\. \[PRODPOINTER_CACHE_BYTES\]") as told:
+        prodpointer.connect(name, tracking_uri=lab.uri)
+    assert len(str(told.value)) < 200

@@ -96,6 +96,16 @@ def test_the_first_digest_is_recorded_again_by_adopting(served: Served) -> None:
     assert served.model.load_production(verify="required") == {"n": 1}
 
 
+def test_a_damaged_note_of_the_first_digest_is_replaced_by_adopting(served: Served) -> None:
+    """The version's tags are not accused, and the way on that the error names is one."""
+    (note,) = served.cache.rglob("1.first")
+    note.write_bytes(b"\xff\xfe junk")
+    with pytest.raises(IntegrityError, match=f"is damaged.*prodpointer adopt {served.model.name} 1"):
+        served.model.load_production()
+    assert served.model.adopt(1) == served.model.version(1).sha256
+    assert served.model.load_production(verify="required") == {"n": 1}
+
+
 def test_bytes_that_were_exchanged_are_not_adopted(served: Served) -> None:
     """Where the digest was removed and the bytes were exchanged, those are not what was verified first."""
     served.exchange(digest=False)

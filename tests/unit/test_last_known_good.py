@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -220,6 +221,54 @@ def test_a_load_that_ends_after_a_withdrawal_does_not_undo_it(
     assert model.load_production(slowly)["n"] == 1
     with silent(lab):
         assert "When the registry last answered, nothing was live." in no_fallback(model)
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """Let this process write no byte, which fails as a full disk does; files can be removed."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("verb", ["load_production", "live_version", "status"])
+def test_a_version_that_was_rolled_back_from_on_a_full_disk_is_not_loaded(
+    lab: Lab, here: Connect, elsewhere: RegisteredModel, verb: str
+) -> None:
+    """Where the answer cannot be noted, the notes that it proves wrong are gone."""
+    loaded(here(), elsewhere, 1, 2)
+    elsewhere.rollback()
+    with full_disk():
+        getattr(here(), verb)()
+    with silent(lab):
+        no_fallback(here())
+
+
+def test_a_withdrawal_that_is_seen_on_a_full_disk_ends_the_fallback(
+    lab: Lab, here: Connect, elsewhere: RegisteredModel
+) -> None:
+    """A version that was withdrawn is not loaded, whether or not that could be noted."""
+    loaded(here(), elsewhere, 1)
+    elsewhere.withdraw()
+    with full_disk():
+        assert here().load_production() is None
+    with silent(lab):
+        no_fallback(here())
+
+
+def test_a_new_version_on_a_full_disk_does_not_take_the_service_away(
+    lab: Lab, here: Connect, elsewhere: RegisteredModel
+) -> None:
+    """What is verified here stays, though the newer version can be neither noted nor downloaded."""
+    loaded(here(), elsewhere, 1, 2)
+    elsewhere.promote(3)
+    with full_disk(), pytest.raises(ProdpointerError, match="File too large"):
+        here().load_production()
+    with silent(lab):
+        assert fallback(here()) == 2
 
 
 def test_a_machine_that_loads_nothing_keeps_nothing(here: Connect, elsewhere: RegisteredModel, tmp_path: Path) -> None:

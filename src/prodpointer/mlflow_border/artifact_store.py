@@ -29,6 +29,7 @@ _NO_ROOM = {*_FULL, errno.EFBIG}
 _TELL = {"MlflowException", "Error"}  # of MLflow and of shutil: they keep the texts alone of what they collect
 _TOLD = re.compile(r"\[Errno (\d{1,4})\]")
 _NOT_WRITABLE = {errno.EROFS, errno.EACCES, errno.EPERM}
+_NO_FILE = {errno.EISDIR, errno.ENXIO, errno.ENODEV, errno.ELOOP}
 
 
 @dataclass(frozen=True)
@@ -292,6 +293,8 @@ def refused_by_disk(doing: str, error: OSError) -> ProdpointerError:
         step = "Make room on this disk, or choose another one with cache_dir= or PRODPOINTER_CACHE_DIR."
     elif error.errno in _NOT_WRITABLE:
         step = "Choose a directory that can be written with cache_dir= or PRODPOINTER_CACHE_DIR."
+    elif error.errno in _NO_FILE:
+        step = "A file belongs there. Remove what is in its place, then try again."
     else:
         step = "Nothing was removed. Try again; where it stays, check the limits of this process and the disk."
     return ProdpointerError(f"Could not {doing}: {error.strerror}.", where=str(error.filename or ""), next_step=step)

@@ -1,0 +1,326 @@
+"""The small files of the cache: whatever is in the place of one is no note, or an error that says where it is."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+
+from prodpointer import CacheWarning, IntegrityError, cache
+from prodpointer.artifacts import DigestAhead, sha256_of
+from prodpointer.cache import Cache, Entry, LastLive, LastNamed, ModelCache, Pin, candidates
+
+POINTER = "production by auto"
+DIGEST = "0" * 64
+NOTES = ["entry.json", "used", "1.first", "live-*.json", "named-*.json"]
+
+
+@pytest.fixture(autouse=True)
+def bounded() -> Iterator[None]:
+    """End a test that waits for a pipe."""
+
+    def give_up(*_: object) -> None:
+        raise AssertionError("A file of the cache was waited for.")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(10)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture(autouse=True)
+def newly_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that has not yet found that it cannot keep anything."""
+    monkeypatch.setattr(cache, "_spares", {})
+    monkeypatch.setattr(cache, "_without", set())
+    monkeypatch.setattr(cache, "_outdated", {})
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> ModelCache:
+    """What is kept of one model: version 1, which is live and has a first digest."""
+    found = Cache(tmp_path).of("http://registry", "news")
+    keep(found)
+    return found
+
+
+def fetch(attempt: Path) -> Entry:
+    """Download one file."""
+    file = attempt / "artifact" / "model.pkl"
+    file.write_bytes(b"bytes")
+    return Entry(attempt, file.name, sha256_of(file), recorded=True)
+
+
+def obtain(kept: ModelCache) -> bytes:
+    """Return the bytes of version 1, once they are here."""
+    with kept.obtained("1", 1, fits=lambda _: True, fetch=fetch) as (entry, _):
+        return entry.path.read_bytes()
+
+
+def keep(kept: ModelCache) -> None:
+    """Download version 1, and write each note of it."""
+    obtain(kept)
+    kept.set_pin("1", 1, Pin(DIGEST, recorded=True))
+    kept.saw_live(POINTER, "1", 1)
+    kept.saw_named(POINTER, "1", 1)
+
+
+def listen(place: Path) -> None:
+    """Put a socket in a place; its path may be longer than an address can be."""
+    before = Path.cwd()
+    os.chdir(place.parent)
+    try:
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(place.name)
+    finally:
+        os.chdir(before)
+
+
+def full_directory(place: Path) -> None:
+    """Put a directory with something in it in a place."""
+    place.mkdir()
+    (place / "file").touch()
+
+
+def sparse_file(place: Path) -> None:
+    """Put a file that is larger than the memory in a place, and takes no room."""
+    place.touch()
+    os.truncate(place, 50 * 10**9)
+
+
+NO_FILES: dict[str, Callable[[Path], object]] = {"pipe": os.mkfifo, "directory": full_directory, "socket": listen}
+DAMAGED: dict[str, Callable[[Path], object]] = {
+    "deep": lambda file: file.write_bytes(b"[" * 200_000),
+    "sparse": sparse_file,
+    "no text": lambda file: file.write_bytes(b"\xff\xfe\x00"),
+    "infinite": lambda file: file.write_text(
+        '{"created": "1", "version": Infinity, "at": "2026-01-01T00:00:00+00:00", "leaf": "a", "tags": []}'
+    ),
+    "impossible path": lambda file: file.write_text(
+        '{"created": "\\u0000", "version": 1, "at": "2026-01-01T00:00:00+00:00", "leaf": "\\u0000", "tags": {},'
+        f' "sha256": "{DIGEST}", "recorded": true}}'
+    ),
+}
+
+
+def exchange(tmp_path: Path, name: str, put: Callable[[Path], object]) -> Path:
+    """Put something in the place of one note."""
+    (file,) = tmp_path.rglob(name)
+    file.unlink()
+    put(file)
+    return file
+
+
+@pytest.mark.parametrize("name", NOTES)
+@pytest.mark.parametrize("what", NO_FILES)
+def test_what_is_no_file_is_no_note(kept: ModelCache, tmp_path: Path, what: str, name: str) -> None:
+    """It is not waited for, and a note takes its place."""
+    exchange(tmp_path, name, NO_FILES[what])
+    kept.pin("1", 1)
+    keep(kept)
+    assert (kept.pin("1", 1), obtain(kept)) == (Pin(DIGEST, recorded=True), b"bytes")
+    last, named = kept.last_live(POINTER), kept.last_named(POINTER)
+    assert last is not None
+    assert named is not None
+    assert (last.version, named.version) == (1, 1)
+
+
+@pytest.mark.parametrize("name", [name for name in NOTES if name != "1.first"])
+@pytest.mark.parametrize("what", DAMAGED)
+def test_a_damaged_file_is_no_note(kept: ModelCache, tmp_path: Path, what: str, name: str) -> None:
+    """Whatever is in it, it is written anew."""
+    exchange(tmp_path, name, DAMAGED[what])
+    keep(kept)
+    assert obtain(kept) == b"bytes"
+    last, named = kept.last_live(POINTER), kept.last_named(POINTER)
+    assert last is not None
+    assert named is not None
+    assert (last.version, named.version) == (1, 1)
+
+
+@pytest.mark.parametrize("what", [*DAMAGED, "short", "more words"])
+def test_a_damaged_first_digest_is_said_to_be_damaged(kept: ModelCache, tmp_path: Path, what: str) -> None:
+    """The version's tags are not blamed; the error says where it is and how to go on, and quotes nothing of it."""
+    texts = {"short": DIGEST[:10], "more words": f"{DIGEST} recorded recorded"}
+    put = DAMAGED[what] if what in DAMAGED else lambda file: file.write_text(texts[what])
+    file = exchange(tmp_path, "1.first", put)
+    with pytest.raises(IntegrityError, match=r"note .* is damaged.*Delete this file.*prodpointer adopt news 1") as told:
+        kept.pin("1", 1)
+    assert told.value.where == str(file)
+    assert len(str(told.value)) < 300 + len(str(file))
+
+
+def test_tags_that_are_too_long_to_be_read_again_are_left_out(tmp_path: Path) -> None:
+    """They only explain a failure to load; the entry is as good without them."""
+    kept = Cache(tmp_path).of("http://registry", "news")
+
+    def with_tags(attempt: Path) -> Entry:
+        found = fetch(attempt)
+        return Entry(found.directory, found.leaf, found.sha256, recorded=True, tags={"python": "3" * 100_000})
+
+    with kept.obtained("1", 1, fits=lambda _: True, fetch=with_tags) as (entry, _):
+        assert (entry.path.read_bytes(), entry.tags) == (b"bytes", {})
+
+
+def test_what_cannot_be_found_ahead_ends_no_thread_in_a_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The caller reads the same files, and tells what is wrong with them."""
+    told: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", told.append)
+
+    def find() -> Path:
+        raise RecursionError
+
+    (tmp_path / "file").write_bytes(b"bytes")
+    ahead = DigestAhead(find)
+    assert ahead.of(tmp_path / "file") == sha256_of(tmp_path / "file")
+    ahead._thread.join()  # noqa: SLF001  # what a thread prints, it prints at its end
+    assert told == []
+
+
+NOW = datetime.now(timezone.utc)
+
+
+@pytest.mark.parametrize("version", [0, 1, 2, 3, None])
+@pytest.mark.parametrize("created", ["1", "other"])
+def test_a_note_that_cannot_be_written_leaves_none_that_is_wrong(
+    kept: ModelCache, monkeypatch: pytest.MonkeyPatch, created: str, version: int | None
+) -> None:
+    """What is served then is what would be served with the note, or nothing."""
+    kept.saw_live(POINTER, "1", 2)
+    kept.saw_named(POINTER, "1", 2)
+    verified = kept.last_live(POINTER)
+    wanted = candidates(verified, LastNamed(created, version, NOW))
+    monkeypatch.setattr(cache, "_replace", refuse(errno.ENOSPC, lambda _: True))
+    if (created, version) != ("1", 2):
+        with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+            kept.saw_named(POINTER, created, version)
+    left = candidates(kept.last_live(POINTER), kept.last_named(POINTER))
+    assert left == ([verified] if verified in wanted else [])
+
+
+def refuse(code: int, when: Callable[[Path], bool]) -> Callable[[Path, str], None]:
+    """Return what writes a note, except ``when`` a disk refuses it."""
+    write = cache._replace
+
+    def replace(file: Path, text: str) -> None:
+        if when(file):
+            raise OSError(code, os.strerror(code), str(file))
+        write(file, text)
+
+    return replace
+
+
+def test_the_room_of_a_note_that_goes_takes_the_new_one(kept: ModelCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a full disk the version that the registry went back to is known, where a removed note made room."""
+    kept.saw_live(POINTER, "1", 2)
+    kept.saw_named(POINTER, "1", 2)
+    monkeypatch.setattr(cache, "_replace", refuse(errno.ENOSPC, lambda file: file.exists()))
+    kept.saw_named(POINTER, "1", 1)
+    assert [each.version for each in candidates(kept.last_live(POINTER), kept.last_named(POINTER))] == [1]
+
+
+def test_a_verified_version_that_cannot_be_noted_is_known_as_named(
+    kept: ModelCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the registry's word is kept and the load is not, the version before does not stand in for the new one."""
+    kept.saw_named(POINTER, "1", 2)
+    monkeypatch.setattr(cache, "_replace", refuse(errno.ENOSPC, lambda _: True))
+    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+        kept.saw_live(POINTER, "1", 2)
+    assert [each.version for each in candidates(kept.last_live(POINTER), kept.last_named(POINTER))] == [2]
+
+
+def test_the_time_of_a_live_version_that_cannot_be_renewed_takes_nothing_away(
+    kept: ModelCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The note is as true as before."""
+    monkeypatch.setattr(cache, "_TOO_SOON", NOW - NOW)
+    monkeypatch.setattr(cache, "_replace", refuse(errno.ENOSPC, lambda _: True))
+    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+        kept.saw_live(POINTER, "1", 1)
+    last = kept.last_live(POINTER)
+    assert isinstance(last, LastLive)
+    assert last.version == 1
+
+
+def cannot_be_removed(self: Path, **_: object) -> None:
+    """Keep a file, as a disk does that is only read."""
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(self))
+
+
+def test_a_note_that_stays_out_of_date_is_told_once_and_not_believed(
+    kept: ModelCache, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    """The process that saw it knows better than the disk; the next one is why there is a warning."""
+    kept.saw_live(POINTER, "1", 2)
+    kept.saw_named(POINTER, "1", 2)
+    monkeypatch.setattr(cache, "_replace", refuse(errno.EROFS, lambda _: True))
+    monkeypatch.setattr(Path, "unlink", cannot_be_removed)
+    for _ in range(2):
+        with pytest.raises(OSError, match=os.strerror(errno.EROFS)):
+            kept.saw_named(POINTER, "1", 1)
+    assert candidates(kept.last_live(POINTER), kept.last_named(POINTER)) == []
+    told = [str(each.message) for each in recwarn if each.category is CacheWarning]
+    assert len(told) == 1
+    assert "last-known-good version of 'news' on this machine is out of date" in told[0]
+
+
+def test_a_note_that_another_machine_brings_up_to_date_is_believed_again(
+    kept: ModelCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One machine may write a disk that this one only reads."""
+    kept.saw_named(POINTER, "1", 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(cache, "_replace", refuse(errno.EROFS, lambda _: True))
+        patch.setattr(Path, "unlink", cannot_be_removed)
+        with pytest.warns(CacheWarning), pytest.raises(OSError, match=os.strerror(errno.EROFS)):
+            kept.saw_named(POINTER, "1", 1)
+    assert kept.last_named(POINTER) is None
+    kept.saw_named(POINTER, "1", 1)
+    named = kept.last_named(POINTER)
+    assert named is not None
+    assert named.version == 1
+
+
+def read_only_below(directory: Path) -> Callable[[Path], None]:
+    """Return what makes a file of locks, except in a directory that can only be read."""
+
+    def check_locks(file: Path) -> None:
+        if file.is_relative_to(directory):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(file))
+
+    return check_locks
+
+
+def test_a_process_that_keeps_nothing_leaves_no_wrong_note_to_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it cannot write in the user's cache goes with it; what is there says no more than is known."""
+    monkeypatch.delenv("PRODPOINTER_CACHE_DIR", raising=False)
+    monkeypatch.setattr(cache, "user_cache_path", lambda *_, **__: tmp_path)
+    kept = Cache().of("http://registry", "news")
+    keep(kept)
+    kept.saw_live(POINTER, "1", 2)
+    kept.saw_named(POINTER, "1", 2)
+    monkeypatch.setattr(cache, "check_locks", read_only_below(tmp_path))
+    with pytest.warns(CacheWarning, match="not kept after this process"):
+        kept.set_pin("1", 2, Pin(DIGEST, recorded=True))
+    kept.saw_named(POINTER, "1", 1)
+    named = kept.last_named(POINTER)
+    assert named is not None
+    assert named.version == 1
+    assert [*tmp_path.rglob("live-*.json"), *tmp_path.rglob("named-*.json")] == []
+    shutil.rmtree(cache._spare())  # noqa: SLF001  # forgotten by the process when this test ends
