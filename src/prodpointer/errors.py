@@ -297,4 +297,4 @@ class LastKnownGoodWarning(UserWarning):
 
 
 class CacheWarning(UserWarning):
-    """Downloads cannot be kept on this machine."""
+    """Downloads cannot be kept on this machine, or what is kept as last-known-good is out of date and stays."""

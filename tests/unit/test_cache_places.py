@@ -236,3 +236,20 @@ def test_a_size_that_is_too_long_to_be_a_number_is_told(lab: Lab, name: str, mon
     with pytest.raises(ProdpointerError, match=r"is no number of bytes\. \[PRODPOINTER_CACHE_BYTES\]") as told:
         prodpointer.connect(name, tracking_uri=lab.uri)
     assert len(str(told.value)) < 200
+
+
+@pytest.mark.parametrize("part", ["locks", "1.lock"])
+def test_a_directory_in_the_place_of_a_lock_is_told(lab: Lab, name: str, tmp_path: Path, part: str) -> None:
+    """It cannot be locked in a file's stead, and the error says what to do with it."""
+    model = lab.model(name, cache_dir=tmp_path)
+    model.promote(1)
+    model.load_production()
+    (entry,) = tmp_path.rglob("entry.json")
+    entry.unlink()
+    created = entry.parent.parent
+    lock = created / part if part == "1.lock" else created.parent / part
+    lock.unlink(missing_ok=True)  # some versions of filelock leave none behind
+    lock.mkdir()
+    with pytest.raises(ProdpointerError, match=r"Is a directory.*A file belongs there") as told:
+        model.load_production()
+    assert told.value.where == str(lock)
