@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import mlflow
 import pytest
 from sklearn.dummy import DummyClassifier
@@ -23,7 +26,7 @@ def log_flavor_model(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> tup
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # MLflow's own, about signatures and integer columns
 def test_a_model_logged_with_a_flavor_loads(
-    fresh: Connect, registry: Registry, monkeypatch: pytest.MonkeyPatch
+    fresh: Connect, registry: Registry, monkeypatch: pytest.MonkeyPatch, cache_directory: Path
 ) -> None:
     """A flavor model is registered by the name it was logged under, and loads by pyfunc or by its flavor."""
     run_id, _ = log_flavor_model(registry, monkeypatch)
@@ -32,7 +35,8 @@ def test_a_model_logged_with_a_flavor_loads(
     assert list(model.load_production().predict([[1]])) == [7]
     assert isinstance(model.load_production(flavor="sklearn"), DummyClassifier)
     assert mlflow.pyfunc.load_model(f"models:/{model.name}/1").predict([[1]]).tolist() == [7]
-    # Plain MLflow has written a file of its own beside a model on a local store by now.
+    # Plain MLflow has written a file of its own beside a model on a local store by now, which another machine downloads.
+    shutil.rmtree(cache_directory)
     assert list(model.load_production().predict([[1]])) == [7]
 
 
