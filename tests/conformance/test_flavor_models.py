@@ -35,7 +35,7 @@ def test_a_model_logged_with_a_flavor_loads(
     assert list(model.load_production().predict([[1]])) == [7]
     assert isinstance(model.load_production(flavor="sklearn"), DummyClassifier)
     assert mlflow.pyfunc.load_model(f"models:/{model.name}/1").predict([[1]]).tolist() == [7]
-    # Plain MLflow has written a file of its own beside a model on a local store by now, which another machine downloads.
+    # Plain MLflow has written a file of its own beside a model on a local store by now; another machine downloads it.
     shutil.rmtree(cache_directory)
     assert list(model.load_production().predict([[1]])) == [7]
 
