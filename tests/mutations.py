@@ -1547,8 +1547,8 @@ MUTATIONS = (
     Mutation(
         "a description that cannot be read is an error",
         "cache.py",
-        "    except (ValueError, KeyError, TypeError):\n        return None\n\n\ndef _description",
-        "    except EOFError:\n        return None\n\n\ndef _description",
+        "    except _DAMAGED:\n        return None\n    is_name",
+        "    except EOFError:\n        return None\n    is_name",
         ("test_an_entry_that_says_nothing_is_fetched_again",),
     ),
     Mutation(
@@ -1617,8 +1617,8 @@ MUTATIONS = (
     Mutation(
         "a size that is none is the default",
         "cache.py",
-        "    if not text.isdecimal():\n",
-        "    if not text.isdecimal():\n        return DEFAULT_BYTES\n    if not text:\n",
+        "    if not text:\n        return DEFAULT_BYTES\n    if text.isdecimal():",
+        "    if not text.isdecimal():\n        return DEFAULT_BYTES\n    if text.isdecimal():",
         ("test_a_size_that_is_none_is_refused",),
     ),
     Mutation(

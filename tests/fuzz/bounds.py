@@ -10,6 +10,7 @@ from pathlib import Path
 from types import FrameType
 
 CPU_SECONDS = 5.0
+TRACED = 8  # times as long where each line is traced, as for coverage
 SECONDS = 60.0  # for what waits, on a machine that does other things as well
 BYTES = 512 * 1024**2
 
@@ -24,8 +25,9 @@ def bounded() -> Iterator[None]:
     if sys.platform != "linux":
         yield
         return
+    slower = TRACED if sys.gettrace() is not None else 1
     timers = {
-        signal.SIGPROF: (signal.ITIMER_PROF, CPU_SECONDS),
+        signal.SIGPROF: (signal.ITIMER_PROF, CPU_SECONDS * slower),
         signal.SIGALRM: (signal.ITIMER_REAL, SECONDS),
     }
     before = {number: signal.signal(number, _interrupt) for number in timers}

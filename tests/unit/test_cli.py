@@ -22,9 +22,9 @@ import prodpointer
 from tests.unit.conftest import HAS_ALIASES, IS_THREE, NEW_POINTER, Answer, Command, Lab, quiet
 
 MOVE_KEYS = {"name", "from_version", "to_version", "pointers", "event", "at", "by", "reason", "gates"}
-MOVE_KEYS |= {"kind", "state", "alias", "sha256", "migration", "source"}
+MOVE_KEYS |= {"kind", "state", "alias", "workspace", "sha256", "migration", "source"}
 STATUS_KEYS = {"name", "live", "alias", "stage", "agreed", "pointer", "last_event"}
-STATUS_KEYS |= {"mismatch", "dangling", "in_stage", "mended"}
+STATUS_KEYS |= {"mismatch", "dangling", "in_stage", "mended", "workspace"}
 SECRET = "s3cr3t"
 
 
@@ -491,7 +491,8 @@ def test_adopt_records_a_digest(at: Command, lab: Lab, name: str, tmp_path: Path
 def test_doctor_prints_json(at: Command) -> None:
     """With ``--json`` a diagnosis has exactly the keys of the contract."""
     answer = at("doctor", "--json")
-    assert list(answer.document) == ["client_version", "registry_version", "pointer", "reason", "problems", "notes"]
+    keys = ["client_version", "registry_version", "pointer", "reason", "problems", "notes", "registry", "workspace"]
+    assert list(answer.document) == keys
     assert (answer.exit_code, answer.document["pointer"], answer.document["problems"]) == (0, NEW_POINTER, [])
 
 
