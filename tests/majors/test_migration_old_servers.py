@@ -87,7 +87,7 @@ def test_a_client_before_aliases_can_migrate(served: Callable[[str], Server], py
 
     assert command("plan")[1]["counts"]["SAFE"] == NAMES
     assert command("apply", "--run", "old-client")[1]["counts"]["moved"] == NAMES
-    assert command("verify") == (0, {"checked": 2 * NAMES, "problems": []})
+    assert command("verify") == (0, {"schema_version": 1, "checked": 2 * NAMES, "problems": []})
     aliases = [dict(model.aliases) for model in MlflowClient(uri).search_registered_models() if glob[:-2] in model.name]
     assert aliases == [{"production": "2"}] * NAMES
     assert command("undo", "old-client")[0] == 0
