@@ -45,7 +45,7 @@ class State(str, Enum):
     ``NOT_READY`` has nothing to serve: nothing is live, or nothing was loaded yet. ``READY`` serves what the registry
     says is live. ``STALE`` serves what was live when the registry last answered. ``ERROR`` has a live version that
     cannot be served, or may not ask, or has had no answer for too long, or follows no more; what served before still
-    does.
+    does. So is a handle whose ``on_change`` raised, until its next look.
     """
 
     NOT_READY = "NOT_READY"

@@ -116,7 +116,7 @@ def test_a_swap_is_told(fresh: Connect) -> None:
         news.promote(2)
         until(lambda: len(seen) == 2)
         assert seen == [(None, 1), (1, 2)]
-        assert live.state is State.READY
+        until(lambda: live.state is State.READY)  # the next look finds that the version serves
 
 
 def test_a_version_that_does_not_load_never_serves(fresh: Connect, registry: Registry) -> None:
