@@ -40,7 +40,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
 from prodpointer.artifacts import sha256_of
@@ -616,6 +615,8 @@ def _swept(root: Path) -> tuple[int, int]:
 
 def _is_left_behind(directory: Path) -> bool:
     """Tell whether a directory is a download whose process ended, or what is being removed for too long already."""
+    from filelock import FileLock, Timeout
+
     if directory.name.startswith(_GONE):
         return time.time() - directory.lstat().st_mtime > _REMOVING
     version = directory.name.removeprefix(_PARTIAL).partition("-")[0]
@@ -697,6 +698,8 @@ def _take_the_place(new: Path, slot: Path) -> None:
 @contextmanager
 def _turn(file: str, stopped: Callable[[], bool]) -> Iterator[None]:
     """Hold the lock of a download until the block ends; whoever holds it now may take long."""
+    from filelock import FileLock, Timeout  # takes long to import, and most commands never load
+
     lock = FileLock(file, mode=0o600)
     while True:
         try:

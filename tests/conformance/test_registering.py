@@ -187,11 +187,11 @@ def test_an_artifact_that_does_not_exist_makes_nothing(fresh: Connect, registry:
 
 
 def test_a_store_whose_library_is_missing_is_said_to_be(fresh: Connect, registry: Registry) -> None:
-    """Artifacts on s3:// without its library: RegistryUnsupported names what to install, and no model is made."""
-    experiment = registry.plain.create_experiment(f"s3-{uuid.uuid4().hex}", artifact_location="s3://bucket/news")
+    """Artifacts on gs:// without its library: RegistryUnsupported names what to install, and no model is made."""
+    experiment = registry.plain.create_experiment(f"gs-{uuid.uuid4().hex}", artifact_location="gs://bucket/news")
     run_id = registry.plain.create_run(experiment).info.run_id
     model = fresh()
-    with pytest.raises(RegistryUnsupported, match=r"library is missing.*boto"):
+    with pytest.raises(RegistryUnsupported, match=r"library is missing.*google"):
         model.register(run_id, "bundle")
     assert model.name not in registry.names()
 

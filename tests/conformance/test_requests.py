@@ -102,7 +102,7 @@ def test_an_upgraded_server_is_noticed_before_a_write(
     )  # a registry without aliases, which every row of the table can stand in for
     between.when(on_path("/version"), Answer(200, other.encode(), "text/plain"))
     assert news.selection.registry_version == told
-    monkeypatch.setattr("prodpointer.promotion.ASK_AGAIN_AFTER", 0.0)
+    monkeypatch.setattr("prodpointer.detection._ASK_AGAIN_AFTER", 0.0)
     assert news.promote(1).pointers == ("stage",)
     assert news.selection.registry_version == other
 

@@ -69,8 +69,15 @@ def test_an_interrupted_download_has_no_part_in_the_next(store: Store, name: str
     """Ctrl-C in a notebook, and the cell run again."""
     model = store.model(name, FILES, timeout=5)
     model.promote(1)
-    store.proxy.when(first_of("/part-7.bin"), Hang(1))
-    threading.Timer(0.3, _thread.interrupt_main).start()
+    asked = first_of("/part-7.bin")
+
+    def interrupted(method: str, path: str) -> bool:
+        if not asked(method, path):
+            return False
+        threading.Timer(0.1, _thread.interrupt_main).start()  # while the answer is waited for
+        return True
+
+    store.proxy.when(interrupted, Hang(1))
     with pytest.raises(KeyboardInterrupt):
         model.load_production()
     names = model.load_production(loader=lambda path: sorted(file.name for file in path.iterdir()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dis
 import importlib
 import os
 from collections.abc import Collection, Iterator
@@ -231,6 +230,8 @@ def _defines(module: str, name: str) -> bool:
         spec = _spec_in(spec, ".".join([first, *below[: end + 1]]))
     loader: Any = None if spec is None else spec.loader
     code = loader.get_code(module) if hasattr(loader, "get_code") else None
+    import dis
+
     return code is not None and any(
         step.opname == "STORE_NAME" and step.argval == name for step in dis.get_instructions(code)
     )

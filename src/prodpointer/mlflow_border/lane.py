@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from functools import wraps
-from http.client import HTTPResponse
 from typing import Any, TypeVar
 
 from prodpointer.mlflow_border.deadline import hang_up
@@ -196,6 +195,8 @@ def _end_reading(call: Future[Any], thread: threading.Thread) -> None:
 
 def _has_begun(owner: object) -> bool:
     """Tell whether something is an answer of which the status is here."""
+    from http.client import HTTPResponse
+
     return isinstance(owner, HTTPResponse) and isinstance(owner.status, int)
 
 
