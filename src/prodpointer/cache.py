@@ -40,8 +40,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from platformdirs import user_cache_path
-
 from prodpointer.artifacts import sha256_of
 from prodpointer.errors import ArtifactNotFound, IntegrityError, ProdpointerError, RegistryUnavailable
 from prodpointer.in_use import NO_WAITING, NoLocks, Use, check_locks, unused
@@ -498,10 +496,17 @@ def _names(named: LastNamed | None, created: str, version: int | None) -> bool:
     return named is not None and (named.created, named.version) == (created, version)
 
 
+def user_cache_path() -> Path:
+    """Return the user's cache directory for this library."""
+    from platformdirs import user_cache_path as path_of  # takes long to import
+
+    return path_of("prodpointer", appauthor=False)
+
+
 def _absolute(chosen: str | Path | None) -> Path:
     """Return the directory that was chosen, or the user's."""
     try:
-        directory = Path(chosen or user_cache_path("prodpointer", appauthor=False)).expanduser()
+        directory = Path(chosen or user_cache_path()).expanduser()
     except RuntimeError as error:  # of a user without a home
         if not chosen:
             return Path(os.devnull, "prodpointer")  # which cannot be made
