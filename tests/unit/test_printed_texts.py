@@ -141,9 +141,10 @@ def test_two_versions_in_a_stage_show_in_json(lab: Lab, name: str, at: Callable[
     assert (found["in_stage"], found["dangling"], answer.exit_code) == ([1, 2], False, 4)
 
 
-def test_every_document_says_its_version(at: Callable[..., Answer], name: str) -> None:
+def test_every_document_says_its_version(lab: Lab, at: Callable[..., Answer], name: str) -> None:
     """It is the first key, also of the documents that are printed piece by piece."""
-    for command in (["status"], *([["migrate", "undo"]] if HAS_ALIASES else []), ["doctor"]):
+    lab.model(name)
+    for command in (["status", name], *([["migrate", "undo"]] if HAS_ALIASES else []), ["doctor"]):
         assert next(iter(json.loads(at(*command, "--json").out))) == "schema_version"
 
 
