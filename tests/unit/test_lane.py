@@ -11,7 +11,6 @@ from collections.abc import Iterator
 import pytest
 
 from prodpointer.mlflow_border.lane import LEFT_AT_MOST, InTime, Lane, NoAnswer, lane_to
-from prodpointer.mlflow_border.workspaces import InWorkspace
 
 SHORT = 0.1
 
@@ -168,7 +167,7 @@ def test_methods_are_called_in_time(gate: threading.Event) -> None:
             """Hang."""
             gate.wait()
 
-    client = InTime(InWorkspace(Client(), None), "test://methods", SHORT * 5)
+    client = InTime(Client(), None, "test://methods", SHORT * 5)
     assert (client.name, client.add(1, two=3), client.within(Client.add, 1)) == ("client", 4, 3)
     assert not hasattr(client, "subtract")
     with pytest.raises(NoAnswer):

@@ -12,10 +12,11 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from functools import wraps
+from functools import partial
 from typing import Any, TypeVar
 
 from prodpointer.mlflow_border.deadline import hang_up
+from prodpointer.mlflow_border.workspaces import InWorkspace
 
 T = TypeVar("T")
 
@@ -125,41 +126,28 @@ class Lane:
                 raise NoAnswer(f"an earlier call has no answer yet, nor within {timeout:g} s more")
 
 
-class InTime:
-    """Something of MLflow's whose methods are called on the lane to a registry.
+class InTime(InWorkspace):
+    """Something of MLflow's whose methods are called on the lane to a registry, each within a time.
 
     Parameters
     ----------
-    inner
-        What has the methods, and a ``within`` of its own; see :class:`InWorkspace`.
+    inner, workspace
+        As for :class:`InWorkspace`.
     uri
         The registry's URI.
     timeout
         Seconds for each call.
     """
 
-    def __init__(self, inner: Any, uri: str, timeout: float) -> None:
-        """Bind the three; nothing is called yet."""
-        self._inner = inner
+    def __init__(self, inner: Any, workspace: str | None, uri: str, timeout: float) -> None:
+        """Bind the four; nothing is called yet."""
+        super().__init__(inner, workspace)
         self._uri = uri
         self._timeout = timeout
 
-    def __getattr__(self, name: str) -> Any:
-        """Return an attribute; a method comes with the time limit."""
-        found = getattr(self._inner, name)
-        if not callable(found):
-            return found
-
-        @wraps(found)
-        def called(*args: Any, **options: Any) -> Any:
-            return lane_to(self._uri).call(lambda: found(*args, **options), timeout=self._timeout)
-
-        return called
-
-    def within(self, method: Callable[..., T], *args: Any) -> T:
-        """Call a method of the inner's class in the same way."""
-        found: T = lane_to(self._uri).call(lambda: self._inner.within(method, *args), timeout=self._timeout)
-        return found
+    def _call(self, work: Callable[[], T]) -> T:
+        """Return what ``work`` returns, called in the workspace on the lane."""
+        return lane_to(self._uri).call(partial(super()._call, work), timeout=self._timeout)
 
 
 def begin(work: Callable[[], T]) -> tuple[Future[T], threading.Thread]:

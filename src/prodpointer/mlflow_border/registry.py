@@ -64,7 +64,8 @@ class Registry:
         with self._opening("open the registry", opening_step(addresses.registry_uri, addresses.tracking_uri)):
             client = self._opened(lambda: MlflowClient(addresses.tracking_uri, addresses.registry_uri), timeout)
             inner = InWorkspace(client, addresses.workspace)
-            self._client: Any = inner if self._is_here else InTime(inner, addresses.registry_uri, timeout)
+            in_time = InTime(client, addresses.workspace, addresses.registry_uri, timeout)
+            self._client: Any = inner if self._is_here else in_time
             # A managed registry may copy a model's files as it makes a version, which takes as long as it takes.
             self._making: Any = self._client if self.place in (Place.SERVER, Place.DATABASE) else inner
             speaks_rest = self.place is Place.SERVER or (self.place is Place.PLUGIN and self._is_rest_store())

@@ -114,7 +114,7 @@ def called_in(workspace: str | None, work: Callable[[], T]) -> T:
 
 
 class InWorkspace:
-    """Something of MLflow's on this machine whose methods are called with a workspace bound.
+    """Something of MLflow's whose methods are called with a workspace bound.
 
     Parameters
     ----------
@@ -137,13 +137,17 @@ class InWorkspace:
 
         @wraps(found)
         def called(*args: Any, **options: Any) -> Any:
-            return called_in(self._workspace, lambda: found(*args, **options))
+            return self._call(lambda: found(*args, **options))
 
         return called
 
     def within(self, method: Callable[..., T], *args: Any) -> T:
         """Call a method of the inner's class in the same way."""
-        return called_in(self._workspace, lambda: method(self._inner, *args))
+        return self._call(lambda: method(self._inner, *args))
+
+    def _call(self, work: Callable[[], T]) -> T:
+        """Return what ``work`` returns, called in the workspace."""
+        return called_in(self._workspace, work)
 
 
 def _mlflow_context() -> Any:
