@@ -121,6 +121,7 @@ OWN_STEPS = [
     "test_flavor_loaders.py",
     "test_copied_events.py",
     "test_diagnosis_of_tags.py",
+    "test_github_action.py",
     "test_hostile_events.py",
     "test_invisible_texts.py",
     "test_meeting_promoters.py",
