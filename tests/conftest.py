@@ -19,14 +19,14 @@ os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "1"
 # tests/packaging makes environments on every Python and knows no installed MLflow: `tox run -e packaging` is its own.
 # tests/skinny is what is so where mlflow-skinny alone is installed, and nowhere else.
 collect_ignore = ["packaging"]
-if mlflow_table.installed()[0] != mlflow_table.SKINNY:
+INSTALLED = mlflow_table.installed()
+if INSTALLED is None or INSTALLED[0] != mlflow_table.SKINNY:
     collect_ignore.append("skinny")
 
 # What is drawn at random is the same in every run, and less of it where `nox -s mutations` does not look: before
 # aliases and with the newest MLflow of each major it does. `nox -s stories` draws more, and anew each time.
 WORLDS = {"2.2.2", *(mlflow_table.newest_of_major(major).version for major in (2, 3))}
-DISTRIBUTION, VERSION = mlflow_table.installed()
-EXAMPLES = 8 if DISTRIBUTION == mlflow_table.FULL and VERSION in WORLDS else 3
+EXAMPLES = 8 if INSTALLED is None or (INSTALLED[0] == mlflow_table.FULL and INSTALLED[1] in WORLDS) else 3
 SLOW = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 PHASES = [Phase.explicit, Phase.generate]
 REAL = settings(deadline=None, database=None, suppress_health_check=SLOW, stateful_step_count=20)

@@ -15,8 +15,8 @@ from mlflow import MlflowClient
 from moto.server import ThreadedMotoServer
 
 import prodpointer
+from tests.integration.conftest import cli, quiet
 from tests.proxy import Proxy, proxy
-from tests.unit.conftest import cli, quiet
 
 __all__ = ["cli"]  # the command line, a fixture
 

@@ -16,9 +16,9 @@ from prodpointer import (
     ProdpointerError,
     RegisteredModel,
 )
+from tests.integration.conftest import Command
 from tests.proxy import Answer, Drop, Hang, Matches, everything, on_path
 from tests.stores.conftest import BUCKET, Store, pickled
-from tests.unit.conftest import Command
 
 LISTING = on_path("list-type", "GET")
 ANSWERS = [

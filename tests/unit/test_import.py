@@ -60,14 +60,14 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     assert loaded_after(code) == set()
 
 
-def test_connecting_imports_mlflow() -> None:
-    """The control: what the other tests look for is found where it is used."""
-    assert "mlflow" in loaded_after("import prodpointer; prodpointer.connect('x', tracking_uri='file:///nowhere')")
+def test_what_is_heavy_is_noticed() -> None:
+    """The control: what the other tests look for is found where it is imported."""
+    assert loaded_after("import prodpointer, rich") == {"rich"}
 
 
 def test_help_takes_little_time() -> None:
-    """The best of ten calls of ``--help`` takes less than 0.3 s of user CPU time; a machine that is busy doubles it."""
-    assert min(user_seconds("-m", "prodpointer", "--help") for _ in range(10)) < 0.3
+    """One of ten calls of ``--help`` takes less than 0.3 s of user CPU time; a machine that is busy doubles it."""
+    assert any(user_seconds("-m", "prodpointer", "--help") < 0.3 for _ in range(10))
 
 
 def test_help_names_every_command() -> None:
@@ -94,7 +94,7 @@ def test_importing_gives_no_warning() -> None:
     assert python("-W", "error", "-c", "import prodpointer").stderr == ""
 
 
-@pytest.mark.parametrize("arguments", [*USAGE, ["--version"], ["promote", "n", "x"]], ids=" ".join)
+@pytest.mark.parametrize("arguments", [*USAGE, ["--version"]], ids=" ".join)
 def test_the_module_is_the_command(arguments: list[str]) -> None:
     """``python -m prodpointer`` prints what ``prodpointer`` prints, under that name, and ends with the same code."""
     module, command = python("-m", "prodpointer", *arguments), script(*arguments)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from prodpointer.mlflow_border.lane import LEFT_AT_MOST, InTime, Lane, NoAnswer, lane_to
+from prodpointer.mlflow_border.lane import LEFT_AT_MOST, Lane, NoAnswer, lane_to
 
 SHORT = 0.1
 
@@ -149,29 +149,6 @@ def test_an_exception_keeps_what_it_came_from() -> None:
     with pytest.raises(ValueError, match="wrapped") as caught:
         call_while_handling_another()
     assert isinstance(caught.value.__cause__, KeyError)
-
-
-def test_methods_are_called_in_time(gate: threading.Event) -> None:
-    """What has the methods is used as before, but for the limit."""
-
-    class Client:
-        """Something with a method, an attribute and a call that hangs."""
-
-        name = "client"
-
-        def add(self, one: int, two: int = 2) -> int:
-            """Add."""
-            return one + two
-
-        def hang(self) -> None:
-            """Hang."""
-            gate.wait()
-
-    client = InTime(Client(), None, "test://methods", SHORT * 5)
-    assert (client.name, client.add(1, two=3), client.within(Client.add, 1)) == ("client", 4, 3)
-    assert not hasattr(client, "subtract")
-    with pytest.raises(NoAnswer):
-        client.hang()
 
 
 def test_a_forked_process_has_lanes_of_its_own(gate: threading.Event) -> None:

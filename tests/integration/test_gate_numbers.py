@@ -1,0 +1,12 @@
+"""Gates take the numbers of numpy, which training code hands over."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from prodpointer.gates import Gate
+
+
+def test_a_number_of_numpy_is_a_number() -> None:
+    """A gate made with one reads as if made with Python's own."""
+    assert str(Gate("auc", at_least=np.float32(0.5))) == "auc >= 0.5"
