@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, Phase, settings
 
 from prodpointer import detection, notices
 from tests import mlflow_table
+from tests.conformance.combinations import CHOICES
 
 # Before anything imports MLflow: no telemetry, and failures that would be retried for minutes take seconds.
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
@@ -23,16 +24,22 @@ INSTALLED = mlflow_table.installed()
 if INSTALLED is None or INSTALLED[0] != mlflow_table.SKINNY:
     collect_ignore.append("skinny")
 
-# What is drawn at random is the same in every run, and less of it where `nox -s mutations` does not look: before
-# aliases and with the newest MLflow of each major it does. `nox -s stories` draws more, and anew each time.
-WORLDS = {"2.2.2", *(mlflow_table.newest_of_major(major).version for major in (2, 3))}
-EXAMPLES = 8 if INSTALLED is None or (INSTALLED[0] == mlflow_table.FULL and INSTALLED[1] in WORLDS) else 3
+# Whether this is the newest MLflow of its major, with which everything runs.
+NEWEST = INSTALLED in {(mlflow_table.FULL, mlflow_table.newest_of_major(major).version) for major in (2, 3)}
+
+# What is drawn at random is the same in every run, and less of it in other rows. `nox -s stories` draws more, anew.
+EXAMPLES = 4 if NEWEST or INSTALLED is None else 3
 SLOW = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 PHASES = [Phase.explicit, Phase.generate]
 REAL = settings(deadline=None, database=None, suppress_health_check=SLOW, stateful_step_count=20)
 settings.register_profile("same", REAL, derandomize=True, max_examples=EXAMPLES, phases=PHASES)
 settings.register_profile("many", REAL, max_examples=100)
 settings.load_profile("same")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what chooses the combinations of store and pointer in ``tests/conformance``."""
+    parser.addoption("--combinations", choices=CHOICES, default="all", help="of store and pointer, for each test")
 
 
 @pytest.fixture(autouse=True)

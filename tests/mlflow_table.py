@@ -80,12 +80,16 @@ def installed() -> tuple[str, str] | None:
 
     None where there is none: ``tests/unit`` needs no MLflow.
     """
-    for distribution in (FULL, SKINNY):
-        try:
-            return distribution, metadata.version(distribution)
-        except metadata.PackageNotFoundError:
-            continue
-    return None
+    versions = ((distribution, _installed_version(distribution)) for distribution in (FULL, SKINNY))
+    return next(((distribution, version) for distribution, version in versions if version), None)
+
+
+def _installed_version(distribution: str) -> str | None:
+    """Return the version of an installed distribution."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 @cache

@@ -8,10 +8,11 @@ from __future__ import annotations
 import sys
 import tempfile
 import zipfile
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from prodpointer.testing import environments
+from prodpointer.testing import environments, servers
 from prodpointer.testing.environments import Release, uv
 from prodpointer.testing.servers import (
     FOREIGN_SETTINGS,
@@ -19,12 +20,11 @@ from prodpointer.testing.servers import (
     Server,
     ServerFailed,
     free_port,
-    serve,
 )
 from tests import mlflow_table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from tests.mlflow_table import Row
 
@@ -39,6 +39,14 @@ __all__ = [
     "unpacked",
     "wheel",
 ]
+
+
+def serve(
+    python: Path | str, directory: Path, *, version: str, env: Mapping[str, str] | None = None, **options: Any
+) -> AbstractContextManager[Server]:
+    """Run a server as ``prodpointer.testing`` does; its SQLite does not wait for the disk."""
+    quick = {"PYTHONPATH": str(mlflow_table.ROOT / "tests" / "quick_sqlite")}
+    return servers.serve(python, directory, version=version, env={**quick, **(env or {})}, **options)
 
 
 def environment(row: Row, *, install: Sequence[str | Path] = ()) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import inspect
 import pickle
 import sys
@@ -20,6 +21,8 @@ from mlflow.version import VERSION
 import prodpointer
 from prodpointer import RegisteredModel
 from tests import mlflow_table
+from tests.conformance.combinations import select
+from tests.conftest import NEWEST
 from tests.proxy import Proxy, proxy
 from tests.servers import environment, serve
 
@@ -28,7 +31,10 @@ HERE = ".".join(map(str, RELEASE))
 HAS_ALIASES = RELEASE >= (2, 3, 0)
 IS_THREE = RELEASE >= (3, 0, 0)
 # mlflow-skinny has no server and no database: it is a client of a whole MLflow of its version.
-SKINNY = mlflow_table.installed()[0] == mlflow_table.SKINNY
+SKINNY = mlflow_table.installed() == (mlflow_table.SKINNY, HERE)
+INSTALLED = (mlflow_table.SKINNY if SKINNY else mlflow_table.FULL, HERE)
+if not SKINNY:
+    importlib.import_module("tests.quick_sqlite.sitecustomize")  # sets up each connection to SQLite
 
 # The cases with an alias exist where there are aliases, the refusals of one where there are none.
 collect_ignore = ["test_before_aliases.py"] if HAS_ALIASES else ["test_auto_aliases.py"]
@@ -37,10 +43,43 @@ if not IS_THREE:
 # A database of one's own and models that MLflow saved need more than that; tests/skinny asserts what is said then.
 if SKINNY:
     collect_ignore += ["test_databases.py", "test_flavor_models.py"]
+# What is about this library's own steps, whichever MLflow is there: with the newest of each major.
+if not NEWEST:
+    collect_ignore += [
+        "test_any_text.py",
+        "test_cache.py",
+        "test_doctor.py",
+        "test_follow.py",
+        "test_one_story.py",
+        "test_outages.py",
+    ]
 
 # What this client and a registry of its version can hold; test_before_aliases.py asserts that the rest is refused.
 STORES = ("served",) if SKINNY else ("direct", "served")
 POSSIBLE = ("auto", "stage", "alias", "both") if HAS_ALIASES else ("auto", "stage")
+
+
+# The fixtures that are a store, and the one that is a pointer.
+BY_STORE, BY_POINTER = ("registry", "tried"), "pointer"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the combinations that ``--combinations`` does not ask for."""
+    here = [item for item in items if isinstance(item, pytest.Function) and Path(__file__).parent in item.path.parents]
+    row = [(each.distribution, each.version) for each in mlflow_table.all_rows()].index(INSTALLED)
+    running = select({item: _combination(item) for item in here}, row, config.getoption("--combinations"))
+    left_out = [item for item in here if item not in running]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in {*left_out}]
+
+
+def _combination(item: pytest.Function) -> tuple[str, str, str]:
+    """Return the test that an item is of, with its other parameters, its store and its pointer."""
+    # The parameters of a test that has none are no attribute at all.
+    given = dict(item.callspec.params) if hasattr(item, "callspec") else {}
+    stores = [str(given.pop(name)) for name in BY_STORE if name in given]
+    pointer = str(given.pop(BY_POINTER, "")) if BY_POINTER in item.fixturenames else ""
+    return f"{item.path.stem} {item.originalname} {sorted(map(repr, given.values()))}", "".join(stores), pointer
 
 
 @dataclass(frozen=True)

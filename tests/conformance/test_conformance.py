@@ -16,6 +16,9 @@ from tests.conformance.conftest import HAS_ALIASES, HERE, RELEASE, STORES, Regis
 from tests.conformance.test_doctor import wait_for
 from tests.proxy import Answer, Hang, Proxy, on_path
 
+# The check of a registry, which takes seconds, is shared.
+pytestmark = pytest.mark.xdist_group("conformance")
+
 
 @pytest.fixture(scope="module", params=STORES)
 def tried(request: pytest.FixtureRequest) -> tuple[Registry, set[str], Conformance]:

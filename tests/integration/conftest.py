@@ -34,8 +34,9 @@ with quiet():
     from mlflow import MlflowClient
 
     import prodpointer
+    import tests.quick_sqlite.sitecustomize  # noqa: F401  # sets up each connection to SQLite
     from prodpointer import cli as command_line
-    from tests.conftest import WORLDS
+    from tests.conftest import NEWEST
 
 
 @dataclass(frozen=True)
@@ -96,50 +97,30 @@ MLFLOW = Version(mlflow.__version__)
 IS_THREE = MLFLOW.major >= 3
 NEW_POINTER = "alias" if IS_THREE else "stage"
 
-# Where there are no aliases there is nothing to migrate to: test_migration_refused.py asserts the refusal.
-collect_ignore = (
-    ["test_migration_refused.py"]
-    if HAS_ALIASES
-    else [
-        "test_migration.py",
-        "test_migration_meetings.py",
-        "test_bridge.py",
-    ]
-)
-# What is about this library's own steps, whichever MLflow is there: with the newest of each major and before aliases.
-OWN_STEPS = [
-    "test_answer_sizes.py",
-    "test_cache_attempts.py",
-    "test_cache_keeps.py",
-    "test_cache_notes.py",
-    "test_cache_ownership.py",
-    "test_cache_places.py",
-    "test_cache_room.py",
-    "test_bridge.py",
-    "test_checked_bytes.py",
-    "test_first_digests.py",
+# What depends on MLflow's own behaviour runs in every row, the rest with the newest of each major.
+ABOUT_MLFLOW = {
+    "test_addresses.py",
+    "test_alias_spelling.py",
+    "test_artifacts.py",
+    "test_client_calls.py",
+    "test_database.py",
+    "test_demo.py",
+    "test_detection.py",
     "test_flavor_loaders.py",
-    "test_copied_events.py",
-    "test_diagnosis_of_tags.py",
-    "test_github_action.py",
-    "test_hostile_events.py",
-    "test_invisible_texts.py",
-    "test_meeting_promoters.py",
-    "test_last_known_good.py",
-    "test_live.py",
-    "test_migration_meetings.py",
-    "test_new_database.py",
-    "test_printed_texts.py",
-    "test_registry_answers.py",
-    "test_shared_failures.py",
-    "test_shown_errors.py",
-    "test_slow_answers.py",
-    "test_stage_uses.py",
-    "test_trusted_hosts.py",
-    "test_workspace_header.py",
-]
-if mlflow.__version__ not in WORLDS:
-    collect_ignore += OWN_STEPS
+    "test_flavors.py",
+    "test_import_of_mlflow.py",
+    "test_loaders.py",
+    "test_local_artifacts.py",
+    "test_migration_refused.py",
+    "test_registration.py",
+    "test_selection.py",
+    "test_translation.py",
+}
+FILES = {path.name for path in Path(__file__).parent.glob("test_*.py")}
+collect_ignore = [] if NEWEST else sorted(FILES - ABOUT_MLFLOW)
+# Where there are aliases a migration is not refused.
+if HAS_ALIASES:
+    collect_ignore.append("test_migration_refused.py")
 
 
 @pytest.fixture(scope="session")

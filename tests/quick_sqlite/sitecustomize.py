@@ -1,0 +1,21 @@
+"""Python imports this at its start where ``PYTHONPATH`` names this directory: an MLflow server does.
+
+SQLite waits for the disk at each commit, of which the tests make tens of thousands. A commit that is handed to the
+operating system outlives a killed process all the same; only a crash of the machine would lose it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+
+def _do_not_wait(connection: object, record: object) -> None:
+    """Set up a new connection, if it is one to SQLite."""
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA synchronous=OFF")
+
+
+event.listen(Engine, "connect", _do_not_wait)
