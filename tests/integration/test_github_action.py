@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from tests.mlflow_table import ROOT
-from tests.unit.conftest import Command, Lab
+from tests.integration.conftest import Command, Lab
 
 ACTION: dict[str, Any] = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
 EXPRESSION = re.compile(r"\$\{\{ (?P<path>[\w.-]+) \}\}")
