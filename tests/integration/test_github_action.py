@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.mlflow_table import ROOT
 from tests.integration.conftest import Command, Lab
+from tests.mlflow_table import ROOT
 
 ACTION: dict[str, Any] = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
 EXPRESSION = re.compile(r"\$\{\{ (?P<path>[\w.-]+) \}\}")
