@@ -59,8 +59,8 @@ STORES = ("served",) if SKINNY else ("direct", "served")
 POSSIBLE = ("auto", "stage", "alias", "both") if HAS_ALIASES else ("auto", "stage")
 
 
-# The fixtures that are a store, and the one that is a pointer.
-BY_STORE, BY_POINTER = ("registry", "tried"), "pointer"
+# The fixtures that are a store; one that a whole module shares takes seconds, so that its tests have the same store.
+BY_STORE, SHARED, BY_POINTER = ("registry", "tried"), "tried", "pointer"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -79,7 +79,8 @@ def _combination(item: pytest.Function) -> tuple[str, str, str]:
     given = dict(item.callspec.params) if hasattr(item, "callspec") else {}
     stores = [str(given.pop(name)) for name in BY_STORE if name in given]
     pointer = str(given.pop(BY_POINTER, "")) if BY_POINTER in item.fixturenames else ""
-    return f"{item.path.stem} {item.originalname} {sorted(map(repr, given.values()))}", "".join(stores), pointer
+    test = "" if SHARED in item.fixturenames else item.originalname
+    return f"{item.path.stem} {test} {sorted(map(repr, given.values()))}", "".join(stores), pointer
 
 
 @dataclass(frozen=True)
