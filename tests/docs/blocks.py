@@ -42,6 +42,8 @@ class Block:
             return "copy"
         if self.language == "text" and self.title:
             return "drawing"
+        if self.language == "mermaid" and not self.title:
+            return "diagram"
         if self.title:
             return "file" if self.language in ("python", "yaml") else ""
         if self.language == "sh":
