@@ -19,8 +19,8 @@ else:
     import tomli as tomllib
 
 ROOT = Path(__file__).resolve().parent.parent
-# `unit` runs once for each Python; `coverage` combines what the others measured.
-OWN_JOBS = {"unit", "coverage"}
+# `unit` has a job for each Python; `coverage` combines what the others measured.
+OWN_JOBS = re.compile(r"unit(-.*)?|coverage")
 
 
 def pyproject() -> dict[str, Any]:
@@ -34,7 +34,7 @@ def environments() -> list[str]:
     parsed.read(ROOT / "tox.ini", encoding="utf-8")
     named = {section.removeprefix("testenv:") for section in parsed.sections() if section.startswith("testenv:")}
     rows = [f"mlflow-{row}" for row in pyproject()["tool"]["prodpointer"]["mlflow"]]
-    return [*rows, *sorted(named - set(rows) - OWN_JOBS)]
+    return [*rows, *sorted(name for name in named - set(rows) if not OWN_JOBS.fullmatch(name))]
 
 
 def pythons() -> list[str]:

@@ -39,6 +39,11 @@ def test_a_mark_stands_in_no_block() -> None:
     assert [mark.what for mark in marks(page)] == ["something happens"]
 
 
+def test_a_diagram_is_drawn_by_the_site() -> None:
+    """It is text, and no code that could be run."""
+    assert [block.kind for block in blocks("```mermaid\nflowchart TD\n```\n")] == ["diagram"]
+
+
 @pytest.mark.parametrize("info", ["", "bash", "toml", 'console title="log"', "python linenums", "{.python}"])
 def test_what_nobody_knows_has_no_kind(info: str) -> None:
     """A block that is not one of those that are run is told by having no kind."""

@@ -54,6 +54,15 @@ def test_no_block_escapes(page: Path) -> None:
         assert [(block.line, block.language) for block in found if not block.kind] == []
 
 
+def test_the_architecture_names_what_is_there() -> None:
+    """Each file and directory that the page names exists."""
+    page = text("docs/architecture.md")
+    modules = re.findall(r"`(\w+\.py|\w+/)`", page)
+    assert modules
+    assert [name for name in modules if not (ROOT / "src" / "prodpointer" / name).exists()] == []
+    assert [name for name in re.findall(r"`(tests/\w+)`", page) if not (ROOT / name).is_dir()] == []
+
+
 def test_each_page_has_databases_of_its_own() -> None:
     """No two pages name the same SQLite file: MLflow keeps one open for as long as the process lives."""
     named = [name for page in pages() for name in {*DATABASE.findall("".join(_bodies(page)))}]

@@ -38,16 +38,19 @@ def test_each_row_of_the_table_is_a_job(matrices: dict[str, list[str]]) -> None:
 
 
 def test_each_environment_of_tox_is_a_job(matrices: dict[str, list[str]]) -> None:
-    """An environment that a row does not name runs as well, and none twice."""
+    """An environment that is no row runs as well, and none twice; those of `unit` have a job for each Python."""
     parsed = configparser.RawConfigParser()
     parsed.read(ROOT / "tox.ini", encoding="utf-8")
     named = {each.removeprefix("testenv:") for each in parsed.sections() if each.startswith("testenv:")}
-    assert sorted(matrices["environments"]) == sorted(named - {"unit", "coverage"})
+    others = {each for each in named if not each.startswith("unit")} - {"coverage"}
+    assert sorted(matrices["environments"]) == sorted(others)
 
 
 def test_each_python_is_a_job(matrices: dict[str, list[str]]) -> None:
-    """The unit tests run on every Python of the classifiers."""
+    """The unit tests run on every Python of the classifiers, in an environment that tox has."""
     assert set(re.findall(r"Python :: (3\.\d+)", text(ROOT / "pyproject.toml"))) == set(matrices["pythons"])
+    minors = ",".join(each.removeprefix("3.") for each in matrices["pythons"])
+    assert f"[testenv:unit-py3{{{minors}}}]" in text(ROOT / "tox.ini")
 
 
 def test_all_green_waits_for_every_job() -> None:
