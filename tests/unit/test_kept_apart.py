@@ -1,0 +1,32 @@
+"""What a machine keeps of one model belongs to no other model, registry or workspace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from prodpointer.cache import Cache
+from prodpointer.mlflow_border.addresses import Addresses
+
+POINTER = "production by auto"
+SERVER = "http://mlflow.example"
+
+
+@pytest.mark.parametrize(("registry", "model"), [(SERVER, "other"), ("http://other.example", "news")])
+def test_a_last_known_good_version_belongs_to_one_model_of_one_registry(
+    tmp_path: Path, registry: str, model: str
+) -> None:
+    """Another model, or one of the same name in another registry, has none from it."""
+    cache = Cache(tmp_path)
+    cache.of(SERVER, "news").saw_live(POINTER, "1", 1)
+    assert cache.of(SERVER, "news").last_live(POINTER) is not None
+    assert cache.of(registry, model).last_live(POINTER) is None
+
+
+def test_each_workspace_of_a_server_is_a_registry_of_its_own() -> None:
+    """Two teams on one server share nothing that is kept by the registry's identity."""
+    identities = {
+        Addresses(SERVER, SERVER, chosen=True, workspace=team).identity for team in (None, "team-a", "team-b")
+    }
+    assert len(identities) == 3
