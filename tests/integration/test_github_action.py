@@ -25,7 +25,7 @@ BASH = ("bash", "--noprofile", "--norc", "-e", "-o", "pipefail")
 # Closes quotes, runs a command in each way a shell knows, and has lines that a runner or a file of outputs would obey.
 HOSTILE = "--help'' \"\" ; touch pwned; $(touch pwned) `touch pwned`\ntouch pwned\n::error::pwned\npromoted=true"
 # Importing MLflow in a new process takes seconds, so the programs ask the process of the tests, which has it.
-PROGRAM = """#!{python}
+PROGRAM = """\
 import os, sys
 from multiprocessing.connection import Client
 with Client({address!r}, authkey=b"tests") as tests:
@@ -113,8 +113,10 @@ def job(tmp_path: Path, cli: Command, monkeypatch: pytest.MonkeyPatch) -> Iterat
                 program.send((answered.exit_code, answered.out, answered.err))
 
     with Listener(authkey=b"tests") as listener:
+        script = tmp_path / "ask.py"
+        script.write_text(PROGRAM.format(address=listener.address), encoding="utf-8")
         _program(programs / "python", f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
-        _program(programs / "prodpointer", PROGRAM.format(python=sys.executable, address=listener.address))
+        _program(programs / "prodpointer", f'#!/bin/sh\nexec "{sys.executable}" "{script}" "$@"\n')
         answering = threading.Thread(target=answer, args=(listener,))
         answering.start()
         yield used
