@@ -14,7 +14,7 @@ from tests.majors.conftest import STORES, NewDatabase
 from tests.majors.racing import MAJORS, POINTERS, Race, Racers, race, racers
 from tests.servers import Server, serve
 
-ROUNDS = 5
+ROUNDS = 3
 WORKERS = 4
 
 

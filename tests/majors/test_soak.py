@@ -12,7 +12,7 @@ from tests.servers import Server
 
 MODELS = 10
 EACH = 2
-SECONDS = 25.0
+SECONDS = 12.0
 
 
 @pytest.fixture(scope="module")
