@@ -1,8 +1,7 @@
 """Prove that the tests hold the promises of the documentation: each patch breaks one, and named tests must fail.
 
-``python -m tests.mutations [--jobs N] [WORD ...]`` applies the patches of this directory, or those whose names contain
-one of the words, one by one to a copy of ``src`` and runs the tests that each one names, with the MLflow that is
-installed. It ends with 1 where one of them passes on a broken copy, or fails on one that nothing broke.
+``python -m tests.mutations`` applies the patches of this directory one by one to a copy of ``src`` and runs the tests
+that each one names. It ends with 1 where one of them passes on a broken copy, or fails on one that nothing broke.
 
 A patch is what ``git diff src`` prints, below lines that say which promise it breaks and how::
 
@@ -11,9 +10,8 @@ A patch is what ``git diff src`` prints, below lines that say which promise it b
     Caught by: test_file.py::test_name, test_file.py::test_other_name
     Only: mlflow 3
 
-A test is found by its name in any file of that name below ``tests``. ``Only`` is left out where every MLflow shows the
-difference; of several conditions, separated by commas, all have to hold: ``mlflow 2``, ``mlflow 3``, ``aliases``,
-``before aliases``.
+A test may be in any file of that name below ``tests``. ``Only`` is for what not every MLflow shows: ``mlflow 2``,
+``mlflow 3``, ``aliases``, ``before aliases``; of several, separated by commas, all have to hold.
 """
 
 from __future__ import annotations
@@ -25,8 +23,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +43,7 @@ class Failure(Exception):
 
 @dataclass(frozen=True)
 class Patch:
-    """One broken promise: a diff of ``src``, and the names of the tests that must notice it."""
+    """One broken promise: a diff of ``src``, the tests that must notice it, and under which conditions they can."""
 
     file: Path
     tests: tuple[str, ...]
@@ -54,22 +51,15 @@ class Patch:
 
     @property
     def nodes(self) -> list[str]:
-        """The tests as pytest names them."""
-        return [node for test in self.tests for node in _nodes(test, self.file)]
+        """The tests by the paths of their files."""
+        return [node for test in self.tests for node in self._places(*test.split("::"))]
 
-    @property
-    def functions(self) -> set[str]:
-        """The names of the tests' functions."""
-        return {test.partition("::")[2] for test in self.tests}
-
-
-def _nodes(test: str, patch: Path) -> list[str]:
-    """Return where a test is now."""
-    name, _, function = test.partition("::")
-    files = [file for file in sorted(TESTS.rglob(name)) if f"def {function}(" in file.read_text(encoding="utf-8")]
-    if not files:
-        raise Failure(f"{patch.name} names {test}, and there is no such test: name another one that must fail.")
-    return [f"{file.relative_to(ROOT)}::{function}" for file in files]
+    def _places(self, name: str, function: str) -> list[str]:
+        """Return where a test is now."""
+        files = [file for file in TESTS.rglob(name) if f"def {function}(" in file.read_text(encoding="utf-8")]
+        if not files:
+            raise Failure(f"{self.file.name} names {name}::{function}, and there is no such test: name another one.")
+        return [f"{file.relative_to(ROOT)}::{function}" for file in files]
 
 
 def read(file: Path) -> Patch:
@@ -88,20 +78,20 @@ def conditions(version: str) -> set[str]:
     return {f"mlflow {release[0]}", "before aliases" if release < (2, 3) else "aliases"}
 
 
-def failed(nodes: Iterable[str], source: Path, longest: float | None = None) -> set[str]:
+def failed(nodes: Sequence[str], source: Path, longest: float | None = None) -> set[str]:
     """Run tests on a copy of the source and return the functions of those that fail.
 
     Each runs in the one combination of store and pointer in which most environments run it.
     """
-    options = ["-q", "-rf", "-p", "no:cacheprovider", "--combinations=one"]
-    command = [sys.executable, "-m", "pytest", *options, *nodes]
+    command = [sys.executable, "-m", "pytest", "-q", "-rfE", "-p", "no:cacheprovider", "--combinations=one", *nodes]
     environment = {**os.environ, "PYTHONPATH": str(source)}
     done = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=longest, check=False
     )
-    if done.returncode not in (0, 1):
-        raise Failure(f"pytest ended with {done.returncode}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
-    return set(re.findall(r"^FAILED \S+?::(\w+)", done.stdout, re.MULTILINE))
+    found = {kind: set(re.findall(rf"^{kind} \S+?::(\w+)", done.stdout, re.MULTILINE)) for kind in ("FAILED", "ERROR")}
+    if found["ERROR"] or done.returncode not in (0, 1):
+        raise Failure(f"did not run: {', '.join(sorted(found['ERROR'])) or done.stdout[-2000:] + done.stderr[-2000:]}")
+    return found["FAILED"]
 
 
 def apply(patch: Patch, directory: Path) -> Path:
@@ -124,43 +114,42 @@ def outcome(patch: Patch) -> str:
     """Return what is wrong with the tests of a patch, the empty text where each of them noticed it."""
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            passed = patch.functions - failed(patch.nodes, apply(patch, Path(scratch)), LONGEST)
+            caught_by = failed(patch.nodes, apply(patch, Path(scratch)), LONGEST)
         except Failure as failure:
             return str(failure)
         except subprocess.TimeoutExpired:
-            return f"its tests did not end in {LONGEST} s"
-    return f"survives {', '.join(sorted(passed))}" if passed else ""
+            return f"did not end in {LONGEST} s"
+    passed = {test.partition("::")[2] for test in patch.tests} - caught_by
+    return f"SURVIVES {', '.join(sorted(passed))}" if passed else ""
 
 
-def tried(patches: Sequence[Patch], jobs: int) -> int:
+def problems(patches: Sequence[Patch], jobs: int) -> int:
     """Try each patch, print what came of it, and return how many problems there are."""
-    always = failed(sorted({node for patch in patches for node in patch.nodes}), ROOT / "src")
-    for function in sorted(always):
-        print(f"{function} FAILS where nothing is broken", flush=True)
-    problems = len(always)
+    found = failed(sorted({node for patch in patches for node in patch.nodes}), ROOT / "src")
+    if found:
+        print(f"FAIL where nothing is broken: {', '.join(sorted(found))}", flush=True)
+    count = len(found)
     with ThreadPoolExecutor(jobs) as pool:
         for patch, problem in zip(patches, pool.map(outcome, patches), strict=True):
             print(f"{patch.file.stem:<36} {problem or 'caught'}", flush=True)
-            problems += bool(problem)
-    return problems
+            count += bool(problem)
+    return count
 
 
 def main() -> int:
     """Try the patches that the arguments name."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutations")
-    parser.add_argument("words", nargs="*", help="parts of the names of the patches to try, by default all")
+    parser.add_argument("words", nargs="*", default=[""], help="parts of the names of patches to try, by default all")
     parser.add_argument("--jobs", type=int, default=2, help="how many to try at a time")
     options = parser.parse_args()
-    files = [file for file in sorted(HERE.glob("*.patch")) if any(word in file.stem for word in options.words or [""])]
-    began = time.monotonic()
+    files = [file for file in sorted(HERE.glob("*.patch")) if any(word in file.stem for word in options.words)]
     try:
         patches = [patch for patch in map(read, files) if conditions(VERSION).issuperset(patch.only)]
-        problems = tried(patches, options.jobs)
+        count = problems(patches, options.jobs)
     except Failure as failure:
-        print(failure)
-        return 1
-    print(f"MLflow {VERSION}: {len(patches)} patches, {problems} problems, {time.monotonic() - began:.0f} s")
-    return 1 if problems else 0
+        sys.exit(str(failure))
+    print(f"MLflow {VERSION}: {len(patches)} patches, {count} problems")
+    return 1 if count else 0
 
 
 if __name__ == "__main__":
