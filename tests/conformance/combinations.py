@@ -1,9 +1,9 @@
 """Which combinations of store and pointer a run of the conformance suite tries.
 
 A test that takes the fixtures ``registry`` and ``pointer`` exists once for each store (a database opened directly, a
-server) and each pointer (auto, stage, alias, both). ``--combinations=all`` tries every one, ``one`` tries one for each
-test, ``others`` tries what ``one`` leaves out. Which one depends on the test and on the row of the table of MLflow
-versions: within a row the tests cover all combinations, and from row to row each test moves on to its next one.
+server) and each pointer (auto, stage, alias, both). ``--combinations=all`` tries every one, ``half`` half of them: each
+pointer once, and each store for two of them. ``one`` tries one for each test. Which ones depends on the test and on the
+row of the table of MLflow versions: within a row the tests cover all combinations; from row to row each test moves on.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from typing import TypeVar
 
-CHOICES = ("all", "one", "others")
+CHOICES = ("all", "half", "one")
 
 Item = TypeVar("Item", bound=Hashable)
 
@@ -28,10 +28,12 @@ def spread(stores: Sequence[str], pointers: Sequence[str]) -> list[tuple[str, st
     ]
 
 
-def chosen(test: str, row: int, stores: Sequence[str], pointers: Sequence[str]) -> tuple[str, str]:
-    """Return the one combination in which a test runs in a row of the table, by the row's position there."""
+def chosen(test: str, row: int, stores: Sequence[str], pointers: Sequence[str], choice: str) -> list[tuple[str, str]]:
+    """Return the combinations in which a test runs in a row of the table, by the row's position there."""
     pairs = spread(stores, pointers)
-    return pairs[(zlib.crc32(test.encode()) + row) % len(pairs)]
+    size = {"all": len(pairs), "half": math.lcm(len(stores), len(pointers)), "one": 1}[choice]
+    first = (zlib.crc32(test.encode()) + row) * size % len(pairs)
+    return pairs[first : first + size]
 
 
 def select(items: dict[Item, tuple[str, str, str]], row: int, choice: str) -> set[Item]:
@@ -47,14 +49,12 @@ def select(items: dict[Item, tuple[str, str, str]], row: int, choice: str) -> se
     choice
         One of ``CHOICES``.
     """
-    if choice == "all":
-        return set(items)
     tests: dict[str, list[Item]] = defaultdict(list)
     for item, (test, _, _) in items.items():
         tests[test].append(item)
-    first: set[Item] = set()
+    running: set[Item] = set()
     for test, group in tests.items():
         stores, pointers = (sorted({items[each][part] for each in group}) for part in (1, 2))
-        pair = chosen(test, row, stores, pointers)
-        first.update(each for each in group if items[each][1:] == pair)
-    return first if choice == "one" else set(items) - first
+        pairs = chosen(test, row, stores, pointers, choice)
+        running.update(each for each in group if items[each][1:] in pairs)
+    return running

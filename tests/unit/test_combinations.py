@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 
 from tests import mlflow_table
-from tests.conformance.combinations import chosen, select, spread
+from tests.conformance.combinations import CHOICES, chosen, select, spread
 
 STORES, POINTERS = ("direct", "served"), ("alias", "auto", "both", "stage")
 TESTS = [f"test_{number}" for number in range(40)]
@@ -29,20 +29,37 @@ def test_one_combination_runs_for_each_test() -> None:
         assert {each[1:] for each in running} == {*product(STORES, POINTERS)}
 
 
+def test_half_of_them_have_each_pointer_once() -> None:
+    """And each store as often as the other."""
+    for test in TESTS:
+        pairs = chosen(test, 3, STORES, POINTERS, "half")
+        assert sorted(pointer for _, pointer in pairs) == sorted(POINTERS)
+        assert sorted(store for store, _ in pairs) == ["direct", "direct", "served", "served"]
+
+
+def test_the_halves_of_the_newest_rows_are_a_whole() -> None:
+    """Each test runs in every combination with the newest MLflow of one major or of the other."""
+    names = [row.key for row in mlflow_table.all_rows()]
+    newest = [names.index(mlflow_table.newest_of_major(major).key) for major in (2, 3)]
+    for test in TESTS:
+        pairs = [pair for row in newest for pair in chosen(test, row, STORES, POINTERS, "half")]
+        assert sorted(pairs) == sorted(product(STORES, POINTERS))
+
+
 def test_over_the_rows_each_test_runs_in_every_combination() -> None:
     """No combination of a test is left out everywhere."""
     rows = len(mlflow_table.all_rows())
     for test in TESTS:
-        assert {chosen(test, row, STORES, POINTERS) for row in range(rows)} == {*product(STORES, POINTERS)}
+        pairs = {pair for row in range(rows) for pair in chosen(test, row, STORES, POINTERS, "one")}
+        assert pairs == {*product(STORES, POINTERS)}
 
 
-def test_the_others_are_the_rest() -> None:
-    """What one run leaves out the other tries."""
-    one, others = select(EVERY, 3, "one"), select(EVERY, 3, "others")
-    assert one | others == select(EVERY, 3, "all") == set(EVERY)
-    assert not one & others
+def test_every_one_can_be_asked_for() -> None:
+    """That is the default."""
+    assert select(EVERY, 3, "all") == set(EVERY)
 
 
 def test_a_test_without_combinations_runs() -> None:
     """It is its own only combination."""
-    assert select({"item": ("test", "", "")}, 0, "one") == {"item"}
+    for choice in CHOICES:
+        assert select({"item": ("test", "", "")}, 0, choice) == {"item"}
