@@ -38,7 +38,7 @@ REASONS: Mapping[str, str] = {
     ),
     PROMOTE: (
         "Before the move prodpointer reads pointers and record and writes its event, after it closes the event and "
-        "reads back what is live; each write is two requests from MLflow 2.21 on. A stage is moved without MLflow's "
+        "reads back what is live. A stage is moved without MLflow's "
         "archiving, which leaves two versions live where two promotions meet: what was displaced is archived by writes "
         "of their own, and the versions are read again."
     ),

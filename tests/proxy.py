@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -41,6 +42,7 @@ class Answer:
     status: int
     body: bytes = b""
     content_type: str = "application/json"
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +87,14 @@ Fault = Answer | Hang | Drop | Corrupt | Cut | Drip
 class Proxy:
     """What a test sees of the proxy: its address, what passed, and the faults it is told to make."""
 
-    def __init__(self, upstream_uri: str) -> None:
+    def __init__(self, upstream_uri: str, tls: ssl.SSLContext | None = None) -> None:
         upstream = urlsplit(upstream_uri)
         self.upstream = (upstream.hostname or "127.0.0.1", upstream.port or 80)
         self.closed = threading.Event()
         self._lock = threading.Lock()
         self._requests: list[tuple[str, str]] = []
+        self._headers: list[dict[str, str]] = []
+        self.tls = tls
         self._rules: list[tuple[Matches, Fault]] = []
         self._listener: _Listener | None = None
         self._port = 0
@@ -99,13 +103,19 @@ class Proxy:
     @property
     def uri(self) -> str:
         """Return the address to give to the client."""
-        return f"http://127.0.0.1:{self._port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self._port}"
 
     @property
     def requests(self) -> list[tuple[str, str]]:
         """Return method and path, with its query, of every request so far."""
         with self._lock:
             return list(self._requests)
+
+    @property
+    def headers(self) -> list[dict[str, str]]:
+        """Return the headers of every request so far, by their lower-case names."""
+        with self._lock:
+            return list(self._headers)
 
     @property
     def count(self) -> int:
@@ -116,6 +126,7 @@ class Proxy:
         """Forget the requests so far."""
         with self._lock:
             self._requests.clear()
+            self._headers.clear()
 
     def when(self, matches: Matches, fault: Fault) -> None:
         """Make a fault of every request that matches, until ``heal``; the first rule given wins."""
@@ -139,17 +150,18 @@ class Proxy:
             self._listener = _Listener(self, self._port)
             self._port = self._listener.server_address[1]
 
-    def record(self, method: str, path: str) -> Fault | None:
+    def record(self, method: str, path: str, headers: Message) -> Fault | None:
         """Write one request down and return the fault that it meets."""
         with self._lock:
             self._requests.append((method, path))
+            self._headers.append({name.lower(): value for name, value in headers.items()})
             return next((fault for matches, fault in self._rules if matches(method, path)), None)
 
 
 @contextmanager
-def proxy(upstream_uri: str) -> Iterator[Proxy]:
-    """Run a proxy in front of one server until the block ends."""
-    running = Proxy(upstream_uri)
+def proxy(upstream_uri: str, tls: ssl.SSLContext | None = None) -> Iterator[Proxy]:
+    """Run a proxy in front of one server until the block ends; with ``tls`` clients reach it by https."""
+    running = Proxy(upstream_uri, tls)
     try:
         yield running
     finally:
@@ -167,6 +179,8 @@ class _Listener(ThreadingHTTPServer):
 
     def __init__(self, owner: Proxy, port: int) -> None:
         super().__init__(("127.0.0.1", port), _Connection)
+        if owner.tls is not None:
+            self.socket = owner.tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
         self.owner = owner
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
@@ -210,7 +224,7 @@ class _Connection(BaseHTTPRequestHandler):
     def _pass_on(self) -> None:
         """Record one request, make its fault or forward it."""
         self.owner = self.server.owner
-        fault = self.owner.record(self.command, self.path)
+        fault = self.owner.record(self.command, self.path, self.headers)
         if isinstance(fault, Hang):
             if self.owner.closed.wait(fault.seconds):
                 self.close_connection = True
@@ -231,6 +245,8 @@ class _Connection(BaseHTTPRequestHandler):
             pass
         self.send_response(answer.status)
         self.send_header("Content-Type", answer.content_type)
+        for name, value in answer.headers:
+            self.send_header(name, value)
         self.send_header("Content-Length", str(len(answer.body)))
         self.end_headers()
         if self.command != "HEAD":

@@ -302,7 +302,11 @@ class Carrier:
         """Make the stage follow what the alias says by then, as promotions do: of all who meet, one wins."""
         name, spelling = look.versions[0].name, look.seen.spelling
         following = pointer_for(
-            ("stage",), look.seen, self.registry, name, lambda _: self.registry.model(name).aliases.get(spelling)
+            ("stage",),
+            look.seen,
+            self.registry,
+            name,
+            deciding=lambda _: self.registry.model(name).aliases.get(spelling),
         )
         following.set(target)
 

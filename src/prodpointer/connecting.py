@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from prodpointer.cache import Cache
-from prodpointer.detection import capabilities, lists_nothing
+from prodpointer.detection import capabilities
 from prodpointer.errors import InvalidName, RegistryUnavailable
 from prodpointer.mlflow_border.addresses import Place
 from prodpointer.mlflow_border.opening import open_registry
@@ -122,8 +122,8 @@ def registered_model_names(
         upgrade_database=False,
         workspace=workspace,
     )
-    can = capabilities(registry)
-    return registry.names(unfiltered=lists_nothing(can))
+    capabilities(registry)
+    return registry.names()
 
 
 def _check_levels(name: str, registry: Registry) -> None:

@@ -69,7 +69,7 @@ def diagnose(
             workspace=workspace,
         )
         found = capabilities(registry)
-        seen = readable(registry, found, timeout=timeout)
+        seen = readable(registry, timeout=timeout)
     except ProdpointerError as error:
         shown = without_credentials(registry_uri or tracking_uri or "MLflow's own settings")
         shown += f", workspace {workspace}" if workspace else ""

@@ -44,7 +44,7 @@ def models_like(registry: Registry, globs: Sequence[str]) -> Iterator[ModelReply
     globs
         Patterns as a shell has them, such as ``"news-*"``; none match every model.
     """
-    for page in registry.model_pages(unfiltered=True):
+    for page in registry.model_pages():
         for reply in page:
             if not globs or any(fnmatchcase(reply.name, glob) for glob in globs):
                 yield reply

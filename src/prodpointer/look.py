@@ -55,6 +55,17 @@ class Look:
         return not self._is_done and not self.passing and bool(self._to_live("lost"))
 
     @property
+    def explains_live(self) -> bool:
+        """Whether the record tells of what is live, which is one of the versions.
+
+        Else another tool moved it there, or it was moved after the versions were read and before the pointers were.
+        """
+        live = self.seen.live
+        if self.seen.dangling or (live is None and not self.recorded):
+            return not self.seen.dangling
+        return any(event.to_version == live and (event.event or "") >= self.last_done for event in self.recorded)
+
+    @property
     def _is_done(self) -> bool:
         """Whether the last event that is done made live what is live."""
         return any(event.event == self.last_done for event in self._to_live("done"))

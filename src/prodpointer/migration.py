@@ -166,10 +166,9 @@ class Migration:
             create_database=False,
             upgrade_database=False,
             workspace=workspace,
-            at_once=True,
         )
         # A database is asked one call at a time.
-        self.at_once: int = at_once if self.registry.rest is not None else 1
+        self.at_once: int = at_once if self.registry.takes_several else 1
         self.found: Capabilities = capabilities(self.registry)
         _check_both(self.registry, self.found)
 

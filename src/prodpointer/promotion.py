@@ -32,7 +32,6 @@ from prodpointer.mlflow_border.metrics import evidence
 from prodpointer.mlflow_border.registry import Registry
 from prodpointer.mlflow_border.rest import CONTROL_MODEL as CONTROL_ALIAS
 from prodpointer.names import plain_text
-from prodpointer.pointers.protocol import ProductionPointer
 from prodpointer.recording import keep_small, remove_impossible, write_event
 from prodpointer.records import Kind, ModelReply, ModelVersion, Promotion, called
 from prodpointer.selection import Rule, View, pointer_for, view
@@ -89,22 +88,29 @@ class Promoter:
             found = capabilities(self._registry, max_age=0.0)
         return view(self._rule, reply, found, self._where)
 
-    def look(self) -> Look:
-        """Ask for the model and all its versions; two requests."""
-        reply = self._registry.model(self._name)
+    def look(self, *, retried: bool = False) -> Look:
+        """Ask for the model and all its versions; two requests at the same time, where the registry allows that.
+
+        ``retried`` is for a promotion under way, which rather waits for a server that restarts than stops half way.
+        """
+        reply, versions = self._registry.together(
+            partial(self._registry.model, self._name, retried=retried), partial(self._registry.versions, self._name)
+        )
         seen = self.view(reply)
         seen.check_readable(self._where)
-        look = self.looked(seen)
+        look = look_at(seen, versions)
+        if self._registry.takes_several and not look.explains_live:
+            look = self.looked(seen)  # whoever moved it wrote an event before, which is read certainly after the move
         self._noticed(reply, look.seen)
         return look
 
     def _look_to_move(self) -> Look:
         """Look, and again where it cannot be told by whom what is live was moved there."""
-        look = self.look()
+        look = self.look(retried=True)
         for _ in range(_DOUBTS_AT_MOST):
             if not look.in_doubt:
                 break
-            look = self.look()
+            look = self.look(retried=True)
         return look
 
     def looked(self, seen: View) -> Look:
@@ -122,9 +128,13 @@ class Promoter:
         gates: Sequence[Gate] = (),
         across_datasets: bool = False,
         kind: Kind = "promote",
+        look: Look | None = None,
     ) -> Promotion:
-        """Make a version live; see :meth:`prodpointer.RegisteredModel.promote`."""
-        look = self._look_to_move()
+        """Make a version live; see :meth:`prodpointer.RegisteredModel.promote`.
+
+        ``look`` is what the caller has just seen, if it has looked.
+        """
+        look = look or self._look_to_move()
         self._check_expected(look.seen, expected)
         candidate = look.version(number) or self._registry.version(self._name, number)
         pointers, _ = look.pointers
@@ -136,8 +146,7 @@ class Promoter:
         move = replace(move, sha256=candidate.sha256, gates=verdicts)
         self._write(move)
         self._check_still_so(move, look)
-        self._pointer(move, look).set(number)
-        return self._done(move, look)
+        return self._moved(move, look)
 
     def withdraw(self, *, reason: str, by: str | None) -> Promotion:
         """Make nothing live; see :meth:`prodpointer.RegisteredModel.withdraw`."""
@@ -147,24 +156,24 @@ class Promoter:
         move = self._move(look, None, pointers=pointers, kind="withdraw", reason=reason, by=by)
         if not pointers:
             return replace(move, event=None, state="done")
-        if "alias" in pointers:  # a right of its own in MLflow's basic-auth: refused before anything is written
+        if "alias" in pointers and self._registry.may_deny:
+            # A permission of its own in MLflow's basic-auth: denied before anything is written.
             self._registry.delete_alias(self._name, CONTROL_ALIAS)
         if look.seen.live is None:  # an alias alone, whose version was deleted: nobody to record it with
-            self._pointer(move, look).clear()
+            pointer_for(move.pointers, look.seen, self._registry, self._name).clear()
             return replace(move, event=None, state="done")
         self._write(move)
         self._check_still_so(move, look)
-        self._pointer(move, look).clear()
-        return self._done(move, look)
+        return self._moved(move, look)
 
     def roll_back(self, *, to: int | None, expected: Expected, reason: str, by: str | None) -> Promotion:
         """Make the version live that was live before; see :meth:`prodpointer.RegisteredModel.rollback`."""
-        look = self.look()
+        look = self._look_to_move()
         if expected is NOT_GIVEN:
-            expected = look.seen.live  # what was read: whoever went back meanwhile has done it for both
+            expected = look.seen.live
         target = self._before(look) if to is None else to
         self._check_usable(target, look)
-        return self.promote(target, expected=expected, reason=reason, by=by, kind="rollback")
+        return self.promote(target, expected=expected, reason=reason, by=by, kind="rollback", look=look)
 
     def repair(self) -> tuple[Look, tuple[str, ...]]:
         """Make the rest follow what is live and return the model as it is then, with what was mended."""
@@ -192,7 +201,7 @@ class Promoter:
             return ()
         if self._rule.stage is None or look.seen.requested == "alias":
             return ()
-        pointer_for(("stage",), look.seen, self._registry, self._name, lambda _: live).set(live)
+        pointer_for(("stage",), look.seen, self._registry, self._name, deciding=lambda _: live).set(live)
         was = " and ".join(map(str, look.in_stage)) or "nothing"
         return (f"the stage {self._rule.stage} held {was} and holds version {live}",)
 
@@ -234,7 +243,7 @@ class Promoter:
             why = "was deleted"
         elif version.status != "READY":
             why = f"is {version.status}, not READY"
-        elif not self._artifacts.exists(self._artifacts.location_of(version)):
+        elif not self._artifacts.has(version):
             why = "has lost its artifact"
         else:
             return
@@ -340,7 +349,7 @@ class Promoter:
         """
         if time.monotonic() - before.taken < LOOK_LASTS:
             return
-        look = self.look()
+        look = self.look(retried=True)
         if look.seen.live in (before.seen.live, move.to_version):
             return
         self._write(replace(move, state="lost"))
@@ -350,29 +359,43 @@ class Promoter:
         """Return what the stage should hold, given every version; the same for every promoter."""
         return journal.deciding(move.to_version, move.event or "", move.alias, versions, self._rule.stage or "")
 
-    def _pointer(self, move: Promotion, look: Look) -> ProductionPointer:
-        """Return the pointer that makes a move."""
-        return pointer_for(move.pointers, look.seen, self._registry, self._name, partial(self._decided, move))
+    def _set(self, move: Promotion, look: Look) -> Look | None:
+        """Move the pointers, and return the model as it was read after the last move, None where it was not."""
+        after: Look | None = None
+
+        def read(count: int) -> tuple[Sequence[ModelVersion], int | None]:
+            nonlocal after
+            if "alias" not in move.pointers and count == 0:
+                versions = self._registry.versions(self._name)
+                return versions, self._decided(move, versions)
+            after = self.look(retried=True)
+            by_alias = "alias" in move.pointers
+            return after.versions, after.seen.alias if by_alias else self._decided(move, after.versions)
+
+        pointer = pointer_for(move.pointers, look.seen, self._registry, self._name, reading=read)
+        pointer.clear() if move.to_version is None else pointer.set(move.to_version)
+        return after
 
     def _write(self, event: Promotion) -> None:
         """Write one event to the version it moves to; a withdrawal, to the version withdrawn."""
         write_event(self._registry, event, journal.event_text(event))
 
-    def _done(self, move: Promotion, before: Look) -> Promotion:
-        """Read back what is live, close the event and return it; raise ``PromotionLost`` for another version."""
-        move, look = self._read_back(move)
+    def _moved(self, move: Promotion, before: Look) -> Promotion:
+        """Move, read back what is live, close the event and return it; raise ``PromotionLost`` for another version."""
+        move, look = self._read_back(move, self._set(move, before))
         if self._alias_appeared(move, look):
             move = replace(move, pointers=("alias", "stage"))
             self._write(move)
-            pointer = self._pointer(move, look)
-            pointer.clear() if move.to_version is None else pointer.set(move.to_version)
-            move, look = self._read_back(move)
+            move, look = self._read_back(move, self._set(move, look))
         named = self._named(move, look)
         if named != move.to_version:
             self._write(replace(move, state="lost"))
             raise self._lost(move, named, look.recorded)
         known = {each.event for each in before.recorded if each.state != "intended"} | {move.event}
         since = [each for each in look.recorded if each.state == "done" and each.event not in known]
+        if move.kind == "rollback" and since and since[-1].to_version == move.to_version:
+            self._write(replace(move, state="lost"))
+            self._check_expected(look.seen, before.seen.live)  # whoever went back meanwhile has done it for both
         # Somebody else's promotion was done between the look and the move; of the same version, both replaced the same.
         if move.to_version is not None and since and since[-1].to_version != move.to_version:
             move = replace(move, from_version=since[-1].to_version, passing="")
@@ -391,15 +414,15 @@ class Promoter:
         """Return what is live as far as a move is concerned: by the alias where it moved one, else by the stage."""
         return look.seen.alias if "alias" in move.pointers else look.seen.stage
 
-    def _read_back(self, move: Promotion) -> tuple[Promotion, Look]:
+    def _read_back(self, move: Promotion, after: Look | None) -> tuple[Promotion, Look]:
         """Look after a move, and give its event a new id as long as an alias that it moved overtook a higher one.
 
         Ids are given before the alias is set, and of promoters who meet the first may be the last to set it. Its id is
         raised before the look that decides: whoever was done before had its own id written by then, so that of all
-        that are done the one that is live has the highest.
+        that are done the one that is live has the highest. ``after`` is a look that was taken after the move.
         """
         for _ in range(_RAISED_AT_MOST):
-            look = self.look()
+            look, after = after or self.look(retried=True), None
             seen = [each.event or "" for each in look.recorded if each.state != "lost"]
             if "alias" not in move.pointers or self._named(move, look) != move.to_version:
                 break

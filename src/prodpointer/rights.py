@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from prodpointer.detection import Capabilities, lists_nothing
+from prodpointer.detection import Capabilities
 from prodpointer.errors import (
     AccessDenied,
     ModelNotFound,
@@ -118,7 +118,7 @@ class Rights:
         return tuple(error for error in (self.left, self.failure) if error)
 
 
-def readable(registry: Registry, found: Capabilities, *, timeout: float) -> Readable:
+def readable(registry: Registry, *, timeout: float) -> Readable:
     """Return what reading tells; nothing is written.
 
     Raises
@@ -128,7 +128,7 @@ def readable(registry: Registry, found: Capabilities, *, timeout: float) -> Read
     """
     hides, unlisted, names = _hides(registry), "", []
     try:
-        names = registry.names(unfiltered=lists_nothing(found))
+        names = registry.names()
     except RegistryUnavailable:
         raise
     except ProdpointerError as error:

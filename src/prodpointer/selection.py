@@ -15,7 +15,7 @@ from prodpointer.mlflow_border.registry import Registry
 from prodpointer.pointers.alias import AliasPointer
 from prodpointer.pointers.mirrored import MirroredPointer
 from prodpointer.pointers.protocol import ProductionPointer
-from prodpointer.pointers.stage import Deciding, StagePointer
+from prodpointer.pointers.stage import Deciding, Reading, StagePointer
 from prodpointer.records import POINTER_TAG, POINTERS, ModelReply
 
 POINTER_VARIABLE = "PRODPOINTER_POINTER"
@@ -195,11 +195,17 @@ def pointer_name(pointers: tuple[str, ...]) -> str:
 
 
 def pointer_for(
-    pointers: tuple[str, ...], seen: View, registry: Registry, model: str, deciding: Deciding | None = None
+    pointers: tuple[str, ...],
+    seen: View,
+    registry: Registry,
+    model: str,
+    *,
+    deciding: Deciding | None = None,
+    reading: Reading | None = None,
 ) -> ProductionPointer:
-    """Return the pointer that moves what was chosen; ``deciding`` is for a stage where promoters meet."""
+    """Return the pointer that moves what was chosen; ``deciding`` and ``reading`` are as for :class:`StagePointer`."""
     alias = AliasPointer(registry, model, seen.spelling)
     if pointers == ("alias",) or seen.rule.stage is None:
         return alias
-    stage = StagePointer(registry, model, seen.rule.stage, deciding)
+    stage = StagePointer(registry, model, seen.rule.stage, deciding, reading)
     return stage if pointers == ("stage",) else MirroredPointer(alias, stage)

@@ -11,8 +11,8 @@ import pytest
 from prodpointer.gate_text import gates_of
 from prodpointer.gates import Evidence, Measurement, judge
 from prodpointer.mlflow_border.addresses import Addresses
-from prodpointer.mlflow_border.entities import digests_from_json
-from prodpointer.mlflow_border.metrics import evidence, whole_run
+from prodpointer.mlflow_border.entities import run as run_of
+from prodpointer.mlflow_border.metrics import evidence
 from prodpointer.mlflow_border.registry import Registry as Border
 from prodpointer.records import ModelVersion
 from tests.conformance.conftest import RELEASE, Registry
@@ -104,12 +104,11 @@ def test_the_datasets_of_a_run_are_known_by_their_digests(registry: Registry, bo
     assert found.metrics["auc"].datasets == (frozenset({"d1", "d2"}) if HAS_DATASETS else frozenset())
 
 
-def test_a_servers_whole_reply_has_the_same_datasets(served: Registry) -> None:
-    """What a client before 2.4.0 reads past its own entities is what a newer client's entities say."""
+def test_a_run_over_rest_is_the_clients_own(served: Registry) -> None:
+    """A server's JSON says of a run what the entity of MLflow's client says."""
     border = Border(Addresses(served.uri, served.uri, chosen=True), timeout=10)
     run_id = run_with(served, ("d1", "d2"), auc=0.9)
-    expected = evidence(border, version_of(served, border, run_id), ["auc"]).metrics["auc"].datasets
-    assert digests_from_json(whole_run(border, run_id)) == expected
+    assert border.runs.run(run_id) == run_of(served.plain.get_run(run_id), keeps_datasets=False)
 
 
 def test_an_old_client_guesses_no_datasets(registry: Registry, border: Border) -> None:

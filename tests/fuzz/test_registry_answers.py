@@ -95,7 +95,7 @@ def test_lists_of_models(driven: Driven, stub: Stub) -> None:
         told(stub, value)
         with suppress(ProdpointerError):
             registry = open_registry(stub.uri, None, timeout=5, create_database=False, upgrade_database=False)
-            all_of(registry.names, lambda: registry.names(unfiltered=True), lambda: registry.versions(NAME))
+            all_of(registry.names, lambda: registry.versions(NAME))
 
     driven(one_of([path for path in READS if path.endswith("search")]), check)
 

@@ -21,6 +21,8 @@ from tests.integration.conftest import quiet
 from tests.integration.stub import Request, Stub, body, document, stub
 
 BOMB = gzip.compress(b"\0" * (2 * ANSWER_LIMIT), compresslevel=1)
+MODEL = "/api/2.0/mlflow/registered-models/get?name=news"
+LIST = "/api/2.0/mlflow/registered-models/search"
 SERVICE = "/api/2.0/mlflow-artifacts/artifacts"
 
 
@@ -57,7 +59,7 @@ def test_an_answer_has_a_limit(answer: Callable[[Stub, Request], Iterable[bytes]
         tracemalloc.start()
         try:
             with pytest.raises(RegistryError, match="more than 16 MiB"):
-                rest(server).get_model("news")
+                rest(server).once("GET", MODEL)
             _, most = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
@@ -67,7 +69,7 @@ def test_an_answer_has_a_limit(answer: Callable[[Stub, Request], Iterable[bytes]
 def test_a_compressed_answer_is_read() -> None:
     """What a proxy compresses is decompressed."""
     with stub(lambda *_: [body(gzip.compress(b'{"a": 1}'), headers={"Content-Encoding": "gzip"})]) as server:
-        assert rest(server).get_model("news") == {"a": 1}
+        assert rest(server).once("GET", MODEL) == {"a": 1}
 
 
 def test_an_answer_that_only_claims_to_be_compressed() -> None:
@@ -76,14 +78,14 @@ def test_an_answer_that_only_claims_to_be_compressed() -> None:
         stub(lambda *_: [body(b'{"a": 1}', headers={"Content-Encoding": "gzip"})]) as server,
         pytest.raises(RegistryError, match="decompressed"),
     ):
-        rest(server).get_model("news")
+        rest(server).once("GET", MODEL)
 
 
 def test_a_page_may_be_larger_than_one_model() -> None:
     """A page of a thousand models with the record of many moves fits."""
     large = body(b'{"registered_models": []}'.ljust(ANSWER_LIMIT + 1))
     with stub(lambda *_: [large]) as server:
-        assert list(rest(server).model_pages()) == [{"registered_models": []}]
+        assert list(rest(server).pages(LIST)) == [{"registered_models": []}]
     assert PAGE_LIMIT > 30_000_000
 
 
@@ -94,10 +96,9 @@ def pages(name: Callable[[int], str], _: Stub, request: Request) -> list[bytes]:
 
 
 LISTS: dict[str, Callable[[Stub], Iterable[object]]] = {
-    "of ours, models": lambda server: rest(server).model_pages(),
-    "of ours, versions": lambda server: rest(server).version_pages(filter=""),
-    "of the client, models": lambda server: registry(server).model_pages(unfiltered=False),
-    "of the client, versions": lambda server: registry(server).version_pages("name='a'", max_results=5, order_by=[]),
+    "of anything": lambda server: rest(server).pages(LIST),
+    "of a registry, models": lambda server: registry(server).model_pages(),
+    "of a registry, versions": lambda server: registry(server).versions("a"),
 }
 
 
@@ -115,7 +116,7 @@ def test_a_list_without_an_end_is_an_error(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("prodpointer.mlflow_border.rest.MOST_PAGES", 5)
     with stub(partial(pages, lambda number: str(number + 1))) as server:
         with pytest.raises(RegistryError, match="has no end"):
-            list(rest(server).model_pages())
+            list(rest(server).pages(LIST))
         assert len(server.requests) == 5
 
 
@@ -126,7 +127,7 @@ def test_a_token_is_text(token: object) -> None:
         stub(lambda *_: [document({"registered_models": [], "next_page_token": token})]) as server,
         pytest.raises(RegistryError, match="next page"),
     ):
-        list(rest(server).model_pages())
+        list(rest(server).pages(LIST))
 
 
 def test_a_directory_in_itself_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -219,7 +220,7 @@ def rest(server: Stub) -> Rest:
 
 
 def registry(server: Stub) -> Registry:
-    """Return a stub as a registry, asked through MLflow's client where that is the way."""
+    """Return a stub as a registry."""
     return Registry(addresses(server), timeout=5)
 
 

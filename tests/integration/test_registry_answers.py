@@ -100,10 +100,14 @@ DECODERS: dict[str, Callable[[Mapping[str, Any]], object]] = {
     "latest": entities.numbers_from_json,
     "alias": entities.number_from_json,
     "artifact_uri": entities.download_uri_from_json,
-    "run": entities.digests_from_json,
+    "run": entities.run_from_json,
+    "metrics": entities.metrics_from_json,
+    "logged model": entities.logged_model_from_json,
+    "logged models": entities.logged_models_from_json,
 }
 NESTED = ["registered_model", "registered_models", "model_version", "model_versions", "tags", "key", "value", "alias"]
-OTHERS = ["artifact_uri", "run", "inputs", "dataset_inputs", "dataset", "digest", "creation_timestamp"]
+RUN = ["info", "data", "metrics", "model", "models", "run_id", "timestamp"]
+OTHERS = ["artifact_uri", "run", "inputs", "dataset_inputs", "dataset", "digest", "creation_timestamp", *RUN]
 KEYS = st.sampled_from([*MODEL, *VERSION, *NESTED, *OTHERS])
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from(["3", "news"]),
@@ -154,8 +158,8 @@ def test_a_verb_says_what_it_cannot_read(answer: str, verb: str) -> None:
 
 
 READ = ModelVersion("news", 3, None, "READY", "runs:/1/m", "1", None, None, {})
-# What MLflow's own client is asked, and reads with code of its own.
-CLIENT: dict[str, Callable[[Registry], object]] = {
+# What is read beside the model: pages and runs.
+BESIDE: dict[str, Callable[[Registry], object]] = {
     "versions": lambda asked: asked.versions("news"),
     "models": lambda asked: asked.names(),
     "a run": lambda asked: evidence(asked, READ, ["auc"]),
@@ -170,12 +174,12 @@ ILL_TYPED: list[object] = [
 ]
 
 
-@pytest.mark.parametrize("asked", CLIENT)
+@pytest.mark.parametrize("asked", BESIDE)
 @pytest.mark.parametrize("answer", ILL_TYPED, ids=range(len(ILL_TYPED)))
-def test_what_mlflows_client_cannot_read_is_an_error_of_ours(asked: str, answer: object) -> None:
-    """Neither a bare ``KeyError`` nor protobuf's ``ParseError`` comes out of MLflow's client."""
+def test_a_page_or_a_run_that_cannot_be_read_is_an_error_of_ours(asked: str, answer: object) -> None:
+    """Whatever the types, no bare ``KeyError`` or ``TypeError`` comes out."""
     with stub(lambda *_: [document(answer)]) as server, quiet(), suppress(RegistryError):  # some can be read
-        CLIENT[asked](Registry(Addresses(server.uri, server.uri, chosen=True), timeout=5))
+        BESIDE[asked](Registry(Addresses(server.uri, server.uri, chosen=True), timeout=5))
 
 
 @pytest.mark.parametrize("version", [5, [5], {"version": 2.7}, {"tags": 5}], ids=repr)

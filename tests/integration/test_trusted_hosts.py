@@ -14,12 +14,14 @@ from prodpointer import InvalidName, RegisteredModel, UnsafeModel
 from prodpointer.mlflow_border.addresses import Addresses, allowed_hosts, has_same_origin
 from prodpointer.mlflow_border.artifact_store import ArtifactStore
 from prodpointer.mlflow_border.opening import open_registry
+from prodpointer.mlflow_border.registry import Registry
 from prodpointer.mlflow_border.rest import Rest
 from tests.integration.conftest import quiet
 from tests.integration.stub import Request, Stub, body, document, registry, stub
 
 pytestmark = pytest.mark.usefixtures("forgetful")
 
+MODEL = "/api/2.0/mlflow/registered-models/get?name=news"
 PATH = "/api/2.0/mlflow-artifacts/artifacts/1"
 SECRET = "open-sesame"
 BYTES = pickle.dumps({"n": 1})
@@ -153,7 +155,7 @@ def test_a_redirect_to_another_host_carries_nothing(place: str, foreign: Stub, m
     with stub(answer) as server, quiet():
         addresses = Addresses(server.uri, server.uri, chosen=True, workspace="team-a")
         if place == "registry":
-            Rest(addresses, timeout=5).get_model("news")
+            Rest(addresses, timeout=5).once("GET", MODEL)
         else:
             asked = open_registry(server.uri, None, timeout=5, create_database=None, upgrade_database=False)
             assert ArtifactStore(asked).exists(f"{server.uri}{PATH}/model.pkl")
@@ -163,10 +165,14 @@ def test_a_redirect_to_another_host_carries_nothing(place: str, foreign: Stub, m
     ]
 
 
-WRITES: dict[str, Callable[[Rest], object]] = {
-    "tag": lambda rest: rest.tag_version("news", "1", "key", "value"),
-    "alias": lambda rest: rest.set_alias("news", "production", "1"),
-    "no alias": lambda rest: rest.delete_alias("news", "production"),
+WRITES: dict[str, Callable[[Registry], object]] = {
+    "tag": lambda asked: asked.tag_version("news", 1, "key", "value"),
+    "no tag": lambda asked: asked.untag_version("news", 1, "key"),
+    "alias": lambda asked: asked.set_alias("news", "production", 1),
+    "no alias": lambda asked: asked.delete_alias("news", "production"),
+    "stage": lambda asked: asked.move_to_stage("news", 1, "Production"),
+    "version": lambda asked: asked.create_version("news", "s3://a/b", run_id=None, model_id=None, tags={}),
+    "model": lambda asked: asked.create_model("news"),
 }
 
 
@@ -179,7 +185,7 @@ def test_a_write_is_not_sent_on_to_another_host(status: int, verb: str, foreign:
         return [document({}, status=status, headers={"Location": f"{foreign.uri}{request.path}"})]
 
     with stub(answer) as server, quiet(), pytest.raises(UnsafeModel, match="sends a write on") as refused:
-        WRITES[verb](Rest(Addresses(server.uri, server.uri, chosen=True), timeout=5))
+        WRITES[verb](Registry(Addresses(server.uri, server.uri, chosen=True), timeout=5))
     assert foreign.requests == []
     assert foreign.uri in refused.value.where
 
@@ -194,7 +200,7 @@ def test_a_write_is_sent_on_by_the_same_host(status: int) -> None:
         return [document({}, status=status, headers={"Location": f"/moved{request.path}"})]
 
     with stub(answer) as server, quiet():
-        Rest(Addresses(server.uri, server.uri, chosen=True), timeout=5).set_alias("news", "production", "1")
+        Registry(Addresses(server.uri, server.uri, chosen=True), timeout=5).set_alias("news", "production", 1)
         assert [request.method for request in server.requests] == ["POST", "POST"]
 
 
@@ -207,7 +213,7 @@ def test_a_redirect_on_the_same_host_keeps_the_credentials() -> None:
         return [document({}, status=307, headers={"Location": f"/moved{request.path}"})]
 
     with stub(answer) as server, quiet():
-        Rest(Addresses(server.uri, server.uri, chosen=True), timeout=5).get_model("news")
+        Rest(Addresses(server.uri, server.uri, chosen=True), timeout=5).once("GET", MODEL)
         assert [request.headers["authorization"] for request in server.requests] == [f"Bearer {SECRET}"] * 2
 
 

@@ -8,16 +8,16 @@ import posixpath
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from prodpointer.errors import ArtifactNotFound, ProdpointerError, RegistryError
-from prodpointer.mlflow_border import entities
 from prodpointer.mlflow_border.addresses import Place, place_of
+from prodpointer.mlflow_border.entities import LoggedModel
 from prodpointer.mlflow_border.local_artifacts import copy_local
 from prodpointer.mlflow_border.object_store import ObjectStore
 from prodpointer.mlflow_border.registry import Registry
+from prodpointer.mlflow_border.runs import knows_logged_models
 from prodpointer.mlflow_border.served_artifacts import ServedArtifacts, check_trusted, is_served
 from prodpointer.mlflow_border.store_failures import store_failure
 from prodpointer.mlflow_border.translation import error_code, shown_cause, translated
@@ -30,16 +30,6 @@ _TELL = {"MlflowException", "Error"}  # of MLflow and of shutil: they keep the t
 _TOLD = re.compile(r"\[Errno (\d{1,4})\]")
 _NOT_WRITABLE = {errno.EROFS, errno.EACCES, errno.EPERM}
 _NO_FILE = {errno.EISDIR, errno.ENXIO, errno.ENODEV, errno.ELOOP}
-
-
-@dataclass(frozen=True)
-class LoggedModel:
-    """An MLflow 3 logged model: its id and name, the run it came from and where its files are."""
-
-    model_id: str
-    name: str
-    run_id: str | None
-    location: str
 
 
 class ArtifactStore:
@@ -58,11 +48,6 @@ class ArtifactStore:
         self._registry = registry
         self.is_stopped = stopped
         self._tracking_uri = registry.addresses.tracking_uri
-
-    @property
-    def _client(self) -> Any:
-        """MLflow's client; that of a database that is down is there once it is up."""
-        return self._registry.client
 
     @property
     def beside_registry(self) -> bool:
@@ -92,7 +77,7 @@ class ArtifactStore:
 
         # Some answers to an id that cannot be one are INVALID_PARAMETER_VALUE rather than RESOURCE_DOES_NOT_EXIST.
         with self._registry.asking(f"read the run {run_id!r}", missing=missing, invalid=ArtifactNotFound):
-            return entities.run(self._client.get_run(run_id))
+            return self._registry.runs.run(run_id).run
 
     def logged_model(self, model_id: str) -> LoggedModel:
         """Return a logged model of MLflow 3, or raise ``ArtifactNotFound``."""
@@ -104,28 +89,27 @@ class ArtifactStore:
                 next_step="Logged models need MLflow 3 on both sides; check the id.",
             )
 
-        if not hasattr(self._client, "get_logged_model"):
+        if not knows_logged_models():
             raise missing()
         with self._registry.asking(f"read the logged model {model_id!r}", missing=missing, invalid=ArtifactNotFound):
-            return _logged_model(self._client.get_logged_model(model_id))
+            return self._registry.runs.logged_model(model_id)
 
     def logged_model_of(self, run: Run, name: str) -> LoggedModel | None:
         """Return the newest logged model that a run logged under a name, or None; MLflow 3 keeps it beside the run."""
         from mlflow.exceptions import MlflowException
 
-        if not hasattr(self._client, "search_logged_models"):
+        if not knows_logged_models():
             return None
         of_run = f"source_run_id = '{run.run_id}'"
         with self._registry.asking(f"find the logged model {name!r} of the run {run.run_id!r}"):
             try:
-                found = self._client.search_logged_models(experiment_ids=[run.experiment_id], filter_string=of_run)
+                found = self._registry.runs.logged_models(run.experiment_id, of_run)
             except MlflowException as error:
                 if error_code(error) == "ENDPOINT_NOT_FOUND":  # a server of MLflow 2
                     return None
                 raise
         named = [model for model in found if model.name == name]
-        newest = max(named, key=lambda model: model.creation_timestamp, default=None)
-        return _logged_model(newest) if newest else None
+        return max(named, key=lambda model: model.created, default=None)
 
     def located(self, uri: str) -> str:
         """Return a URI that can be read without MLflow's process-wide tracking URI.
@@ -145,6 +129,11 @@ class ArtifactStore:
     def location_of(self, version: ModelVersion) -> str:
         """Return where the bytes of a version are, by its number and never by its ``source``."""
         return self.located(self._registry.download_uri(version.name, version.version))
+
+    def has(self, version: ModelVersion) -> bool:
+        """Tell whether the artifact of a version is there; what a server keeps itself is where its ``source`` says."""
+        kept = self._registry.place is Place.SERVER and version.source.startswith("mlflow-artifacts:")
+        return self.exists(self.located(version.source) if kept else self.location_of(version))
 
     def _located_in_run(self, run_id: str, path: str = "") -> str:
         """Return where a run's artifact is: with the run, or beside it where MLflow 3 logged it as a model."""
@@ -298,11 +287,6 @@ def refused_by_disk(doing: str, error: OSError) -> ProdpointerError:
     else:
         step = "Nothing was removed. Try again; where it stays, check the limits of this process and the disk."
     return ProdpointerError(f"Could not {doing}: {error.strerror}.", where=str(error.filename or ""), next_step=step)
-
-
-def _logged_model(entity: Any) -> LoggedModel:
-    """Return MLflow's entity as ours."""
-    return LoggedModel(entity.model_id, entity.name, entity.source_run_id or None, entity.artifact_location)
 
 
 def _is_local(uri: str) -> bool:

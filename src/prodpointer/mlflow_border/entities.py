@@ -8,15 +8,51 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from prodpointer.errors import RegistryError
 from prodpointer.records import ModelReply, ModelVersion, Run, utc_from_millis
 
+_COMMIT_TAG = "mlflow.source.git.commit"
 _PROMPT_TAG = "mlflow.prompt.is_prompt"
 _DIGITS = re.compile(r"[0-9]{1,18}")  # what fits into the 64 bits of a database
 _LAST_MILLIS = 253_402_300_799_999  # the end of the year 9999, the last that Python's times hold
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One value of a metric; the run that measured it, and the digest of its dataset where it names one."""
+
+    key: str
+    value: float
+    timestamp: int
+    step: int
+    run_id: str
+    dataset_digest: str | None
+
+
+@dataclass(frozen=True)
+class LoggedRun:
+    """A run as its store holds it: its newest metrics, and the digests of its datasets, None where they are unknown."""
+
+    run: Run
+    deleted: bool
+    metrics: Mapping[str, float]
+    digests: frozenset[str] | None
+
+
+@dataclass(frozen=True)
+class LoggedModel:
+    """An MLflow 3 logged model: its id and name, the run it came from and where its files are."""
+
+    model_id: str
+    name: str
+    run_id: str | None
+    location: str
+    created: int = 0
+    metrics: tuple[Metric, ...] = ()
 
 
 def malformed(what: str) -> RegistryError:
@@ -73,7 +109,7 @@ def reply_from_json(document: Mapping[str, Any]) -> ModelReply:
 def replies_from_json(document: Mapping[str, Any]) -> list[ModelReply]:
     """Return the models in the JSON of one page of ``registered-models/search``, prompts left out."""
     models = mappings(document, "registered_models")
-    return [_reply_from_json(model) for model in models if not _marks_a_prompt(_tags(model))]
+    return [_reply_from_json(model) for model in models if not marks_a_prompt(_tags(model))]
 
 
 def versions_from_json(document: Mapping[str, Any]) -> list[ModelVersion]:
@@ -96,11 +132,64 @@ def download_uri_from_json(document: Mapping[str, Any]) -> str:
     return text(required(document, "artifact_uri"), "artifact_uri")
 
 
-def digests_from_json(document: Mapping[str, Any]) -> frozenset[str]:
-    """Return the digests of the datasets in the JSON of ``runs/get``; a server before 2.4.0 tells of none."""
-    inputs = _mapping(_mapping(required(document, "run"), "run").get("inputs"), "inputs")
+def run_from_json(document: Mapping[str, Any]) -> LoggedRun:
+    """Return the JSON of ``runs/get`` as ours; a server before 2.4.0 tells of no datasets."""
+    found = _mapping(required(document, "run"), "run")
+    info, data = _mapping(required(found, "info"), "info"), _mapping(found.get("data"), "data")
+    inputs = _mapping(found.get("inputs"), "inputs")
     datasets = [_mapping(required(entry, "dataset"), "dataset") for entry in mappings(inputs, "dataset_inputs")]
-    return frozenset(text(required(dataset, "digest"), "digest") for dataset in datasets)
+    digests = [text(required(dataset, "digest"), "digest") for dataset in datasets]
+    names = [text(required(dataset, "name"), "name") for dataset in datasets]
+    return LoggedRun(
+        Run(
+            run_id=text(required(info, "run_id"), "run_id"),
+            experiment_id=str(info.get("experiment_id", "")),
+            artifact_uri=text(info.get("artifact_uri"), "artifact_uri"),
+            git_commit=_tags(data).get(_COMMIT_TAG),
+            datasets=tuple(f"{name}:{digest}" for name, digest in zip(names, digests, strict=True)),
+        ),
+        deleted=info.get("lifecycle_stage") == "deleted",
+        metrics={each.key: each.value for each in metrics_from_json(data)},
+        digests=frozenset(digests),
+    )
+
+
+def metrics_from_json(document: Mapping[str, Any]) -> list[Metric]:
+    """Return the metrics in the JSON of a run's or a logged model's data, or of ``metrics/get-history``."""
+    return [
+        Metric(
+            text(required(entry, "key"), "key"),
+            _float(entry.get("value", 0.0), "value"),
+            _whole(entry.get("timestamp"), "timestamp"),
+            _whole(entry.get("step"), "step"),
+            text(entry.get("run_id"), "run_id"),
+            text(entry.get("dataset_digest"), "dataset_digest") or None,
+        )
+        for entry in mappings(document, "metrics")
+    ]
+
+
+def logged_model_from_json(document: Mapping[str, Any]) -> LoggedModel:
+    """Return the JSON of ``logged-models/ID`` as ours."""
+    return _logged_model_from_json(_mapping(required(document, "model"), "model"))
+
+
+def logged_models_from_json(document: Mapping[str, Any]) -> list[LoggedModel]:
+    """Return the models in the JSON of ``logged-models/search``."""
+    return [_logged_model_from_json(model) for model in mappings(document, "models")]
+
+
+def _logged_model_from_json(model: Mapping[str, Any]) -> LoggedModel:
+    """Return the JSON of one logged model as ours."""
+    info = _mapping(required(model, "info"), "info")
+    return LoggedModel(
+        text(required(info, "model_id"), "model_id"),
+        text(info.get("name"), "name"),
+        text(info.get("source_run_id"), "source_run_id") or None,
+        text(info.get("artifact_uri"), "artifact_uri"),
+        _whole(info.get("creation_timestamp_ms"), "creation_timestamp_ms"),
+        tuple(metrics_from_json(_mapping(model.get("data"), "data"))),
+    )
 
 
 def _reply_from_json(model: Mapping[str, Any]) -> ModelReply:
@@ -126,20 +215,57 @@ def version_from_json(document: Mapping[str, Any]) -> ModelVersion:
 
 def is_prompt(model: Any) -> bool:
     """Tell whether a registered model is one of MLflow's prompts, which share the table."""
-    return _marks_a_prompt(_texts(model.tags, "tags"))
+    return marks_a_prompt(_texts(model.tags, "tags"))
 
 
-def run(entity: Any) -> Run:
-    """Return MLflow's run entity as ours; before 2.4.0 runs have no datasets."""
+def run(entity: Any, *, keeps_datasets: bool) -> LoggedRun:
+    """Return MLflow's run entity as ours; the entity of clients before 2.4.0 has no datasets.
+
+    Parameters
+    ----------
+    entity
+        MLflow's.
+    keeps_datasets
+        Whether the store may hold datasets that such a client does not show.
+    """
     inputs = getattr(entity, "inputs", None)
     datasets = [entry.dataset for entry in (inputs.dataset_inputs if inputs else None) or []]
-    tags = _texts(entity.data.tags, "tags")
-    return Run(
-        run_id=text(entity.info.run_id, "run_id"),
-        experiment_id=str(entity.info.experiment_id),
-        artifact_uri=text(entity.info.artifact_uri, "artifact_uri"),
-        git_commit=tags.get("mlflow.source.git.commit"),
-        datasets=tuple(f"{dataset.name}:{dataset.digest}" for dataset in datasets),
+    digests = frozenset(str(dataset.digest) for dataset in datasets)
+    return LoggedRun(
+        Run(
+            run_id=text(entity.info.run_id, "run_id"),
+            experiment_id=str(entity.info.experiment_id),
+            artifact_uri=text(entity.info.artifact_uri, "artifact_uri"),
+            git_commit=_texts(entity.data.tags, "tags").get(_COMMIT_TAG),
+            datasets=tuple(f"{dataset.name}:{dataset.digest}" for dataset in datasets),
+        ),
+        deleted=entity.info.lifecycle_stage == "deleted",
+        metrics={str(name): float(value) for name, value in entity.data.metrics.items()},
+        digests=None if keeps_datasets and not hasattr(entity, "inputs") else digests,
+    )
+
+
+def metric(entity: Any) -> Metric:
+    """Return MLflow's metric entity as ours; that of a run names neither run nor dataset in every client."""
+    return Metric(
+        str(entity.key),
+        float(entity.value),
+        int(entity.timestamp),
+        int(entity.step),
+        str(getattr(entity, "run_id", None) or ""),
+        getattr(entity, "dataset_digest", None) or None,
+    )
+
+
+def logged_model(entity: Any) -> LoggedModel:
+    """Return MLflow's logged model entity as ours."""
+    return LoggedModel(
+        entity.model_id,
+        entity.name,
+        entity.source_run_id or None,
+        entity.artifact_location,
+        entity.creation_timestamp,
+        tuple(metric(each) for each in entity.metrics or []),
     )
 
 
@@ -169,7 +295,7 @@ def _newest(versions: list[ModelVersion]) -> dict[str | None, ModelVersion]:
     return newest
 
 
-def _marks_a_prompt(tags: Mapping[str, str]) -> bool:
+def marks_a_prompt(tags: Mapping[str, str]) -> bool:
     """Tell whether tags are those of a prompt."""
     return tags.get(_PROMPT_TAG, "").lower() == "true"
 
@@ -238,6 +364,27 @@ def text(value: object, what: str) -> str:
         raise malformed(f"{what!r} is {_shown(value)} and not text")
     if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
         raise malformed(f"{what!r} is not Unicode")
+    return value
+
+
+def _float(value: object, what: str) -> float:
+    """Return a number; over REST one that is none, or infinite, is text."""
+    try:
+        if isinstance(value, int | float | str) and not isinstance(value, bool):
+            return float(value)
+    except (ValueError, OverflowError):
+        pass
+    raise malformed(f"{what!r} is {_shown(value)} and not a number")
+
+
+def _whole(value: object, what: str) -> int:
+    """Return a whole number of either sign, or its text; a missing one is 0."""
+    if isinstance(value, str) and _DIGITS.fullmatch(value.removeprefix("-")):
+        value = int(value)
+    if value is None:
+        return 0
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise malformed(f"{what!r} is {_shown(value)} and not a whole number")
     return value
 
 

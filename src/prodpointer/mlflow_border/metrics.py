@@ -4,30 +4,26 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection, Sequence
 
 from prodpointer.errors import ArtifactNotFound
 from prodpointer.gates import Evidence, Measurement
-from prodpointer.mlflow_border import entities
-from prodpointer.mlflow_border.addresses import Place, place_of
+from prodpointer.mlflow_border.entities import LoggedRun, Metric
 from prodpointer.mlflow_border.registry import Registry
-from prodpointer.mlflow_border.rest import BUSY_STATUSES, bounded, document_in, unavailable
+from prodpointer.mlflow_border.runs import knows_logged_models
 from prodpointer.mlflow_border.translation import error_code
-from prodpointer.mlflow_border.workspaces import called_in
 from prodpointer.records import ModelVersion
 
 # models:/m-…, or where the files of one are: a version tells its model's id in no other way (3.0.1, 3.17.2 measured).
 _LOGGED_MODEL = re.compile(r"(?:^models:|/models)/(m-[0-9a-f]{32})(?:/|$)")
-_RUN = "/api/2.0/mlflow/runs/get"
 
 
 def evidence(registry: Registry, version: ModelVersion, wanted: Collection[str]) -> Evidence:
     """Return what the metrics of a version say: its run's latest values and, for what the run has not, its model's.
 
     The run comes first on every client, since clients of MLflow 2 cannot see the metrics of a logged model. A run that
-    does not exist or was deleted is evidence too, and no error. One request; with datasets on a client before 2.4, or
-    a wanted metric that the run lacks, a few more.
+    does not exist or was deleted is evidence too, and no error. One request; with a wanted metric that the run lacks, a
+    few more.
 
     Parameters
     ----------
@@ -47,8 +43,7 @@ def evidence(registry: Registry, version: ModelVersion, wanted: Collection[str])
     run = reading.run(version.run_id) if version.run_id else None
     if run is None:
         return Evidence(version.version, version.run_id, run_found=False)
-    digests = reading.datasets(run)
-    found = {name: Measurement(float(value), "run", digests) for name, value in run.data.metrics.items()}
+    found = {name: Measurement(value, "run", run.digests) for name, value in run.metrics.items()}
     lacking = set(wanted) - found.keys()
     model = _LOGGED_MODEL.search(version.source)
     if lacking and model:
@@ -62,27 +57,13 @@ class _Reading:
     def __init__(self, registry: Registry) -> None:
         """Bind the registry; nothing is asked yet."""
         self._registry = registry
-        self._client = registry.client
-        self._runs: dict[str, Any] = {}
+        self._runs: dict[str, LoggedRun | None] = {}
 
-    def run(self, run_id: str) -> Any:
-        """Return MLflow's entity of a run, or None for one that does not exist or was deleted."""
+    def run(self, run_id: str) -> LoggedRun | None:
+        """Return a run, or None for one that does not exist or was deleted."""
         if run_id not in self._runs:
             self._runs[run_id] = self._existing_run(run_id)
         return self._runs[run_id]
-
-    def datasets(self, run: Any) -> frozenset[str] | None:
-        """Return the digests of the datasets that a run logged, or None where this client cannot see them.
-
-        Clients before 2.4.0 drop them: a server's whole reply is read there, and a database of such a client holds
-        none, since its schema has no table for them.
-        """
-        if hasattr(run, "inputs"):
-            return frozenset(str(entry.dataset.digest) for entry in (run.inputs and run.inputs.dataset_inputs) or [])
-        place = place_of(self._registry.addresses.tracking_uri)
-        if place is Place.SERVER:
-            return entities.digests_from_json(whole_run(self._registry, run.info.run_id))
-        return frozenset() if place is Place.DATABASE else None
 
     def of_logged_model(self, model_id: str, wanted: Collection[str]) -> dict[str, Measurement]:
         """Return the newest values of a logged model's metrics; none on a client or a server of MLflow 2.
@@ -90,75 +71,57 @@ class _Reading:
         A logged model keeps what every run measured of it, on whichever dataset; MLflow's own search takes the newest
         by time and then by step too.
         """
-        newest: dict[str, Any] = {}
+        newest: dict[str, Metric] = {}
         for metric in sorted(self._model_metrics(model_id), key=lambda each: (each.timestamp, each.step)):
             if metric.key in wanted:
                 newest[metric.key] = metric
         return {name: self._measurement(metric) for name, metric in newest.items()}
 
-    def _measurement(self, metric: Any) -> Measurement:
+    def _measurement(self, metric: Metric) -> Measurement:
         """Return one metric of a logged model, with the datasets of its run where it names none of its own."""
         if metric.dataset_digest:
-            digests: frozenset[str] | None = frozenset([str(metric.dataset_digest)])
+            digests: frozenset[str] | None = frozenset([metric.dataset_digest])
         else:
             run = self.run(metric.run_id)
-            digests = None if run is None else self.datasets(run)
+            digests = None if run is None else run.digests
         return Measurement(self._true_value(metric), "logged model", digests)
 
-    def _true_value(self, metric: Any) -> float:
+    def _true_value(self, metric: Metric) -> float:
         """Return a metric's value, NaN where its run says so or is gone.
 
         MLflow returns the NaN of a logged model as 0.0 (measured: 3.0.1 and 3.17.2, directly and over REST), which
         would pass a gate where less is better; the history of the run that measured it has it right.
         """
-        value = float(metric.value)
-        if value != 0:
-            return value
+        if metric.value != 0:
+            return metric.value
         if self.run(metric.run_id) is None:
             return math.nan
         with self._registry.asking(f"read the history of {metric.key!r} in the run {metric.run_id!r}"):
-            history = self._client.get_metric_history(metric.run_id, metric.key)
+            history = self._registry.runs.history(metric.run_id, metric.key)
         same = {each.value for each in history if (each.timestamp, each.step) == (metric.timestamp, metric.step)}
-        return value if same == {0.0} else math.nan
+        return metric.value if same == {0.0} else math.nan
 
-    def _model_metrics(self, model_id: str) -> list[Any]:
+    def _model_metrics(self, model_id: str) -> Sequence[Metric]:
         """Return the metrics of a logged model; none where it was deleted, or where there are no logged models."""
         from mlflow.exceptions import MlflowException
 
-        if not hasattr(self._client, "get_logged_model"):
+        if not knows_logged_models():
             return []
         with self._registry.asking(f"read the logged model {model_id!r}"):
             try:
-                return list(self._client.get_logged_model(model_id).metrics or [])
+                return self._registry.runs.logged_model(model_id).metrics
             except MlflowException as error:
                 if error_code(error) in ("RESOURCE_DOES_NOT_EXIST", "ENDPOINT_NOT_FOUND"):
                     return []
                 raise
 
-    def _existing_run(self, run_id: str) -> Any:
+    def _existing_run(self, run_id: str) -> LoggedRun | None:
         """Ask for a run; MLflow returns a deleted one like any other, and says so in its ``lifecycle_stage``."""
         gone = ArtifactNotFound("deleted")
         try:
             # An id that cannot be one is INVALID_PARAMETER_VALUE.
             with self._registry.asking(f"read the run {run_id!r}", missing=lambda: gone, invalid=ArtifactNotFound):
-                run = self._client.get_run(run_id)
+                run = self._registry.runs.run(run_id)
         except ArtifactNotFound:
             return None
-        return None if run.info.lifecycle_stage == "deleted" else run
-
-
-def whole_run(registry: Registry, run_id: str) -> Mapping[str, Any]:
-    """Return a tracking server's JSON reply for a run, of which older clients drop what they do not know."""
-    from mlflow.tracking._tracking_service.utils import _get_store
-
-    with registry.asking(f"read the datasets of the run {run_id!r}"):
-        credentials = called_in(
-            registry.addresses.workspace, lambda: _get_store(registry.addresses.tracking_uri).get_host_creds()
-        )
-        workspace = registry.addresses.workspace
-        response = bounded(
-            credentials, "GET", _RUN, timeout=registry.timeout, workspace=workspace, params={"run_id": run_id}
-        )
-        if response.status_code in BUSY_STATUSES:
-            raise unavailable(f"ask {_RUN}", response.status_code, registry.addresses.shown)
-        return document_in(response, _RUN)
+        return None if run.deleted else run

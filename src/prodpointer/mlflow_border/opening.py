@@ -22,7 +22,6 @@ def open_registry(
     upgrade_database: bool,
     workspace: str | None = None,
     even_if_down: bool = False,
-    at_once: bool = False,
     hosts: Iterable[str] | None = None,
 ) -> Registry:
     """Return the registry that MLflow's settings and these arguments name.
@@ -42,8 +41,6 @@ def open_registry(
         The workspace of a server that has some; None for the one that is active in MLflow now.
     even_if_down
         Whether a registry that cannot be reached is no error here but in each call that asks it.
-    at_once
-        Whether many calls are made at once; see :class:`Registry`.
     hosts
         The hosts from which artifacts may be read beside the registry's own; None for those of the environment.
 
@@ -58,7 +55,7 @@ def open_registry(
     prepared = partial(_prepared, found, timeout, create_database, upgrade_database)
     try:
         with prepared() as changing:
-            registry = Registry(found, timeout=timeout, at_once=at_once)
+            registry = Registry(found, timeout=timeout)
             if changing:
                 registry.open_database()
             return registry

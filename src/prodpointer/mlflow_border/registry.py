@@ -1,8 +1,7 @@
-"""One registry, asked through MLflow's own client; every answer is one of our values or one of our errors."""
+"""One registry, called by REST or through MLflow's client; every answer is one of our values or one of our errors."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, TypeVar
@@ -19,23 +18,24 @@ from prodpointer.errors import (
 )
 from prodpointer.mlflow_border import entities
 from prodpointer.mlflow_border.addresses import Addresses, Place, opening_step, place_of, sqlite_file
+from prodpointer.mlflow_border.calls import Calls, calls_of
 from prodpointer.mlflow_border.lane import InTime, Lane, lane_to
-from prodpointer.mlflow_border.rest import CONTROL_MODEL, MODELS_PAGE, Rest, pages
+from prodpointer.mlflow_border.rest import CONTROL_MODEL, CONTROL_MODEL_ENDPOINT, Rest
+from prodpointer.mlflow_border.runs import Runs, runs_of
 from prodpointer.mlflow_border.translation import Missing, error_code, translated
+from prodpointer.mlflow_border.workers import at_the_same_time
 from prodpointer.mlflow_border.workspaces import InWorkspace, called_in
 from prodpointer.records import ModelReply, ModelVersion
 
 T = TypeVar("T")
-
-# The largest page that every MLflow from 2.2.0 on accepts.
-_VERSIONS_PAGE = 10_000
+U = TypeVar("U")
 
 _RENAME_STEP = (
     "MLflow 3.11.1 and later cannot read a model with '/' or ':' in its name, though older ones create it: rename it "
     "with rename_registered_model on MLflow 3.10.1 or older, before the upgrade, or on a copy of the database."
 )
 
-_ONCE_OPEN = {"_client", "_making", "client_has_aliases", "rest"}
+_ONCE_OPEN = {"_calls", "_client", "client_has_aliases", "rest"}
 _failed: set[str] = set()
 
 
@@ -48,14 +48,9 @@ class Registry:
         Where it is. A database has been looked at before: see ``prepare_database``.
     timeout
         Seconds for each request.
-    at_once
-        Whether many calls are made at once: what a fleet is asked and told goes to a server by single requests then,
-        since MLflow's client is called one call at a time.
     """
 
-    _at_once = False
-
-    def __init__(self, addresses: Addresses, *, timeout: float, at_once: bool = False) -> None:
+    def __init__(self, addresses: Addresses, *, timeout: float) -> None:
         """Make MLflow's client; for a database this opens it."""
         from mlflow import MlflowClient
 
@@ -66,13 +61,14 @@ class Registry:
             inner = InWorkspace(client, addresses.workspace)
             in_time = InTime(client, addresses.workspace, addresses.registry_uri, timeout)
             self._client: Any = inner if self._is_here else in_time
-            # A managed registry may copy a model's files as it makes a version, which takes as long as it takes.
-            self._making: Any = self._client if self.place in (Place.SERVER, Place.DATABASE) else inner
-            speaks_rest = self.place is Place.SERVER or (self.place is Place.PLUGIN and self._is_rest_store())
+            is_server = self.place is Place.SERVER
+            speaks_rest = is_server or (self.place is Place.PLUGIN and self._is_rest_store())
         self.timeout = timeout
-        self._at_once = at_once
         self.client_has_aliases: bool = hasattr(client, "set_registered_model_alias")
         self.rest: Rest | None = Rest(addresses, timeout=timeout) if speaks_rest else None
+        # A managed registry may copy a model's files as it makes a version, which takes as long as it takes.
+        making = self._client if self.place is Place.DATABASE else inner
+        self._calls: Calls = calls_of(self._client, making, self.rest, is_server=is_server, timeout=timeout)
 
     def _opened(self, make: Callable[[], T], timeout: float) -> T:
         """Return MLflow's client; where a workspace is active, making it asks the server (3.10.0 to 3.17.2)."""
@@ -88,8 +84,34 @@ class Registry:
 
     @property
     def client(self) -> Any:
-        """MLflow's client, for the other rooms of the border; each of its calls has ``timeout`` seconds."""
+        """MLflow's client, for the other modules of the border; each of its calls has ``timeout`` seconds."""
         return self._client
+
+    @property
+    def calls(self) -> Calls:
+        """The calls to the registry, for the other modules of the border."""
+        return self._calls
+
+    @property
+    def runs(self) -> Runs:
+        """The runs beside the registry."""
+        return runs_of(self._client, self.addresses, timeout=self.timeout)
+
+    @property
+    def takes_several(self) -> bool:
+        """Whether several calls may be made at the same time: a server's; MLflow's client is called one at a time."""
+        return self.place is Place.SERVER
+
+    @property
+    def may_deny(self) -> bool:
+        """Whether the registry may have permissions for the caller: a server that is not told who calls has none."""
+        if self.place is Place.SERVER and self.rest is not None:
+            return self.rest.names_caller
+        return self.place is not Place.DATABASE
+
+    def together(self, one: Callable[[], T], other: Callable[[], U]) -> tuple[T, U]:
+        """Return the results of two independent reads, made at the same time where that is possible."""
+        return at_the_same_time(one, other) if self.takes_several else (one(), other())
 
     @property
     def lane(self) -> Lane:
@@ -101,11 +123,6 @@ class Registry:
         """Whether runs and registry are files of this machine, whose calls need no time limit and no thread."""
         places = (self.addresses.registry_uri, self.addresses.tracking_uri)
         return all(sqlite_file(uri) is not None or place_of(uri) is Place.FILES for uri in places)
-
-    @property
-    def _asked_by_rest(self) -> Rest | None:
-        """The way to ask a server what a service asks while it may be down; None where there is no server."""
-        return self.rest if self.place is Place.SERVER else None
 
     def open_database(self) -> None:
         """Open the database of a registry that is not that of the runs: MLflow's client would at its first call."""
@@ -136,16 +153,6 @@ class Registry:
         from mlflow.store.model_registry.rest_store import RestStore
 
         return isinstance(self._store(), RestStore)
-
-    @property
-    def _alias_rest(self) -> Rest | None:
-        """The way to a server's aliases for a client from before them; None where the client has its own."""
-        return self.written_by_rest if self.client_has_aliases else self.rest
-
-    @property
-    def written_by_rest(self) -> Rest | None:
-        """The way to a server for calls of which many are made at once; None for MLflow's client."""
-        return self._asked_by_rest if self._at_once else None
 
     @property
     def connection_failed(self) -> bool:
@@ -179,11 +186,15 @@ class Registry:
             _failed.add(self.addresses.registry_uri)
             raise
 
-    def model(self, name: str) -> ModelReply:
-        """Return what one reply says of a registered model, or raise ``ModelNotFound``.
+    def model(self, name: str, *, retried: bool = False) -> ModelReply:
+        """Return what one reply says of a registered model, or raise ``ModelNotFound``; a prompt is none.
 
-        A client before 2.3 drops the aliases that the REST reply carries (measured: 2.2.2), another reason to read a
-        server's reply without the client's entity.
+        Parameters
+        ----------
+        name
+            Its name.
+        retried
+            Whether a server that fails in passing is asked again within the timeout: no service waits for the answer.
         """
         with self.asking(
             f"read the registered model {name!r}",
@@ -191,45 +202,32 @@ class Registry:
             invalid=InvalidName,
             name=name,
         ):
-            if (rest := self._asked_by_rest or self._alias_rest) is not None:
-                reply = entities.reply_from_json(rest.get_model(name))
-            else:
-                reply = entities.reply(self._client.get_registered_model(name))
+            reply = self._calls.model(name, retried=retried)
         if not self._is_same_name(reply.name, name):
             raise RegistryUnsupported(
                 f"What answers is not a model registry: asked for {name!r}, it spoke of {reply.name!r}.",
                 where=self.addresses.shown,
                 next_step="Check the URL.",
             )
+        if entities.marks_a_prompt(reply.tags):
+            raise self.no_model(name)
         return reply
 
     def _is_same_name(self, found: str, asked: str) -> bool:
         """Tell whether a reply is about the model that was asked for; Unity Catalog folds names to lower case."""
         return found.lower() == asked.lower() if self.place is Place.UNITY_CATALOG else found == asked
 
-    def names(self, *, unfiltered: bool = False) -> list[str]:
-        """Return the names of all registered models, in order; prompts are not models.
+    def names(self) -> list[str]:
+        """Return the names of all registered models, in order; prompts are not models."""
+        return sorted(reply.name for page in self.model_pages() for reply in page)
 
-        Parameters
-        ----------
-        unfiltered
-            Whether a server is asked without the filter that MLflow's client adds: see ``lists_nothing``.
-        """
-        return sorted(reply.name for page in self.model_pages(unfiltered=unfiltered) for reply in page)
-
-    def model_pages(self, *, unfiltered: bool) -> Iterator[list[ModelReply]]:
-        """Yield each page of registered models with their aliases and newest versions, prompts left out.
-
-        Parameters
-        ----------
-        unfiltered
-            Whether a server is asked without the filter that clients from 2.21 on add, which servers up to 2.20.4
-            answer with nothing (measured).
-        """
+    def model_pages(self) -> Iterator[list[ModelReply]]:
+        """Yield each page of registered models with their aliases and newest versions, prompts left out."""
         empty = True
-        for page in self._model_pages(unfiltered=unfiltered):
-            empty = empty and not page
-            yield page
+        with self.asking("list the registered models"):
+            for page in self._calls.listed_models():
+                empty = empty and not page
+                yield page
         if empty:
             self._check_readable_workspace()
 
@@ -239,69 +237,28 @@ class Registry:
             return
         doing = "list the registered models"
         with suppress(ModelNotFound), self.asking(doing, missing=lambda: self.no_model(CONTROL_MODEL)):
-            self.rest.get_model(CONTROL_MODEL)
-
-    def _model_pages(self, *, unfiltered: bool) -> Iterator[list[ModelReply]]:
-        """Yield each page of registered models; see :meth:`model_pages`."""
-        with self.asking("list the registered models"):
-            if unfiltered and self.rest is not None:
-                yield from map(entities.replies_from_json, self.rest.model_pages())
-                return
-
-            def ask(token: str | None) -> tuple[Any, Any]:
-                page = self._client.search_registered_models(max_results=MODELS_PAGE, page_token=token)
-                return page, page.token
-
-            for page in pages(ask):
-                yield [entities.reply(model) for model in page if not entities.is_prompt(model)]
+            self.rest.once("GET", CONTROL_MODEL_ENDPOINT)
 
     def version(self, name: str, version: int) -> ModelVersion:
         """Return one version, or raise ``VersionNotFound`` or ``ModelNotFound``."""
         doing = f"read version {version} of {name!r}"
         with self.asking(doing, missing=lambda: self._no_version(name, version), name=name):
-            return self._version(name, version)
+            return self._calls.version(name, str(version))
 
     def existing_version(self, name: str, version: int) -> ModelVersion | None:
         """Return one version of a model known to exist, or None if it was deleted; one request either way."""
         gone = VersionNotFound("deleted")
         try:
             with self.asking(f"read version {version} of {name!r}", missing=lambda: gone, name=name):
-                return self._version(name, version)
+                return self._calls.version(name, str(version))
         except VersionNotFound:
             return None
 
-    def _version(self, name: str, version: int) -> ModelVersion:
-        """Ask for one version."""
-        if (rest := self._asked_by_rest) is not None:
-            return entities.version_from_json(rest.get_version(name, str(version)))
-        return entities.model_version(self._client.get_model_version(name, str(version)))
-
     def versions(self, name: str) -> list[ModelVersion]:
         """Return every version with its tags, lowest number first; empty for a model that does not exist."""
-        quote = '"' if "'" in name else "'"
-        wanted = f"name={quote}{name}{quote}"
         with self.asking(f"list the versions of {name!r}", name=name):
-            pages = self.version_pages(wanted, max_results=_VERSIONS_PAGE)
-            return sorted((each for page in pages for each in page), key=lambda version: version.version)
-
-    def version_pages(self, wanted: str, **paging: Any) -> Iterator[list[ModelVersion]]:
-        """Yield each page of the versions that a filter names; what fails is MLflow's error.
-
-        The client of 2.0.1 takes nothing but the filter and answers with everything.
-        """
-        if (rest := self.written_by_rest) is not None:
-            yield from map(entities.versions_from_json, rest.version_pages(filter=wanted, **paging))
-            return
-        search = self._client.search_model_versions
-        if "page_token" not in inspect.signature(search).parameters:
-            paging = {}
-
-        def ask(token: str | None) -> tuple[Any, Any]:
-            page = search(wanted, **(paging if token is None else {**paging, "page_token": token}))
-            return page, getattr(page, "token", None) if paging else None
-
-        for page in pages(ask):
-            yield [entities.model_version(version) for version in page]
+            every = [each for page in self._calls.listed_versions(name) for each in page]
+        return sorted(every, key=lambda version: version.version)
 
     def create_model(self, name: str) -> None:
         """Create the registered model unless it exists; any other refusal is an error."""
@@ -309,7 +266,7 @@ class Registry:
 
         with self.asking(f"create the registered model {name!r}", invalid=InvalidName):
             try:
-                self._client.create_registered_model(name)
+                self._calls.create_model(name)
             except MlflowException as error:
                 if error_code(error) not in ("RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS"):
                     raise
@@ -317,84 +274,56 @@ class Registry:
     def delete_model(self, name: str) -> None:
         """Delete the registered model with its versions; only for models that were made to be thrown away."""
         with self.asking(f"delete the registered model {name!r}", missing=lambda: self.no_model(name)):
-            if (rest := self._asked_by_rest) is not None:  # also while a call that was interrupted still goes on
-                rest.delete_model(name)
-            else:
-                self._client.delete_registered_model(name)
+            self._calls.delete_model(name)
 
     def create_version(
         self, name: str, source: str, *, run_id: str | None, model_id: str | None, tags: Mapping[str, str]
     ) -> int:
         """Create a version from a source and return its number."""
         # MLflow 3.17.0 and later refuse a logged model's source without its id; clients before 3 know no such id.
-        extra = {"model_id": model_id} if model_id else {}
+        given = {"run_id": run_id, "model_id": model_id}
+        details = {key: value for key, value in given.items() if value}
         with self.asking(
             f"create a version of {name!r} from {source!r}", missing=lambda: self._no_source(name, source)
         ):
-            created = self._making.create_model_version(name, source, run_id=run_id, tags=dict(tags), **extra)
-            return entities.version_number(created.version)
+            return self._calls.new_version(name, source, tags=dict(tags), **details)
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
         """Move an alias to a version."""
         # As text: clients 2.3.0 to 2.20.4 fail with a TypeError on an int over REST (measured).
         doing = f"set the alias {alias!r} of {name!r} to version {version}"
         with self.asking(doing, missing=lambda: self._no_version(name, version), invalid=InvalidName, name=name):
-            if (rest := self._alias_rest) is not None:
-                rest.set_alias(name, alias, str(version))
-            else:
-                self._client.set_registered_model_alias(name, alias, str(version))
+            self._calls.set_alias(name, alias, str(version))
 
     def delete_alias(self, name: str, alias: str) -> None:
         """Delete an alias; one that is not set is no error."""
         doing = f"delete the alias {alias!r} of {name!r}"
         with self.asking(doing, missing=lambda: self.no_model(name), invalid=InvalidName, name=name):
-            if (rest := self._alias_rest) is not None:
-                rest.delete_alias(name, alias)
-            else:
-                self._client.delete_registered_model_alias(name, alias)
+            self._calls.delete_alias(name, alias)
 
     def move_to_stage(self, name: str, version: int, stage: str) -> None:
-        """Move a version to a stage, and no other version.
-
-        MLflow's method warns on every call from 2.9.0 on; what it wraps is called instead, since switching warnings
-        off is a change to the whole process that other threads would see.
-        """
-        from mlflow import MlflowClient
-
-        transition = inspect.unwrap(MlflowClient.transition_model_version_stage)
+        """Move a version to a stage, and no other version."""
         doing = f"move version {version} of {name!r} to the stage {stage}"
         with self.asking(doing, missing=lambda: self._no_version(name, version), name=name):
-            if (rest := self.written_by_rest) is not None:
-                rest.move_to_stage(name, str(version), stage)
-            else:
-                self.called(transition, name, str(version), stage)
-
-    def called(self, method: Callable[..., Any], *arguments: Any) -> Any:
-        """Call a method of MLflow's client that is not the one its users call, within the time of any other."""
-        return self._client.within(method, *arguments)
+            self._calls.move_to_stage(name, str(version), stage)
 
     def tag_version(self, name: str, version: int, key: str, value: str) -> None:
         """Set one tag of a version."""
         doing = f"tag version {version} of {name!r}"
         with self.asking(doing, missing=lambda: self._no_version(name, version), name=name):
-            if (rest := self.written_by_rest) is not None:
-                rest.tag_version(name, str(version), key, value)
-            else:
-                self._client.set_model_version_tag(name, str(version), key, value)
+            self._calls.tag_version(name, str(version), key, value)
 
     def untag_version(self, name: str, version: int, key: str) -> None:
         """Delete one tag of a version; one that is not there is no error."""
         doing = f"delete a tag of version {version} of {name!r}"
         with self.asking(doing, missing=lambda: self._no_version(name, version), name=name):
-            self._client.delete_model_version_tag(name, str(version), key)
+            self._calls.untag_version(name, str(version), key)
 
     def download_uri(self, name: str, version: int) -> str:
         """Return where the registry says that the artifact of a version is."""
         doing = f"find the artifact of version {version} of {name!r}"
         with self.asking(doing, missing=lambda: self._no_version(name, version), name=name):
-            if (rest := self._asked_by_rest) is not None:
-                return entities.download_uri_from_json(rest.get_download_uri(name, str(version)))
-            return entities.text(self._client.get_model_version_download_uri(name, str(version)), "artifact_uri")
+            return self._calls.download_uri(name, str(version))
 
     def no_model(self, name: str) -> ProdpointerError:
         """Return the error for a registered model that does not exist."""

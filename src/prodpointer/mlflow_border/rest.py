@@ -1,9 +1,8 @@
-"""The few REST calls that MLflow's client does not make, with the client's own credentials and settings.
+"""The REST calls to an MLflow server, sent by MLflow's ``http_request`` with its client's credentials and settings.
 
-They are ``/version`` and its control questions, the alias calls of clients before 2.3.0, the list of models without the
-filter that clients from 2.21 on add, what a migration asks and tells several models at a time, and what a service has
-to ask again and again while a registry may be down: the model, a version and where its bytes are. MLflow's client would
-try for minutes; here every request has its time.
+MLflow's client would retry for minutes, ask before each write whether the model is a prompt (from 2.21 on), and read
+answers of any size. Here every request has a time limit, every answer a size limit, and a write is never sent on to
+another host.
 """
 
 from __future__ import annotations
@@ -11,22 +10,27 @@ from __future__ import annotations
 import copy
 import inspect
 import json
+import random
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any, TypeVar
 from urllib.parse import urljoin
 
+from packaging.version import Version
+
 from prodpointer.errors import RegistryError, RegistryUnavailable, UnsafeModel
 from prodpointer.mlflow_border.addresses import Addresses, has_same_origin, root_of
 from prodpointer.mlflow_border.deadline import cut_off
+from prodpointer.mlflow_border.installed import installed_version
 from prodpointer.mlflow_border.lane import NoAnswer
 from prodpointer.mlflow_border.workspaces import bound_to, called_in
 
 T = TypeVar("T")
 
-_API = "/api/2.0/mlflow/registered-models"
-_VERSIONS_API = "/api/2.0/mlflow/model-versions"
+API = "/api/2.0/mlflow"
+MODELS_API = f"{API}/registered-models"
 
 BUSY_STATUSES = (429, 502, 503, 504)
 """What a gateway says where nobody is behind it, or a server that is too busy."""
@@ -34,18 +38,17 @@ BUSY_STATUSES = (429, 502, 503, 504)
 CONTROL_MODEL = "prodpointer-control-question"
 """A registered model that no registry holds, so that a registry answers with its own error and nothing else does."""
 
-CONTROL_MODEL_ENDPOINT = f"{_API}/get?name={CONTROL_MODEL}"
-CONTROL_ALIAS_ENDPOINT = f"{_API}/alias?name={CONTROL_MODEL}&alias=production"
+CONTROL_MODEL_ENDPOINT = f"{MODELS_API}/get?name={CONTROL_MODEL}"
+CONTROL_ALIAS_ENDPOINT = f"{MODELS_API}/alias?name={CONTROL_MODEL}&alias=production"
 CONTROL_LOGGED_MODEL_ENDPOINT = "/api/2.0/mlflow/logged-models/m-00000000000000000000000000000000"
 NO_ENDPOINT = "/api/2.0/mlflow/prodpointer-control-question"
 """A call that no registry has, to find out who gives the same answer to everything."""
 
+_LOGINS = ("username", "token", "auth", "aws_sigv4", "client_cert_path", "use_databricks_sdk")
+_MLFLOWS_HEADERS = ("user-agent", "x-mlflow-")
 _SHARE = 0.45  # of the time, for each of the two tries: what is left is for the rest of a call
 
 _PAGE_PATIENCE = 6.0  # how much longer a page of a thousand models, each with its versions, may take than one model
-
-MODELS_PAGE = 1000
-"""The largest page of models that every MLflow takes."""
 
 MIB = 1024 * 1024
 ANSWER_LIMIT = 16 * MIB
@@ -57,6 +60,11 @@ PAGE_LIMIT = 64 * MIB
 MOST_PAGES = 10_000
 """Pages after which a list does not end: ten million models."""
 
+# What passes: the statuses that MLflow's client retries, but for 500, which is the registry's own answer.
+_PASSING = (408, *BUSY_STATUSES)
+_NOT_DONE = (429, 503)  # those that say that the request was not carried out
+_LONGEST_PAUSE = 120.0  # seconds; urllib3's
+
 _BLOCK = 64 * 1024  # bytes of an answer that are read, and decompressed, at once
 # What a request may carry to another origin than the one it was meant for; all else may identify the caller.
 _ANONYMOUS_HEADERS = {"accept", "accept-encoding", "connection", "content-length", "content-type", "user-agent"}
@@ -67,20 +75,26 @@ _ODD_STEP = "Check that the address is that of an MLflow server, and look into i
 
 
 class Rest:
-    """Direct questions to the registry's server.
+    """Requests to the server that keeps a registry, or that keeps runs.
+
+    Reads that serving repeats are retried once, when a connection breaks. All else is retried as MLflow's settings say
+    (``MLFLOW_HTTP_REQUEST_MAX_RETRIES`` and its backoff, ``Retry-After``) within the timeout.
 
     Parameters
     ----------
     addresses
         Where the server is.
     timeout
-        Seconds that one request may take, the single repetition after a broken connection included.
+        Seconds that one request may take, its retries included.
+    of_runs
+        Whether the tracking server is meant and not the registry's.
     """
 
-    def __init__(self, addresses: Addresses, *, timeout: float) -> None:
-        """Bind the addresses; nothing is asked yet."""
+    def __init__(self, addresses: Addresses, *, timeout: float, of_runs: bool = False) -> None:
+        """Bind the addresses; no request is sent yet."""
         self._addresses = addresses
         self._timeout = timeout
+        self._of_runs = of_runs
 
     def answer(self, endpoint: str) -> tuple[int, str]:
         """Return status and text of a GET."""
@@ -92,88 +106,76 @@ class Rest:
         credentials.host = root_of(credentials.host) or credentials.host
         return self._answer(credentials, endpoint)
 
-    def model_pages(self) -> Iterator[dict[str, Any]]:
-        """Yield the JSON of each page of registered models, prompts among them; GET in 2.0.1 to 3.17.2."""
-        return self._pages(f"{_API}/search", {"max_results": MODELS_PAGE})
+    @property
+    def names_caller(self) -> bool:
+        """Whether anything in a request may tell who sends it: a login, a certificate, or a header of a plugin."""
+        from mlflow.tracking.request_header.registry import resolve_request_headers
+        from requests.utils import get_netrc_auth
 
-    def version_pages(self, **question: Any) -> Iterator[dict[str, Any]]:
-        """Yield the JSON of each page of the versions that a filter names."""
-        return self._pages(f"{_VERSIONS_API}/search", question)
+        credentials = self._credentials()
+        added = [name for name in resolve_request_headers() if not name.lower().startswith(_MLFLOWS_HEADERS)]
+        login = any(getattr(credentials, name, None) for name in _LOGINS) or "@" in credentials.host
+        return bool(added) or login or get_netrc_auth(credentials.host) is not None
 
-    def _pages(self, endpoint: str, question: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        """Yield the JSON of each page of a search."""
+    def pages(self, endpoint: str, *, patience: float | None = None, **question: Any) -> Iterator[dict[str, Any]]:
+        """Yield the JSON of each page of a list, which has more time than other answers."""
 
         def ask(token: str | None) -> tuple[dict[str, Any], Any]:
             asked = question if token is None else {**question, "page_token": token}
-            page = self._checked("GET", endpoint, patience=_PAGE_PATIENCE, limit=PAGE_LIMIT, params=asked)
+            page = self.retried("GET", endpoint, patience=patience or _PAGE_PATIENCE, limit=PAGE_LIMIT, params=asked)
             return page, page.get("next_page_token")
 
         return pages(ask)
 
-    def get_model(self, name: str) -> dict[str, Any]:
-        """Return the whole JSON reply for a registered model."""
-        return self._checked("GET", f"{_API}/get", params={"name": name})
-
-    def delete_model(self, name: str) -> None:
-        """Delete a registered model with its versions."""
-        self._checked("DELETE", f"{_API}/delete", json={"name": name})
-
-    def get_version(self, name: str, version: str) -> dict[str, Any]:
-        """Return the whole JSON reply for a version."""
-        asked = {"name": name, "version": version}
-        return self._checked("GET", f"{_VERSIONS_API}/get", params=asked)
-
-    def get_download_uri(self, name: str, version: str) -> dict[str, Any]:
-        """Return the JSON reply that says where the artifact of a version is."""
-        asked = {"name": name, "version": version}
-        return self._checked("GET", f"{_VERSIONS_API}/get-download-uri", params=asked)
-
-    def set_alias(self, name: str, alias: str, version: str) -> None:
-        """Set an alias."""
-        self._checked("POST", f"{_API}/alias", json={"name": name, "alias": alias, "version": version})
-
-    def delete_alias(self, name: str, alias: str) -> None:
-        """Delete an alias."""
-        self._checked("DELETE", f"{_API}/alias", json={"name": name, "alias": alias})
-
-    def tag_version(self, name: str, version: str, key: str, value: str) -> None:
-        """Set a tag of a version."""
-        self._checked(
-            "POST", f"{_VERSIONS_API}/set-tag", json={"name": name, "version": version, "key": key, "value": value}
-        )
-
-    def move_to_stage(self, name: str, version: str, stage: str) -> None:
-        """Move a version to a stage and archive nothing."""
-        moved = {"name": name, "version": version, "stage": stage, "archive_existing_versions": False}
-        self._checked("POST", f"{_VERSIONS_API}/transition-stage", json=moved)
-
-    def tag_model(self, name: str, key: str, value: str) -> None:
-        """Set a tag of a registered model."""
-        self._checked("POST", f"{_API}/set-tag", json={"name": name, "key": key, "value": value})
-
-    def untag_model(self, name: str, key: str) -> None:
-        """Delete a tag of a registered model."""
-        self._checked("DELETE", f"{_API}/delete-tag", json={"name": name, "key": key})
-
-    def get_by_alias(self, name: str, alias: str) -> dict[str, Any]:
-        """Return the JSON with the version of an alias, as plain ``get_model_version_by_alias`` gets it."""
-        return self._checked("GET", f"{_API}/alias", params={"name": name, "alias": alias})
-
-    def get_latest(self, name: str, stage: str) -> dict[str, Any]:
-        """Return the JSON with the newest version of a stage, as plain ``get_latest_versions`` gets it."""
-        asked = {"name": name, "stages": [stage]}
-        return self._checked("POST", f"{_API}/get-latest-versions", json=asked)
-
-    def _checked(
-        self, method: str, endpoint: str, *, patience: float = 1.0, limit: int = ANSWER_LIMIT, **body: Any
-    ) -> dict[str, Any]:
+    def once(self, method: str, endpoint: str, **body: Any) -> dict[str, Any]:
         """Send a call of the API and return its JSON, or raise MLflow's own exception for the answer."""
-        seconds, workspace = patience * self._timeout, self._addresses.workspace
-        response = bounded(
-            self._credentials(), method, endpoint, timeout=seconds, workspace=workspace, limit=limit, **body
-        )
+        return self._document_in(self._sent(method, endpoint, self._timeout, **body), endpoint)
+
+    def retried(
+        self,
+        method: str,
+        endpoint: str,
+        *,
+        patience: float = 1.0,
+        repeatable: bool = True,
+        **body: Any,
+    ) -> dict[str, Any]:
+        """Do as :meth:`once`, and send the call again as often and after such pauses as MLflow's settings say.
+
+        What is not ``repeatable`` is sent again only where the server certainly has not carried it out.
+        """
+        until = time.monotonic() + patience * self._timeout
+        pauses = _pauses()
+        while True:
+            failure: Exception | None = None
+            response = None
+            try:
+                response = self._sent(method, endpoint, until - time.monotonic(), tries=1, **body)
+                if response.status_code not in (_PASSING if repeatable else _NOT_DONE):
+                    break
+            except Exception as error:
+                if not _passes(error, repeatable=repeatable):
+                    raise
+                failure = error
+            pause = next(pauses, None)
+            wait = 0.0 if pause is None else max(pause, _retry_after(response))
+            if pause is None or time.monotonic() + wait >= until:
+                if failure is not None:
+                    raise failure
+                break
+            time.sleep(wait)
+        return self._document_in(response, endpoint)
+
+    def _sent(self, method: str, endpoint: str, seconds: float, **options: Any) -> Any:
+        """Send a request with the credentials and the workspace, and return its answer."""
+        workspace = self._addresses.workspace
+        return bounded(self._credentials(), method, endpoint, timeout=seconds, workspace=workspace, **options)
+
+    def _document_in(self, response: Any, endpoint: str) -> dict[str, Any]:
+        """Return the JSON of an answer; raise ``RegistryUnavailable`` for a gateway's, MLflow's for an error."""
         if response.status_code in BUSY_STATUSES:
-            raise unavailable(f"ask {endpoint}", response.status_code, self._addresses.shown)
+            where = self._addresses.tracking_uri if self._of_runs else self._addresses.shown
+            raise unavailable(f"ask {endpoint}", response.status_code, where)
         return document_in(response, endpoint)
 
     def _answer(self, credentials: Any, endpoint: str) -> tuple[int, str]:
@@ -183,9 +185,12 @@ class Rest:
 
     def _credentials(self) -> Any:
         """Return the address and the credentials that MLflow's client uses."""
-        from mlflow.tracking._model_registry.utils import _get_store
-
-        return called_in(self._addresses.workspace, lambda: _get_store(self._addresses.registry_uri).get_host_creds())
+        if self._of_runs:
+            from mlflow.tracking._tracking_service.utils import _get_store
+        else:
+            from mlflow.tracking._model_registry.utils import _get_store
+        uri = self._addresses.tracking_uri if self._of_runs else self._addresses.registry_uri
+        return called_in(self._addresses.workspace, lambda: _get_store(uri).get_host_creds())
 
 
 def pages(ask: Callable[[str | None], tuple[T, Any]]) -> Iterator[T]:
@@ -238,6 +243,7 @@ def bounded(
     workspace: str | None,
     limit: int = ANSWER_LIMIT,
     stream: bool = False,
+    tries: int = 2,
     **options: Any,
 ) -> Any:
     """Send one request as MLflow's client would, authentication and TLS settings included, within ``timeout`` seconds.
@@ -256,6 +262,8 @@ def bounded(
         Bytes that the answer may have once decompressed.
     stream
         Whether the caller reads the body of an answer that is no error; neither the time nor the limit applies to it.
+    tries
+        How often it is sent while the connection breaks.
 
     Raises
     ------
@@ -269,7 +277,9 @@ def bounded(
     failure: Exception | None = None
     with cut_off(timeout) as cut:
         try:
-            response = _sent(credentials, method, endpoint, timeout=timeout, workspace=workspace, **options)
+            response = _sent(
+                credentials, method, endpoint, timeout=timeout, workspace=workspace, tries=tries, **options
+            )
             if not stream or response.status_code >= 400:
                 _read(response, limit, endpoint)
         except Exception as error:  # noqa: BLE001  # a closed connection fails in many ways; raised below
@@ -290,13 +300,20 @@ def bounded(
 
 
 def _sent(
-    credentials: Any, method: str, endpoint: str, *, timeout: float, workspace: str | None, **options: Any
+    credentials: Any,
+    method: str,
+    endpoint: str,
+    *,
+    timeout: float,
+    workspace: str | None,
+    tries: int,
+    **options: Any,
 ) -> Any:
     """Send one request and return the answer with its body unread.
 
-    A connection that breaks is tried once more, so each of the two tries has a little less than half of the time. It
-    is one retry and not none, since clients up to 2.2.2 take 0 for the default. A server's ``Retry-After`` may be any
-    time, so it is not obeyed by the clients that can be told (2.22.5 and 3.17.2 can, 2.9.2 cannot).
+    Where it may be sent twice, each of the two tries has a little less than half of the time. Clients up to 2.2.2 take
+    0 retries for their default, so that theirs is one at least. A server's ``Retry-After`` may be any time, so it is
+    left to :meth:`Rest.retried` by the clients that can be told (2.22.5 and 3.17.2 can, 2.9.2 cannot).
     """
     options |= {"stream": True, "hooks": {"response": [_write_nothing_elsewhere, _stay_anonymous_elsewhere]}}
     if isinstance(credentials, str):
@@ -304,15 +321,65 @@ def _sent(
 
         url = f"{credentials.rstrip('/')}{endpoint}"
         return requests.request(method, url, auth=_nobody, timeout=timeout, **options)
+    from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_TIMEOUT
     from mlflow.utils.rest_utils import http_request
 
-    options["timeout"] = _SHARE * timeout
+    retries = tries - 1 if _can_do_without_retries() else 1
+    options["timeout"] = min((_SHARE if retries else 1.0) * timeout, MLFLOW_HTTP_REQUEST_TIMEOUT.get())
     if _can_be_told_of_retry_after(http_request):
         options["respect_retry_after_header"] = False
     with bound_to(workspace):
         return http_request(
-            host_creds=credentials, endpoint=endpoint, method=method, max_retries=1, retry_codes=(), **options
+            host_creds=credentials, endpoint=endpoint, method=method, max_retries=retries, retry_codes=(), **options
         )
+
+
+def _pauses() -> Iterator[float]:
+    """Yield the seconds before each retry as MLflow's settings and urllib3 make them: none before the first."""
+    from mlflow import environment_variables as settings
+
+    jitter = getattr(settings, "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER", None)
+    for count in range(settings.MLFLOW_HTTP_REQUEST_MAX_RETRIES.get()):
+        pause = settings.MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR.get() * 2**count if count else 0.0
+        extra = random.uniform(0, jitter.get()) if jitter and count else 0.0  # noqa: S311  # a pause, no secret
+        yield min(_LONGEST_PAUSE, pause + extra)
+
+
+def _retry_after(response: Any) -> float:
+    """Return the seconds for which an answer asks to wait; 0 where there is none, or MLflow is told not to obey."""
+    from mlflow import environment_variables as settings
+    from urllib3.exceptions import HTTPError
+    from urllib3.util import Retry
+
+    obeyed = getattr(settings, "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER", None)
+    if response is None or (obeyed is not None and not obeyed.get()):
+        return 0.0
+    try:
+        return float(Retry().get_retry_after(response) or 0.0)
+    except HTTPError:  # neither a number nor a date
+        return 0.0
+
+
+def _passes(error: Exception, *, repeatable: bool) -> bool:
+    """Tell whether a request may be sent again: its connection failed, and the server is not busy with it still."""
+    import requests
+    from urllib3.exceptions import NewConnectionError, ReadTimeoutError
+
+    kinds: tuple[type[BaseException], ...] = (NewConnectionError,)
+    if repeatable:
+        kinds = (requests.ConnectionError, requests.exceptions.ChunkedEncodingError)
+    links = list(chain(error))
+    if any(isinstance(link, ReadTimeoutError | requests.exceptions.ReadTimeout) for link in links):
+        return False
+    return any(isinstance(link, kinds) for link in links)
+
+
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception and those it came from; older clients chain by context alone."""
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
+        seen = seen.__cause__ or seen.__context__
 
 
 def _nobody(request: Any) -> Any:
@@ -381,6 +448,12 @@ def _read(response: Any, limit: int, endpoint: str) -> None:
 
 
 @cache
+def _can_do_without_retries() -> bool:
+    """Tell whether a client sends a request once where it is told to; up to 2.2.2 no retries mean the default's."""
+    return Version(installed_version()) >= Version("2.3")
+
+
+@cache
 def _can_be_told_of_retry_after(http_request: Callable[..., Any]) -> bool:
     """Tell whether a client can be told not to obey ``Retry-After``."""
     return "respect_retry_after_header" in inspect.signature(http_request).parameters
@@ -388,8 +461,9 @@ def _can_be_told_of_retry_after(http_request: Callable[..., Any]) -> bool:
 
 def unavailable(doing: str, status: int, where: str) -> RegistryUnavailable:
     """Return the error for what a gateway says in a server's place."""
+    why = "too many requests" if status == 429 else "nobody is behind that gateway or it is too busy"
     return RegistryUnavailable(
-        f"Could not {doing}: HTTP {status}, nobody is behind that gateway or it is too busy.",
+        f"Could not {doing}: HTTP {status}, {why}.",
         where=where,
         next_step="Check that the server is running, then try again.",
     )

@@ -20,7 +20,8 @@ from prodpointer.errors import (
     RegistryUnsupported,
 )
 from prodpointer.mlflow_border.lane import NoAnswer
-from prodpointer.mlflow_border.translation import DENIED_CODES, chain, error_code, first_line
+from prodpointer.mlflow_border.rest import chain
+from prodpointer.mlflow_border.translation import DENIED_CODES, error_code, first_line
 
 # Codes whose HTTP status (400) does not say it.
 _DENIED = {"ExpiredToken", "ExpiredTokenException", "InvalidToken", "TokenRefreshRequired", *DENIED_CODES}

@@ -18,7 +18,7 @@ from prodpointer.errors import (
     without_credentials,
 )
 from prodpointer.mlflow_border.lane import NoAnswer
-from prodpointer.mlflow_border.rest import BUSY_STATUSES
+from prodpointer.mlflow_border.rest import BUSY_STATUSES, chain
 from prodpointer.mlflow_border.workspaces import WORKSPACE_STEP, no_workspace, says_no_workspace
 
 DENIED_CODES = {"PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED", "UNAUTHENTICATED"}
@@ -211,14 +211,6 @@ class _Attempt:
             what = "no workspaces there" if without else "no such call there"
             return RegistryUnsupported, f"{what} ({text})", WORKSPACE_STEP if without else _NO_SUCH_CALL_STEP
         return self.other, text, self.step or (_ODD_STEP if self.other is RegistryError else "")
-
-
-def chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception and those it came from; older clients chain by context alone."""
-    seen: BaseException | None = error
-    while seen is not None:
-        yield seen
-        seen = seen.__cause__ or seen.__context__
 
 
 def _is_unreachable(error: BaseException) -> bool:

@@ -34,13 +34,9 @@ class MirroredPointer(ProductionPointer):
     def set(self, version: int) -> None:
         """Move the alias, then make the stage follow what the alias says by then: of promoters who meet, one wins."""
         self._alias.set(version)
-        self._follow()
+        self._stage.follow(self._alias.get)
 
     def clear(self) -> None:
         """Delete the alias, then make the stage follow."""
         self._alias.clear()
-        self._follow()
-
-    def _follow(self) -> None:
-        """Make the stage hold what the alias names, and nothing else."""
-        self._stage.settle(lambda _: self._alias.get())
+        self._stage.follow(self._alias.get)

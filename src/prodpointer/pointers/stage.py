@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from prodpointer.errors import RegistryError
 from prodpointer.mlflow_border.registry import Registry
@@ -11,6 +12,9 @@ from prodpointer.records import ModelReply, ModelVersion
 
 Deciding = Callable[[Sequence[ModelVersion]], int | None]
 """What should be in the stage, given every version as it is now: its number, or None for nothing."""
+
+Reading = Callable[[int], tuple[Sequence[ModelVersion], int | None]]
+"""Reads every version as it is now, and what should be in the stage; called with the number of the round, from 0 on."""
 
 _ROUNDS = 100
 
@@ -28,14 +32,24 @@ class StagePointer(ProductionPointer):
         ``"Production"`` or ``"Staging"``.
     deciding
         Which version it should be where promoters meet; by default the one that was set.
+    reading
+        Reads and decides in its place.
     """
 
-    def __init__(self, registry: Registry, model: str, stage: str, deciding: Deciding | None = None) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        model: str,
+        stage: str,
+        deciding: Deciding | None = None,
+        reading: Reading | None = None,
+    ) -> None:
         """Bind the pointer; nothing is asked yet."""
         self._registry = registry
         self._model = model
         self._stage = stage
         self._deciding = deciding
+        self._reading = reading
 
     def named_in(self, reply: ModelReply) -> int | None:
         """Return the version this pointer names in a reply already at hand."""
@@ -54,18 +68,33 @@ class StagePointer(ProductionPointer):
         one in the stage would not become live: MLflow's readers take the highest (measured for 2.0.1 to 3.17.2).
         """
         self._registry.move_to_stage(self._model, version, self._stage)
-        self.settle(self._deciding or (lambda _: version))
+        self.settle(self._reading or self._decided(lambda _: version))
 
     def clear(self) -> None:
         """Archive every version in the stage."""
-        self._registry.model(self._model)  # a search in a model that does not exist is an empty answer, not an error
-        self.settle(self._deciding or (lambda _: None))
+        if self._reading is None:  # a search in a model that does not exist is an empty answer, not an error
+            self._registry.model(self._model)
+        self.settle(self._reading or self._decided(lambda _: None))
 
-    def settle(self, deciding: Deciding) -> None:
-        """Move versions until the stage holds what is decided and nothing else, by a read after the last own move."""
-        for _ in range(_ROUNDS):
+    def _decided(self, default: Deciding) -> Reading:
+        """Return what reads the versions and decides by them."""
+        deciding = self._deciding or default
+
+        def read(_: int) -> tuple[Sequence[ModelVersion], int | None]:
             versions = self._registry.versions(self._model)
-            wanted = deciding(versions)
+            return versions, deciding(versions)
+
+        return read
+
+    def follow(self, named: Callable[[], int | None]) -> None:
+        """Make the stage hold what another pointer names, and nothing else."""
+        versions = partial(self._registry.versions, self._model)
+        self.settle(self._reading or (lambda _: self._registry.together(versions, named)))
+
+    def settle(self, reading: Reading) -> None:
+        """Move versions until the stage holds what is decided and nothing else, by a read after the last own move."""
+        for count in range(_ROUNDS):
+            versions, wanted = reading(count)
             in_stage = [each.version for each in versions if each.stage == self._stage]
             if in_stage == ([] if wanted is None else [wanted]):
                 return

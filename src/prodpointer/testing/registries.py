@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from prodpointer.connecting import connect
-from prodpointer.detection import capabilities, lists_nothing
 from prodpointer.mlflow_border.logging_runs import ScratchExperiment
 from prodpointer.mlflow_border.opening import open_registry
 from prodpointer.mlflow_border.registry import Registry
@@ -69,7 +68,7 @@ class ScratchRegistry:
     def delete_models(self) -> None:
         """Delete every registered model with its versions; the runs stay."""
         registry = self._opened()
-        for name in registry.names(unfiltered=lists_nothing(capabilities(registry))):
+        for name in registry.names():
             registry.delete_model(name)
 
     def _opened(self) -> Registry:

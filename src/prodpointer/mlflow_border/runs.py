@@ -1,0 +1,102 @@
+"""Runs and logged models: of a tracking server by REST, of a database or a plugin through MLflow's client."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, Protocol
+from urllib.parse import quote
+
+from prodpointer.mlflow_border import entities
+from prodpointer.mlflow_border.addresses import Addresses, Place, place_of
+from prodpointer.mlflow_border.entities import LoggedModel, LoggedRun, Metric
+from prodpointer.mlflow_border.rest import API, PAGE_LIMIT, Rest
+
+
+class Runs(Protocol):
+    """What is asked of a tracking store. What fails is MLflow's error."""
+
+    @abstractmethod
+    def run(self, run_id: str) -> LoggedRun:
+        """Return a run; MLflow returns a deleted one like any other."""
+
+    @abstractmethod
+    def history(self, run_id: str, metric: str) -> list[Metric]:
+        """Return every value of a metric in a run."""
+
+    @abstractmethod
+    def logged_model(self, model_id: str) -> LoggedModel:
+        """Return a logged model of MLflow 3."""
+
+    @abstractmethod
+    def logged_models(self, experiment_id: str, wanted: str) -> list[LoggedModel]:
+        """Return the logged models of an experiment that a filter names."""
+
+
+class _ServerRuns(Runs):
+    """The runs of a tracking server."""
+
+    def __init__(self, rest: Rest) -> None:
+        """Bind the way to the server; nothing is asked yet."""
+        self._rest = rest
+
+    def run(self, run_id: str) -> LoggedRun:
+        return entities.run_from_json(self._rest.retried("GET", f"{API}/runs/get", params={"run_id": run_id}))
+
+    def history(self, run_id: str, metric: str) -> list[Metric]:
+        found = self._rest.pages(f"{API}/metrics/get-history", run_id=run_id, metric_key=metric)
+        return [each for page in found for each in entities.metrics_from_json(page)]
+
+    def logged_model(self, model_id: str) -> LoggedModel:
+        endpoint = f"{API}/logged-models/{quote(model_id, safe='')}"
+        return entities.logged_model_from_json(self._rest.retried("GET", endpoint))
+
+    def logged_models(self, experiment_id: str, wanted: str) -> list[LoggedModel]:
+        asked = {"experiment_ids": [experiment_id], "filter": wanted}
+        answer = self._rest.retried("POST", f"{API}/logged-models/search", limit=PAGE_LIMIT, json=asked)
+        return entities.logged_models_from_json(answer)
+
+
+class _ClientRuns(Runs):
+    """The runs of a database or of a plugin's store, through MLflow's client."""
+
+    def __init__(self, client: Any, *, keeps_datasets: bool) -> None:
+        """Bind the client; nothing is asked yet."""
+        self._client = client
+        self._keeps_datasets = keeps_datasets
+
+    def run(self, run_id: str) -> LoggedRun:
+        return entities.run(self._client.get_run(run_id), keeps_datasets=self._keeps_datasets)
+
+    def history(self, run_id: str, metric: str) -> list[Metric]:
+        return [entities.metric(each) for each in self._client.get_metric_history(run_id, metric)]
+
+    def logged_model(self, model_id: str) -> LoggedModel:
+        return entities.logged_model(self._client.get_logged_model(model_id))
+
+    def logged_models(self, experiment_id: str, wanted: str) -> list[LoggedModel]:
+        found = self._client.search_logged_models(experiment_ids=[experiment_id], filter_string=wanted)
+        return [entities.logged_model(each) for each in found]
+
+
+def runs_of(client: Any, addresses: Addresses, *, timeout: float) -> Runs:
+    """Return the runs at a tracking URI.
+
+    Parameters
+    ----------
+    client
+        MLflow's client, in the workspace and within the time.
+    addresses, timeout
+        As for :class:`Rest`.
+    """
+    place = place_of(addresses.tracking_uri)
+    if place is Place.SERVER:
+        return _ServerRuns(Rest(addresses, timeout=timeout, of_runs=True))
+    # The schema of a database of a client before 2.4 has no datasets, which such a client's entities do not show.
+    return _ClientRuns(client, keeps_datasets=place is not Place.DATABASE)
+
+
+def knows_logged_models() -> bool:
+    """Tell whether this client is one of MLflow 3: one of MLflow 2 cannot load a logged model."""
+    from mlflow import MlflowClient
+
+    return hasattr(MlflowClient, "search_logged_models")
