@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import _thread
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -74,10 +75,11 @@ def test_an_interrupted_download_has_no_part_in_the_next(store: Store, name: str
     def interrupted(method: str, path: str) -> bool:
         if not asked(method, path):
             return False
-        threading.Timer(0.1, _thread.interrupt_main).start()  # while the answer is waited for
+        # While the answer is waited for.
+        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
         return True
 
-    store.proxy.when(interrupted, Hang(1))
+    store.proxy.when(interrupted, Hang(3))
     with pytest.raises(KeyboardInterrupt):
         model.load_production()
     names = model.load_production(loader=lambda path: sorted(file.name for file in path.iterdir()))
