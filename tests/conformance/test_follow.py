@@ -280,8 +280,8 @@ def test_no_thread_is_left(behind: RegisteredModel, between: Proxy) -> None:
                 between.when(everything, Hang(60))
                 time.sleep(2 * EVERY)
         running = [thread.name for thread in threading.enumerate() if thread.name.startswith("prodpointer")]
-        # The one that watches requests, whoever sends them, ends by itself once there are none.
-        assert [name for name in running if name != "prodpointer-deadline"] == []
+        # Not of the block: the one that watches requests ends once there are none, and promotions keep a few workers.
+        assert set(running) <= {"prodpointer-deadline", "prodpointer-worker"}
 
 
 def test_a_download_nobody_waits_for_ends(behind: RegisteredModel, between: Proxy, served: Registry) -> None:
