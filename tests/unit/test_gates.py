@@ -169,55 +169,46 @@ def test_a_text_is_read_as_its_gate(text: str, gate: Gate) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "position", "expected"),
+    ("text", "hint"),
     [
-        ("", 1, "the name of a metric"),
-        (">= 1", 1, "the name of a metric"),
-        ("0.8 <= auc", 1, "the name of a metric first"),
-        ("production >= 1", 1, "in quotes"),
-        ("auc", 4, "'>=' or '<='"),
-        ("auc => 1", 5, "'>=' or '<='"),
-        ("loss < 0.1", 6, "'>=' or '<='"),
-        ("val auc >= 1", 5, "a metric's name with blanks goes in quotes"),
-        ('"auc >= 1', 10, 'the closing quote "'),
-        ("auc >=", 7, "a finite number or 'production'"),
-        ("auc >= best", 8, "a finite number or 'production'"),
-        ("auc >= productions", 8, "a finite number or 'production'"),
-        ("auc >= nan", 8, "a finite number or 'production'"),
-        ("auc >= -inf", 8, "a finite number or 'production'"),
-        ("auc >= 1e999", 8, "a finite number"),
-        ("auc >= production + 1e999", 21, "a finite number"),
-        ("auc >= production + -0.1", 21, "a finite number without a sign"),
-        ("auc >= production +", 20, "a finite number without a sign"),
-        ("auc >= production * 1.01", 19, "a margin and no factor"),
-        ("auc >= production + 0.1 + 0.1", 25, "the end of the gate"),
-        ("auc >= 0.1 + production", 12, "a margin follows 'production'"),
-        ("auc >= 80%", 10, "0.5% as 0.005"),
-        ("auc >= 0,8", 9, "decimals follow a point"),
-        ("auc >= 1_000", 9, "the end of the gate"),
-        ("auc >= \u0661", 8, "a finite number"),
-        ("auc >= 0.8 and", 15, "'>='"),
-        ("auc >= 0.8 and <= 0.9", 16, "a gate of its own"),
-        ("auc >= 0.8 and f1 >= 0.9", 16, "a gate of its own"),
-        ("auc >= 0.8 and >= 0.7", 19, "each once"),
-        ("auc >= production across", 25, "'datasets' after 'across'"),
+        ("", "Write it like"),
+        (">= 1", "Write it like"),
+        ("0.8 <= auc", "Write it like"),
+        ("production >= 1", "in quotes"),
+        ("auc", "Write it like"),
+        ("auc => 1", "Write it like"),
+        ("loss < 0.1", "Write it like"),
+        ("val auc >= 1", "goes in quotes"),
+        ('"auc >= 1', "Write it like"),
+        ("auc >=", "Write it like"),
+        ("auc >= best", "Write it like"),
+        ("auc >= productions", "Write it like"),
+        ("auc >= nan", "finite number"),
+        ("auc >= -inf", "finite number"),
+        ("auc >= 1e999", "finite number"),
+        ("auc >= production + 1e999", "finite number"),
+        ("auc >= production + -0.1", "Write it like"),
+        ("auc >= production +", "Write it like"),
+        ("auc >= production * 1.01", "added to production"),
+        ("auc >= production + 0.1 + 0.1", "Write it like"),
+        ("auc >= 0.1 + production", "A margin follows"),
+        ("auc >= 80%", "0.5% is 0.005"),
+        ("auc >= 0,8", "Decimals follow a point"),
+        ("auc >= 1_000", "Write it like"),
+        ("auc >= \u0661", "Write it like"),
+        ("auc >= 0.8 and", "each once"),
+        ("auc >= 0.8 and <= 0.9", "each once"),
+        ("auc >= 0.8 and f1 >= 0.9", "each once"),
+        ("auc >= 0.8 and >= 0.7", "each once"),
+        ("auc >= production across", "Write it like"),
     ],
 )
-def test_what_is_no_gate_is_refused_where_it_goes_wrong(text: str, position: int, expected: str) -> None:
-    """The message names the character and what should stand there, and a caret below the text points to it."""
+def test_an_invalid_gate_is_refused(text: str, hint: str) -> None:
+    """The error names the text and, where people often write such a thing, what to write instead."""
     with pytest.raises(InvalidName) as caught:
         parse_gate(text)
-    assert f"at character {position}, " in caught.value.what
-    assert expected in caught.value.what
-    *_, shown, caret = str(caught.value).split("\n")
-    assert (shown, caret) == (f"    {text}", "    " + " " * (position - 1) + "^")
-
-
-def test_the_caret_stands_below_wide_characters() -> None:
-    """Characters of double width move the caret by two, and a line break in the text does not break the line."""
-    with pytest.raises(InvalidName) as caught:
-        parse_gate("\u6e2c\u5b9a >=\nx")
-    assert str(caught.value).split("\n")[1:] == ["    \u6e2c\u5b9a >= x", "    " + " " * 8 + "^"]
+    assert caught.value.what.startswith(f"Invalid gate {text!r}.")
+    assert hint in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["x" * 1001, None, 3, b"auc >= 1"], ids=type)
