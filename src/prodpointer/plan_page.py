@@ -1,24 +1,29 @@
 """A plan as one HTML page: what people read, sort and print before they let a fleet be carried.
 
 The page needs nothing but itself: no other file, no network, and a script only to sort and to filter. Whatever comes
-from a registry is escaped, and the page's own policy lets no script and no style run but the two written here.
+from a registry is escaped, and the page's own policy lets no script and no style run but the two written here. Its
+template is ``plan_page.html.jinja``.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import html
 import re
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from importlib import resources
+from typing import TYPE_CHECKING, Any
 
 from prodpointer.drift import Class, Prefer
-from prodpointer.plan_template import MODELS, PAGE, PATTERNS, REASONS, SCRIPT, STYLE
+from prodpointer.errors import ProdpointerError
 from prodpointer.planning import Pair, Plan, Planned
 from prodpointer.records import called
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 _CSS_CLASSES = {Class.DECISION: "decision", Class.SAFE: "safe", Class.NOTHING: "nothing"}
 _ORDER = tuple(_CSS_CLASSES)
@@ -52,26 +57,65 @@ def plan_page(plan: Plan, at: datetime) -> str:
         What ``migrate plan`` found.
     at
         When it was found.
+
+    Raises
+    ------
+    ProdpointerError
+        Jinja2, which comes with MLflow but not with ``mlflow-skinny``, is not installed.
     """
     told = [_Told(model, tuple(dict.fromkeys(map(_shape, model.reasons)))) for model in plan.models]
     told.sort(key=lambda each: _ORDER.index(each.model.kind))
     groups = _groups(told)
+    columns = tuple(dict.fromkeys((pair.stage, pair.alias) for each in told for pair in each.model.pairs))
+    numbers = {(group.kind, group.shape): number for number, group in enumerate(groups)}
     moment = at.astimezone(timezone.utc)
-    return PAGE.substitute(
-        style=STYLE,
-        script=SCRIPT,
-        policy=_policy(),
-        registry=_text(plan.registry),
-        registry_version=_text(f"MLflow {plan.registry_version}" if plan.registry_version else "not told"),
-        patterns=" ".join(f"<code><bdi>{_text(glob)}</bdi></code>" for glob in plan.globs) or "none: every model",
+    decisions, settled = plan.counts[Class.DECISION.value], _settled(plan, *_SIDES)
+    style, script = _file("plan_page.css"), _file("plan_page.js")
+    return _render(
+        plan=plan,
+        style=style,
+        script=script,
+        policy=_policy(style, script),
         machine_time=f"{moment:%Y-%m-%dT%H:%M:%SZ}",
         time=f"{moment:%Y-%m-%d %H:%M:%S} UTC",
         next_step=_next_step(plan),
-        sides=_sides(plan),
-        counts=_counts(plan),
-        reasons=_reasons(groups),
-        models=_models(told, groups) if told else "",
+        decisions=decisions,
+        settled=[(side, _settled(plan, side), _SIDES[side]) for side in _SIDES] if settled else [],
+        open=decisions - settled,
+        classes=_classes(plan),
+        css=_CSS_CLASSES,
+        groups=groups,
+        columns=columns,
+        rows=[_row(each, columns, numbers) for each in told],
     )
+
+
+def _file(name: str) -> str:
+    """Return a file that stands beside this module."""
+    return resources.files("prodpointer").joinpath(name).read_text(encoding="utf-8")
+
+
+def _render(**values: Any) -> str:
+    """Return the page with the values in their places; what is not marked as HTML is text."""
+    try:
+        from jinja2 import Environment, StrictUndefined
+    except ImportError as error:
+        raise ProdpointerError(
+            "The page of a plan needs Jinja2, which is not installed.",
+            next_step="Run: pip install 'prodpointer[report]'.",
+        ) from error
+    template = Environment(autoescape=True, undefined=StrictUndefined, finalize=_readable)
+    return template.from_string(_file("plan_page.html.jinja")).render(values) + "\n"
+
+
+def _readable(value: object) -> object:
+    """Return what is to be a text in the page as one; what is HTML already stays."""
+    return _visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+
+
+def _visible(text: str) -> str:
+    """Return a text that every file can hold, with pictures for control characters."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8").translate(_PICTURES)
 
 
 @dataclass(frozen=True)
@@ -109,27 +153,14 @@ def _groups(told: Iterable[_Told]) -> list[_Group]:
     return sorted(groups, key=lambda group: (-group.count, _ORDER.index(group.kind), group.shape))
 
 
-def _text(value: object) -> str:
-    """Return anything as text that is nothing but text in HTML, and that every file can hold."""
-    readable = str(value).encode("utf-8", "backslashreplace").decode("utf-8")
-    return html.escape(readable.translate(_PICTURES))
-
-
-def _lines(texts: Iterable[str]) -> str:
-    """Return texts, each on a line of its own where the style keeps lines."""
-    return "\n".join(_text(text) for text in texts)
-
-
 def _many(count: int) -> str:
     """Return a number of models in words."""
     return f"{count:,} model{'' if count == 1 else 's'}"
 
 
-def _policy() -> str:
+def _policy(*texts: str) -> str:
     """Return the policy by which a browser runs the page's own style and script, and asks nobody for anything."""
-    style, script = (
-        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii") for text in (STYLE, SCRIPT)
-    )
+    style, script = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii") for text in texts)
     rest = "base-uri 'none'; form-action 'none'"
     return f"default-src 'none'; style-src 'sha256-{style}'; script-src 'sha256-{script}'; {rest}"
 
@@ -138,31 +169,44 @@ def _policy() -> str:
 
 
 def _next_step(plan: Plan) -> str:
-    """Return one sentence on what to do next."""
+    """Return one sentence on what to do next, as HTML where it names a command."""
     safe, decisions = plan.counts[Class.SAFE.value], plan.counts[Class.DECISION.value]
     if not plan.models:
         return "No registered model was found: look at the registry and at the patterns."
     if plan.is_done:
-        return f"Nothing is to be done or decided: {_command('verify', plan.globs)} asks as plain clients do."
+        return (
+            _html("Nothing is to be done or decided: ") + _command("verify", plan.globs) + " asks as plain clients do."
+        )
+    apply = _command("apply", plan.globs)
     if not decisions:
-        return f"{_command('apply', plan.globs)} carries what is safe ({_many(safe)})."
+        return apply + f" carries what is safe ({_many(safe)})."
     carried = any(model.may_be_carried(None) for model in plan.models)
-    first = f"{_command('apply', plan.globs)} carries what is safe; what" if carried else "What"
-    first = f"{first} needs a decision ({_many(decisions)})"
+    first = (
+        apply + " carries what is safe; what" if carried else _html("What")
+    ) + f" needs a decision ({_many(decisions)})"
     if not _settled(plan, *_SIDES):
-        return f"{first} waits for what its reasons name, and then for another plan."
+        return first + " waits for what its reasons name, and then for another plan."
     asked = _code("prodpointer migrate apply --models 'PATTERN' --prefer alias|stage|journal")
-    return f"{first} stays as it is until you say, pattern by pattern, which side counts: {asked}."
+    return first + " stays as it is until you say, pattern by pattern, which side counts: " + asked + "."
 
 
-def _command(verb: str, globs: Sequence[str]) -> str:
+def _html(text: str) -> Markup:
+    """Return a text as HTML, to which more of either is added."""
+    from markupsafe import escape
+
+    return escape(text)
+
+
+def _command(verb: str, globs: Sequence[str]) -> Markup:
     """Return a command for the models of the plan, as a shell takes it."""
     return _code(shlex.join(["prodpointer", "migrate", verb, *(part for glob in globs for part in ("--models", glob))]))
 
 
-def _code(text: str) -> str:
+def _code(text: str) -> Markup:
     """Return what may be typed."""
-    return f"<code>{_text(text)}</code>"
+    from markupsafe import Markup
+
+    return Markup("<code>{}</code>").format(_visible(text))
 
 
 def _settled(plan: Plan, *sides: Prefer) -> int:
@@ -177,45 +221,24 @@ def _settles(model: Planned, side: Prefer) -> bool:
     return all(side in each.choices for each in judged if each.kind is Class.DECISION)
 
 
-def _sides(plan: Plan) -> str:
-    """Return how many decisions each side settles, the empty text where no side settles any."""
-    decisions, settled = plan.counts[Class.DECISION.value], _settled(plan, *_SIDES)
-    if not settled:
-        return ""
-    items = [f"{_code(f'--prefer {side}')} settles {_settled(plan, side):,}, with {_SIDES[side]}" for side in _SIDES]
-    if decisions > settled:
-        items.append(f"no side settles {decisions - settled:,}: their reasons name what has to be done first")
-    listed = "\n".join(f"<li>{item}</li>" for item in items)
-    return f"<p>Of what needs a decision ({_many(decisions)})</p>\n<ul>\n{listed}\n</ul>"
-
-
 # The counts and the bar
 
 
-def _counts(plan: Plan) -> str:
-    """Return the three counts and, of a fleet that is not empty, the bar of their shares."""
+def _classes(plan: Plan) -> list[dict[str, Any]]:
+    """Return each class with its count, its share, and where its part of the bar is, in percent."""
     counts, total = [plan.counts[kind.value] for kind in _ORDER], len(plan.models)
-    items = [
-        f'<li>{_swatch(kind)}<b>{count:,}</b> {kind.value} <span class="soft">{_share(count, total)}</span></li>'
-        for kind, count in zip(_ORDER, counts, strict=True)
+    widths = _widths(counts) if total else [0.0 for _ in counts]
+    return [
+        {
+            "css": _CSS_CLASSES[kind],
+            "name": kind.value,
+            "count": count,
+            "share": _share(count, total),
+            "left": sum(widths[:number]),
+            "width": widths[number],
+        }
+        for number, (kind, count) in enumerate(zip(_ORDER, counts, strict=True))
     ]
-    listed = "\n".join(items)
-    return f'{_bar(counts, total) if total else ""}<ul class="counts">\n{listed}\n</ul>'
-
-
-def _bar(counts: Sequence[int], total: int) -> str:
-    """Return the bar: colour, pattern and text each tell the classes apart."""
-    parts, left = [], 0.0
-    for kind, width in zip(_ORDER, _widths(counts), strict=True):
-        if width:
-            size = f'x="{left:.2f}%" width="{width:.2f}%" height="100%"'
-            parts.append(f'<rect class="{_CSS_CLASSES[kind]}" {size}/>')
-            left += width
-    told = ", ".join(
-        f"{kind.value}: {count:,} ({_share(count, total)})" for kind, count in zip(_ORDER, counts, strict=True)
-    )
-    label = f"Shares of {_many(total)}. {told}"
-    return f'<svg class="bar" role="img" aria-label="{label}">{PATTERNS}{"".join(parts)}</svg>\n'
 
 
 def _widths(counts: Sequence[int]) -> list[float]:
@@ -235,61 +258,27 @@ def _share(count: int, total: int) -> str:
     return "over 99.9 %" if 99.9 < percent < 100 else f"{percent:.1f} %"
 
 
-def _swatch(kind: Class) -> str:
-    """Return the sign of a class as the bar shows it."""
-    square = f'<rect class="{_CSS_CLASSES[kind]}" width="100%" height="100%"/>'
-    return f'<svg class="swatch" aria-hidden="true">{square}</svg>'
+# The models
 
 
-# The reasons and the models
-
-
-def _reasons(groups: Sequence[_Group]) -> str:
-    """Return a table of the reasons; its buttons list the models of one."""
-    if not groups:
-        return ""
-    rows = "\n".join(
-        f'<tr><td class="number"><button type="button" aria-pressed="false" value="{number}" disabled>'
-        f"{group.count:,}</button></td><td>{_text(group.shape)}</td>"
-        f'<td class="{_CSS_CLASSES[group.kind]}">{group.kind.value}</td><td><bdi>{_text(group.example)}</bdi></td></tr>'
-        for number, group in enumerate(groups)
-    )
-    return REASONS.substitute(rows=rows)
-
-
-def _models(told: Sequence[_Told], groups: Sequence[_Group]) -> str:
-    """Return the controls and the table of the models."""
-    columns = tuple(dict.fromkeys((pair.stage, pair.alias) for each in told for pair in each.model.pairs))
-    numbers = {(group.kind, group.shape): number for number, group in enumerate(groups)}
-    heads = [_head("Model"), _head("Class", ' aria-sort="ascending"')]
-    for stage, alias in columns:
-        heads += [_head(f"stage {stage}", ' class="version"'), _head(f"alias {alias}", ' class="version"')]
-    heads += [_head("Change, or choices", ' class="change"'), _head("Reasons")]
-    boxes = "\n".join(
-        f'<label><input type="checkbox" value="{css}" checked> {kind.value}</label>'
-        for kind, css in _CSS_CLASSES.items()
-    )
-    rows = "\n".join(_row(each, columns, numbers) for each in told)
-    return MODELS.substitute(heads="".join(heads), boxes=boxes, rows=rows, count=_many(len(told)))
-
-
-def _head(text: str, attributes: str = "") -> str:
-    """Return the head of one column; its button is dead until a script can sort."""
-    return f'<th scope="col" role="columnheader"{attributes}><button type="button" disabled>{_text(text)}</button></th>'
-
-
-def _row(told: _Told, columns: Sequence[tuple[str, str]], numbers: dict[tuple[Class, str], int]) -> str:
-    """Return one model."""
+def _row(told: _Told, columns: Sequence[tuple[str, str]], numbers: dict[tuple[Class, str], int]) -> dict[str, Any]:
+    """Return one model as a row: its class, the numbers of its reasons, its name and its cells."""
     model = told.model
     pairs = {(pair.stage, pair.alias): pair for pair in model.pairs}
-    cells = [model.kind.value]
-    for column in columns:
-        cells += _pointers(pairs.get(column))
-    cells += [_lines(_changes(model)) or _NONE, _lines(model.reasons)]
-    groups = " ".join(str(numbers[model.kind, found]) for found in told.shapes)
-    rest = "".join(f"<td>{cell}</td>" for cell in cells)
-    head = f'<th scope="row"><bdi>{_text(model.name)}</bdi></th>'
-    return f'<tr class="{_CSS_CLASSES[model.kind]}" data-r="{groups}">{head}{rest}</tr>'
+    pointers = [cell for column in columns for cell in _pointers(pairs.get(column))]
+    return {
+        "css": _CSS_CLASSES[model.kind],
+        "groups": " ".join(str(numbers[model.kind, found]) for found in told.shapes),
+        "name": model.name,
+        "cells": [model.kind.value, *pointers, _lines(_changes(model)) or _NONE, _lines(model.reasons)],
+    }
+
+
+def _lines(texts: Iterable[str]) -> str:
+    """Return texts, each on a line of its own where the style keeps lines."""
+    from markupsafe import Markup
+
+    return Markup("\n").join(map(_visible, texts))
 
 
 def _pointers(pair: Pair | None) -> tuple[str, str]:

@@ -43,7 +43,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("live", "carrying"),
     ("registered_model", "unwinding", "fleet", "planning"),
     ("connecting", "migration"),
-    ("drop_in", "diagnosis", "laws", "bridge", "plan_template"),
+    ("drop_in", "diagnosis", "laws", "bridge"),
     ("plan_page",),
     ("demo", "conformance", "stage_uses"),
     ("printing", "progress", "options", "process"),

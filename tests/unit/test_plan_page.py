@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from packaging.version import Version
 from prodpointer.carrying import Found
 from prodpointer.detection import Capabilities
 from prodpointer.drift import Class, Judgement, judge
+from prodpointer.errors import ProdpointerError
 from prodpointer.look import look_at
 from prodpointer.plan_page import plan_page
 from prodpointer.planning import Pair, Plan, Planned
@@ -587,3 +589,10 @@ def test_what_is_no_unicode_can_be_written() -> None:
     found = page(safe("a\ud800b"))
     assert found.names == ["a\\ud800b"]
     assert found.source.encode()
+
+
+def test_a_missing_template_engine_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With ``mlflow-skinny`` alone there is no Jinja2: the error says what to install."""
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(ProdpointerError, match=r"pip install 'prodpointer\[report\]'"):
+        plan_page(Plan("sqlite:///mlflow.db", None, (), ()), NOON)
