@@ -712,7 +712,7 @@ def _turn(file: str, stopped: Callable[[], bool]) -> Iterator[None]:
             break
         except Timeout:
             if stopped():
-                raise RegistryUnavailable("Nobody waits for the download any more.", where=file) from None
+                raise RegistryUnavailable("Download cancelled.", where=file) from None
     try:
         yield
     finally:
@@ -729,7 +729,7 @@ def _bytes_allowed() -> int:
             return int(text)
     shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
     raise ProdpointerError(
-        f"{shown!r} is no number of bytes.", where=BYTES_VARIABLE, next_step="Give a whole number, such as 5000000."
+        f"Invalid number of bytes {shown!r}.", where=BYTES_VARIABLE, next_step="Give a whole number, such as 5000000."
     )
 
 

@@ -336,7 +336,7 @@ def _print_live_at(settings: Settings, model: RegisteredModel, when: str) -> Non
     try:
         at = datetime.fromisoformat(f"{when[:-1]}+00:00" if when.endswith("Z") else when)
     except ValueError:
-        raise click.BadParameter(f"{when!r} is no time such as 2026-11-23T12:00", param_hint="--at") from None
+        raise click.BadParameter(f"Invalid time {when!r}; write it like 2026-11-23T12:00", param_hint="--at") from None
     at = at if at.tzinfo else at.replace(tzinfo=timezone.utc)
     version = model.live_at(at)
     if settings.as_json:

@@ -130,7 +130,7 @@ def _check_levels(name: str, registry: Registry) -> None:
     """Raise ``InvalidName`` for a name in Unity Catalog that is not of three levels: MLflow would complete it."""
     if registry.place is Place.UNITY_CATALOG and len([part for part in name.split(".") if part.strip()]) != 3:
         raise InvalidName(
-            f"{name!r} is no name of a model in Unity Catalog.",
+            f"Invalid model name {name!r} for Unity Catalog.",
             where=registry.addresses.shown,
             next_step="Give all three levels: catalog.schema.model.",
         )

@@ -108,7 +108,7 @@ def _of_model(registry: Registry, name: str) -> tuple[tuple[str, ...], tuple[str
     if found.faulty:
         repair = f" `prodpointer repair {name}` removes those with an impossible id." if found.impossible else ""
         problems.append(
-            f"Tags that are no events and do not count ({len(found.faulty)}): "
+            f"Tags that are not valid events and are ignored ({len(found.faulty)}): "
             f"{_first([f'{key} of version {number}' for number, key in found.faulty])}.{repair}"
         )
     if found.foreign:

@@ -285,7 +285,7 @@ def _listed(digests: frozenset[str] | None) -> str:
 def _check_metric(metric: object) -> None:
     """Raise ``InvalidName`` for what cannot be a metric's name, or could not be written in a gate's text."""
     if not isinstance(metric, str) or not metric.strip() or not metric.isprintable():
-        raise InvalidName(f"{metric!r} is no name of a metric.", next_step="Give a text of one line, not blank.")
+        raise InvalidName(f"Invalid metric name {metric!r}.", next_step="Give a text of one line, not blank.")
     if len(metric) > _LONGEST_METRIC:
         raise InvalidName(
             f"The metric {metric[:_SHORTENED]!r}... has a name of more than {_LONGEST_METRIC} characters.",
@@ -304,7 +304,7 @@ def _number(option: str, value: object) -> float:
             number = math.inf
         if abs(number) < sys.float_info.max:  # false for NaN
             return number + 0.0
-    raise InvalidName(f"{option}={value!r} is no finite number.", next_step="Give a number.")
+    raise InvalidName(f"Invalid {option}={value!r}.", next_step="Give a finite number.")
 
 
 def _decimal(number: float) -> Decimal:

@@ -418,7 +418,7 @@ def _traceback_of(error: BaseException) -> str:
 
 def _log_unverified(model: str, version: int) -> None:
     """Log what a caller would be warned of: nobody sees the warnings of a thread."""
-    _log.warning("version %s of %r carries no digest, so nobody can say whether its bytes changed", version, model)
+    _log.warning("version %s of %r has no recorded digest; its integrity cannot be verified", version, model)
 
 
 def _tell_forked() -> None:

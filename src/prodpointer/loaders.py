@@ -188,5 +188,5 @@ def _installed(name: str) -> str | None:
 def _recorded(tags: Mapping[str, str]) -> str:
     """Return one side's versions as text."""
     if PYTHON_TAG not in tags:
-        return "versions nobody recorded"
+        return "unrecorded versions"
     return f"Python {tags[PYTHON_TAG]}, MLflow {tags.get(MLFLOW_TAG, '?')}, {tags.get(LIBRARIES_TAG, '')}".rstrip(", ")

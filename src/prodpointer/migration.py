@@ -85,7 +85,7 @@ def rules_for(mapping: Mapping[str, str] | None = None) -> tuple[Rule, ...]:
         folded = stage.lower()
         if folded not in {"production", "staging", "archived", "none"}:
             raise InvalidName(
-                f"{stage!r} is no stage.", where="--map", next_step="Use Production, Staging or Archived."
+                f"Invalid stage {stage!r}.", where="--map", next_step="Use Production, Staging or Archived."
             )
         if folded in chosen:
             chosen[folded] = alias
@@ -113,7 +113,7 @@ def run_name(name: str | None = None) -> str:
     if name is None:
         return f"{datetime.now(timezone.utc):%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
     if not _RUN.fullmatch(plain_text(name, "The name of the run")):
-        raise InvalidName(f"{name!r} is no name of a run.", next_step="Use letters, digits, '.', '_' and '-'.")
+        raise InvalidName(f"Invalid run name {name!r}.", next_step="Use letters, digits, '.', '_' and '-'.")
     return name
 
 

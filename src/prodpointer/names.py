@@ -26,7 +26,7 @@ _JOINERS = re.compile(rf"[{JOINERS}]")
 def model_name(name: object) -> str:
     """Return the name of a registered model, or raise ``InvalidName`` for what is blank, too long or not one line."""
     if not isinstance(name, str) or not name.strip():
-        raise InvalidName(f"{name!r} is no name of a registered model.", next_step="Give a text that is not blank.")
+        raise InvalidName(f"Invalid model name {name!r}.", next_step="Give a text that is not blank.")
     if len(name) > _LONGEST_NAME:
         raise InvalidName(
             f"The name {name[:40]!r}... has {len(name)} characters.", next_step=f"Give one of {_LONGEST_NAME} at most."
@@ -99,7 +99,9 @@ def new_model_name(name: str) -> str:
 def alias_name(alias: object) -> str:
     """Return an alias in lower case, or raise ``InvalidName`` for what MLflow refuses from 2.4.2 on."""
     if not isinstance(alias, str) or not _ALIAS.fullmatch(alias):
-        raise InvalidName(f"{alias!r} is no alias.", next_step="Use letters, digits, '_' and '-', at most 255 of them.")
+        raise InvalidName(
+            f"Invalid alias {alias!r}.", next_step="Use letters, digits, '_' and '-', at most 255 of them."
+        )
     if _RESERVED_ALIAS.fullmatch(alias):
         raise InvalidName(f"The alias {alias!r} is reserved by MLflow.", next_step="Choose another name.")
     return alias.lower()
@@ -111,7 +113,7 @@ def stage_for(alias: str, stages: Mapping[str, str] | None) -> str | None:
     stage = given.get(alias, STAGES_OF_ALIASES.get(alias))
     if stage is not None and str(stage).lower() not in _STAGES:
         raise InvalidName(
-            f"{stage!r} is no stage that a pointer can use.",
+            f"Invalid stage {stage!r}.",
             where=f"stages[{alias!r}]",
             next_step="Use Production or Staging.",
         )
@@ -128,5 +130,5 @@ def version_number(version: object) -> int:
     if isinstance(version, str) and _VERSION.fullmatch(version):
         number = int(version)
     if number is None or not 1 <= number < _FIRST_TOO_LARGE:
-        raise InvalidName(f"{version!r} is no version.", next_step="Give a whole number from 1 on.")
+        raise InvalidName(f"Invalid version {version!r}.", next_step="Give a whole number from 1 on.")
     return number

@@ -42,8 +42,8 @@ def warn_about(seen: View, registry: str, model: str) -> None:
 def warn_unverified(model: str, version: int) -> None:
     """Warn that nobody recorded what the bytes of a version should be."""
     _warn(
-        f"Version {version} of {model!r} carries no digest, so nobody can say whether its bytes changed. Versions "
-        "registered with prodpointer carry one.",
+        f"Version {version} of {model!r} has no recorded digest; its integrity cannot be verified. Register "
+        "versions with prodpointer to record one.",
         UnverifiedWarning,
     )
 

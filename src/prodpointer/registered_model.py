@@ -403,8 +403,8 @@ class RegisteredModel:
         """
         if not every > 0 or on_withdraw not in get_args(OnWithdraw):
             raise InvalidName(
-                f"every={every!r}, on_withdraw={on_withdraw!r} is no way to follow.",
-                next_step="Give a number of seconds, and 'none' or 'keep'.",
+                f"Invalid every={every!r} or on_withdraw={on_withdraw!r}.",
+                next_step="`every` must be > 0 (seconds), `on_withdraw` 'none' or 'keep'.",
             )
         stopped = threading.Event()
         return Live(

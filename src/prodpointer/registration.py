@@ -88,7 +88,7 @@ def callers_tags(tags: Mapping[str, str] | None, git_commit: str | None = None) 
     for key, value in (tags or {}).items():
         if not _is_tag_key(str(key)) or str(key).startswith("prodpointer."):
             step = "Use letters, digits, '_', '-', '.', ' ' and '/', at most 250, and no name of prodpointer's own."
-            raise InvalidName(f"{key!r} is no tag of the caller's.", next_step=step)
+            raise InvalidName(f"Invalid tag {key!r}.", next_step=step)
         plain_text(str(value), f"The value of the tag {key!r},")
         if len(str(value)) > _LONGEST_TAG:
             raise InvalidName(
@@ -166,7 +166,7 @@ def _path_in_run(artifact: str) -> str:
         )
     if not path or path == "." or path.startswith("/") or path.split("/")[0] == ".." or "://" in artifact:
         raise ArtifactNotFound(
-            f"{artifact!r} is no artifact of a run.",
+            f"Invalid artifact path {artifact!r}.",
             next_step="Give a path below the run's artifacts, such as 'model' or 'bundle/newsreco.pkl'.",
         )
     return path
@@ -176,5 +176,5 @@ def _hexadecimal(sha256: str) -> str:
     """Return a digest in lower case, or raise ``InvalidName`` for what is none."""
     digest = sha256.strip().lower()
     if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
-        raise InvalidName(f"{sha256!r} is no SHA-256.", next_step="Give 64 hexadecimal digits.")
+        raise InvalidName(f"Invalid SHA-256 {sha256!r}.", next_step="Give 64 hexadecimal digits.")
     return digest

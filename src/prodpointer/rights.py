@@ -66,7 +66,7 @@ class Readable:
     def shown(self) -> str:
         """Return it as one sentence."""
         if self.place is Place.DATABASE:
-            return "A database opened directly knows no rights: whoever can open it may do everything."
+            return "A database opened directly has no permissions: every process that can open it can do everything."
         login = {True: "a login is wanted, and this one taken", False: "no login is wanted", None: "login not known"}
         listed = "models cannot be listed" if self.unlisted else f"models that can be read: {len(self.names)}"
         return f"{login[self.login]}; {listed}"
@@ -173,7 +173,7 @@ def tried(registry: Registry, found: Capabilities) -> Rights:
     name = f"{SCRATCH}{uuid.uuid4().hex[:12]}"
     trial = _Trial(registry, found, name, "on a scratch model", {})
     if registry.place is Place.UNITY_CATALOG:
-        trial.skip("nobody said in which catalog and schema", "create a model", "create a version")
+        trial.skip("no catalog and schema were given", "create a model", "create a version")
         return trial.rights()
     try:
         trial.answered(trial.on_scratch)

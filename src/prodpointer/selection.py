@@ -65,7 +65,7 @@ def known_pointer(value: str, source: str) -> str:
         step = f"Use one of {', '.join(POINTERS)}."
         if source == _OF_MODEL:
             step = f"Set the tag to one of {', '.join(POINTERS)}, or delete it; pointer= (--pointer) overrides it."
-        raise InvalidName(f"{value!r} is no pointer.", where=source, next_step=step)
+        raise InvalidName(f"Invalid pointer {value!r}.", where=source, next_step=step)
     return value
 
 

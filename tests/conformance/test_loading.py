@@ -82,7 +82,7 @@ def test_a_version_registered_elsewhere_loads_with_a_warning(fresh: Connect, reg
     run = registry.plain.get_run(registry.runs[2])
     registry.plain.create_model_version(model.name, f"{run.info.artifact_uri}/bundle", run.info.run_id)
     model.promote(1)
-    with pytest.warns(UnverifiedWarning, match="carries no digest") as warned:
+    with pytest.warns(UnverifiedWarning, match="has no recorded digest") as warned:
         assert model.load_production() == {"recommender": "r3", "ranker": 3}
     assert warned[0].filename == __file__
 

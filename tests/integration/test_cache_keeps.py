@@ -118,7 +118,7 @@ def test_a_stricter_reader_takes_nothing_from_the_others(lab: Lab, name: str) ->
     model = lab.model(name)
     lab.client.delete_model_version_tag(name, "1", "prodpointer.sha256")
     model.promote(1)
-    with pytest.warns(UserWarning, match="carries no digest"):
+    with pytest.warns(UserWarning, match="has no recorded digest"):
         assert model.load_production() == {"n": 1}
     delivery = model._loading.delivery  # noqa: SLF001  # a registry in a file is never down
     last, why = delivery.last_known_good(), RegistryUnavailable("down")

@@ -154,7 +154,7 @@ def test_promote_of_no_version_is_wrong_usage(version: str, at: Command, lab: La
     """What is no version ends with 2 and one line."""
     lab.model(name)
     answer = at("promote", name, version)
-    assert (answer.exit_code, "is no version" in one_line(answer)) == (2, True)
+    assert (answer.exit_code, "Invalid version" in one_line(answer)) == (2, True)
 
 
 def test_promote_of_a_missing_version_fails(at: Command, lab: Lab, name: str) -> None:
@@ -389,7 +389,7 @@ def test_a_warning_is_one_line_on_standard_error(at: Command, lab: Lab, name: st
     model.promote(1)
     answer = at("pull", name, tmp_path / "there", "--json")
     assert answer.document["sha256"] is None
-    assert answer.err.startswith(f"warning: Version 1 of '{name}' carries no digest")
+    assert answer.err.startswith(f"warning: Version 1 of '{name}' has no recorded digest")
     assert answer.err.count("\n") == 1
 
 

@@ -137,7 +137,7 @@ def test_a_web_server_that_is_no_registry_is_a_finding(status: int, body: bytes,
 
 def test_a_database_knows_no_rights(lab: Lab) -> None:
     """Where the client opens the database itself, whoever can open it may do everything, and doctor says so."""
-    assert "knows no rights" in diagnose(tracking_uri=lab.uri, registry_uri=None).rights[0]
+    assert "has no permissions" in diagnose(tracking_uri=lab.uri, registry_uri=None).rights[0]
 
 
 def test_trying_on_a_database_leaves_it_as_it_was(lab: Lab) -> None:

@@ -273,7 +273,7 @@ def test_a_failing_load_names_the_versions_there(tmp_path: Path) -> None:
 def test_a_failing_load_says_when_nobody_recorded_versions(tmp_path: Path) -> None:
     """Without tags the message says that nobody knows the other side."""
     (tmp_path / "model.pkl").write_bytes(b"")
-    with pytest.raises(LoadFailed, match="Registered with versions nobody recorded; here"):
+    with pytest.raises(LoadFailed, match="Registered with unrecorded versions; here"):
         load(tmp_path / "model.pkl")
 
 

@@ -117,7 +117,7 @@ def test_what_is_normal_is_not_told(seen: View, name: str) -> None:
 
 def test_a_version_without_a_digest_is_told(name: str) -> None:
     """Nobody can say whether its bytes changed."""
-    with pytest.warns(UnverifiedWarning, match=f"Version 3 of '{name}' carries no digest"):
+    with pytest.warns(UnverifiedWarning, match=f"Version 3 of '{name}' has no recorded digest"):
         warn_unverified(name, 3)
 
 

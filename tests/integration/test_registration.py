@@ -131,7 +131,7 @@ def test_an_artifact_may_have_an_unusual_name(artifact: str, lab: Lab, name: str
 )
 def test_a_path_that_leads_out_of_the_run_is_refused(artifact: str, lab: Lab, name: str) -> None:
     """Only a path below the run's artifacts is an artifact of the run."""
-    with pytest.raises(ArtifactNotFound, match="is no artifact of a run"):
+    with pytest.raises(ArtifactNotFound, match="Invalid artifact path"):
         lab.model(name, 0).register(lab.run({"model.pkl": CONTENT}), artifact)
     assert not exists(lab, name)
 
@@ -193,7 +193,7 @@ def test_a_digest_that_was_given_is_recorded(given: str, lab: Lab, name: str) ->
 @pytest.mark.parametrize("given", ["", "abc", "g" * 64, DIGEST[:-1], DIGEST + "0", "sha256:" + DIGEST])
 def test_what_is_no_digest_creates_nothing(given: str, lab: Lab, name: str) -> None:
     """A digest of another form is ``InvalidName``, and no registered model appears."""
-    with pytest.raises(InvalidName, match="is no SHA-256"):
+    with pytest.raises(InvalidName, match="Invalid SHA-256"):
         lab.model(name, 0).register(lab.run({"model.pkl": CONTENT}), "model.pkl", sha256=given)
     assert not exists(lab, name)
 
@@ -231,7 +231,7 @@ def test_the_caller_s_tags_are_kept_as_text(lab: Lab, name: str) -> None:
 @pytest.mark.parametrize("tags", [{"prodpointer.sha256": "0"}, {"prodpointer.x": "1"}, {"": "x"}, {" ": "x"}], ids=str)
 def test_a_tag_the_library_keeps_for_itself_is_refused(tags: Mapping[str, str]) -> None:
     """Keys of this library's and blank ones are no tags of the caller's."""
-    with pytest.raises(InvalidName, match="is no tag"):
+    with pytest.raises(InvalidName, match="Invalid tag"):
         callers_tags(tags)
 
 

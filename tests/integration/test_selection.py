@@ -340,19 +340,19 @@ def test_an_empty_environment_variable_is_none(monkeypatch: pytest.MonkeyPatch) 
 def test_an_unknown_pointer_in_the_environment_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """The refusal names the variable and what it may be."""
     monkeypatch.setenv(POINTER_VARIABLE, "aliases")
-    with pytest.raises(InvalidName, match=f"'aliases' is no pointer.*{POINTER_VARIABLE}.*auto, alias, stage, both"):
+    with pytest.raises(InvalidName, match=f"Invalid pointer 'aliases'.*{POINTER_VARIABLE}.*auto, alias, stage, both"):
         rule_for("production", None, "auto")
 
 
 def test_an_unknown_pointer_in_the_argument_is_refused() -> None:
     """The refusal names the argument."""
-    with pytest.raises(InvalidName, match=r"'Alias' is no pointer.*pointer="):
+    with pytest.raises(InvalidName, match=r"Invalid pointer 'Alias'.*pointer="):
         rule_for("production", None, "Alias")
 
 
 def test_an_unknown_pointer_in_the_tag_is_refused() -> None:
     """The refusal names the model's tag."""
-    with pytest.raises(InvalidName, match=f"'champion' is no pointer.*{POINTER_TAG}"):
+    with pytest.raises(InvalidName, match=f"Invalid pointer 'champion'.*{POINTER_TAG}"):
         Case("", MLFLOW_3, None, (), tag="champion").view()
 
 

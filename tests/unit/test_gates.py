@@ -121,18 +121,18 @@ def test_a_gate_without_a_sense_is_refused(options: dict[str, Any], problem: str
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, LARGEST, 10**400, True, "0.8", [1]], ids=repr)
 def test_a_threshold_is_a_finite_number(option: str, value: object) -> None:
     """NaN, infinities, what MLflow keeps for one, and what is no number are no thresholds."""
-    with pytest.raises(InvalidName, match=f"^{option}=.* is no finite number"):
+    with pytest.raises(InvalidName, match=f"^Invalid {option}=.*finite number"):
         Gate("auc", **{option: value})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("metric", "problem"),
     [
-        ("", "is no name"),
-        (" ", "is no name"),
-        ("a\nb", "is no name"),
-        (None, "is no name"),
-        (3, "is no name"),
+        ("", "Invalid metric name"),
+        (" ", "Invalid metric name"),
+        ("a\nb", "Invalid metric name"),
+        (None, "Invalid metric name"),
+        (3, "Invalid metric name"),
         ("x" * 251, "more than 250"),
         ("'\"", "both kinds of quotes"),
     ],

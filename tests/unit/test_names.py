@@ -28,13 +28,13 @@ def test_a_version_is_a_whole_number_from_one_on(given: object, number: int) -> 
 )  # fmt: skip
 def test_what_is_no_version_is_refused(given: object) -> None:
     """Text in any other form, other types and numbers below one are no versions."""
-    with pytest.raises(InvalidName, match="is no version"):
+    with pytest.raises(InvalidName, match="Invalid version"):
         version_number(given)
 
 
 def test_a_refused_version_is_shown_as_it_was_given() -> None:
     """The message shows a blank before a number, which a reader would not see otherwise."""
-    with pytest.raises(InvalidName, match="' 1' is no version"):
+    with pytest.raises(InvalidName, match="Invalid version ' 1'"):
         version_number(" 1")
 
 
@@ -84,7 +84,7 @@ def test_a_reserved_alias_is_refused(given: str) -> None:
 )
 def test_what_is_no_alias_is_refused(given: object) -> None:
     """Other characters, nothing, more than 255 characters and other types are no alias."""
-    with pytest.raises(InvalidName, match="is no alias"):
+    with pytest.raises(InvalidName, match="Invalid alias"):
         alias_name(given)
 
 
@@ -110,7 +110,7 @@ def test_the_stage_an_alias_stands_for(alias: str, stages: Mapping[str, str] | N
 @pytest.mark.parametrize("stage", ["Archived", "None", "", "Prod", "champion"])
 def test_a_stage_that_no_pointer_can_use_is_refused(stage: str) -> None:
     """Archived, None and unknown stages never say what is live."""
-    with pytest.raises(InvalidName, match="is no stage"):
+    with pytest.raises(InvalidName, match="Invalid stage"):
         stage_for("champion", {"champion": stage})
 
 
@@ -125,7 +125,7 @@ def test_a_model_name_that_some_registry_may_hold(given: str) -> None:
 @pytest.mark.parametrize("given", ["", " ", "\t", None, 3, True, b"news", ["news"]], ids=repr)
 def test_what_is_no_model_name_is_refused(given: object) -> None:
     """Nothing, blanks and other types are no names."""
-    with pytest.raises(InvalidName, match="is no name of a registered model"):
+    with pytest.raises(InvalidName, match="Invalid model name"):
         model_name(given)
 
 

@@ -148,7 +148,7 @@ def _check(directory: Path, trusted: Collection[str]) -> None:
     content = _content(directory)
     flavors = content.get("flavors", {})
     if not isinstance(flavors, dict):
-        raise _malformed(directory, "its flavors are no mapping")
+        raise _malformed(directory, "its flavors are not a mapping")
     for key, value in _entries([*flavors.values(), content.get("saved_input_example_info")]):
         if key == "loader_module":
             _check_module(directory, value, trusted)
@@ -172,7 +172,7 @@ def _content(directory: Path) -> dict[Any, Any]:
     except Exception as error:  # PyYAML's own, and what else comes up in it: AttributeError for "!!timestamp"
         raise _malformed(directory, f"{type(error).__name__}: {error}") from error
     if not isinstance(content, dict):
-        raise _malformed(directory, "it is no mapping")
+        raise _malformed(directory, "it is not a mapping")
     return content
 
 

@@ -94,7 +94,7 @@ def _refuse_file_store(found: Addresses) -> None:
     """
     if place_of(found.registry_uri) is Place.FILES:
         raise RegistryUnsupported(
-            "A plain file store is no model registry to rely on: MLflow 2.0 and 3.13 and later refuse it.",
+            "A plain file store cannot be used as a model registry: MLflow 2.0 and 3.13 and later refuse it.",
             where=found.shown,
             next_step="Set MLFLOW_TRACKING_URI to a server (http://host:5000) or a database (sqlite:///registry.db).",
         )

@@ -461,7 +461,7 @@ def _can_be_told_of_retry_after(http_request: Callable[..., Any]) -> bool:
 
 def unavailable(doing: str, status: int, where: str) -> RegistryUnavailable:
     """Return the error for what a gateway says in a server's place."""
-    why = "too many requests" if status == 429 else "nobody is behind that gateway or it is too busy"
+    why = "too many requests" if status == 429 else "the upstream server is down or overloaded"
     return RegistryUnavailable(
         f"Could not {doing}: HTTP {status}, {why}.",
         where=where,

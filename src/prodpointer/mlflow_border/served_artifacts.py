@@ -192,7 +192,7 @@ class ServedArtifacts:
         path = PurePosixPath(text)
         if path.is_absolute() or ".." in path.parts or "\\" in text or "\0" in text or not path.parts:
             raise RegistryError(
-                f"The server lists {text[:200]!r}, which is no path below it.",
+                f"The server lists {text[:200]!r}, which is outside the artifact.",
                 where=self._uri,
                 next_step="Nothing was copied. Find out what answers at that address.",
             )

@@ -73,7 +73,7 @@ def release_of(version: str) -> Release:
     try:
         wanted = Version(version)
     except InvalidVersion:
-        raise EnvironmentFailed(f"{version!r} is no MLflow version. Give one such as 2.22.5.") from None
+        raise EnvironmentFailed(f"Unknown MLflow version {version!r}. Give one such as 2.22.5.") from None
     at_hand = f"{sys.version_info.major}.{sys.version_info.minor}"
     for known in KNOWN:
         if wanted <= Version(known.version) and wanted.major == Version(known.version).major:
