@@ -66,6 +66,15 @@ def test_a_download_that_was_given_up_has_no_part_in_the_next(store: Store, name
     assert eventually(lambda: list(cache_directory.rglob(".partial*")) == [])
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Let SIGINT raise KeyboardInterrupt: a process that a shell started in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupted_download_has_no_part_in_the_next(store: Store, name: str, cache_directory: Path) -> None:
     """Ctrl-C in a notebook, and the cell run again."""
     model = store.model(name, FILES, timeout=5)
