@@ -43,7 +43,9 @@ class _ServerRuns(Runs):
         return entities.run_from_json(self._rest.retried("GET", f"{API}/runs/get", params={"run_id": run_id}))
 
     def history(self, run_id: str, metric: str) -> list[Metric]:
-        found = self._rest.pages(f"{API}/metrics/get-history", run_id=run_id, metric_key=metric)
+        # Without a number 3.9.0 takes it for 0 and answers with empty pages; this one is the client's own.
+        endpoint = f"{API}/metrics/get-history"
+        found = self._rest.pages(endpoint, run_id=run_id, metric_key=metric, max_results=25_000)
         return [each for page in found for each in entities.metrics_from_json(page)]
 
     def logged_model(self, model_id: str) -> LoggedModel:

@@ -22,8 +22,8 @@ from prodpointer.errors import without_credentials
 STARTUP_SECONDS = 120.0
 STARTS = 3
 LOG_TAIL = 4000
-# As gunicorn and as uvicorn say it.
-PORT_TAKEN = re.compile(r"(connection|address already) in use", re.IGNORECASE)
+# As gunicorn and as uvicorn say it, and as the server that has the port shows.
+PORT_TAKEN = re.compile(r"(connection|address already) in use|Asked for an MLflow", re.IGNORECASE)
 
 # 3.x would start seven job workers of 235 MB each (measured, 3.17.2), and telemetry has no place in a test.
 SERVER_ENVIRONMENT = {
@@ -99,10 +99,8 @@ def serve(
     """
     directory.mkdir(parents=True, exist_ok=True)
     options = [*_store_options(directory, backend, artifacts), "--workers", str(workers), *extra_args]
-    process, uri = _start(Path(python), directory, options, env or {}, credentials, port=port)
+    process, server = _start(Path(python), directory, options, env or {}, credentials, version=version, port=port)
     try:
-        server = Server(uri, version, Path(python), process.pid, directory)
-        _check_version(server, credentials)
         yield server
     finally:
         _stop(process)
@@ -124,21 +122,27 @@ def _start(
     env: Mapping[str, str],
     credentials: tuple[str, str] | None,
     *,
+    version: str,
     port: int | None,
-) -> tuple[subprocess.Popen[bytes], str]:
-    """Start the server; start again when another process took its port in between, or has not let go of it yet."""
+) -> tuple[subprocess.Popen[bytes], Server]:
+    """Start the server; start again when another process took its port in between, or has not let go of it yet.
+
+    A server that took it may even answer in this one's place, in another version.
+    """
     for attempt in range(1, STARTS + 1):
         chosen = free_port() if port is None else port
         uri = f"http://127.0.0.1:{chosen}"
         process = _launch(python, directory, ["--host", "127.0.0.1", "--port", str(chosen), *options], env)
         try:
-            _wait_for_health(process, uri, directory / "server.log", credentials)
+            server = Server(uri, version, python, process.pid, directory)
+            _wait_for_health(process, uri, server.log, credentials)
+            _check_version(server, credentials)
         except BaseException as error:  # an interruption leaves no server behind either
             _stop(process)
             if attempt < STARTS and isinstance(error, ServerFailed) and PORT_TAKEN.search(str(error)):
                 continue
             raise
-        return process, uri
+        return process, server
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
