@@ -10,6 +10,7 @@ import pytest
 
 from prodpointer.carrying import Carrier
 from prodpointer.errors import RegistryUnavailable
+from prodpointer.journal import EVENT_TAG
 from prodpointer.pointers.alias import AliasPointer
 from tests.integration.conftest import Lab
 from tests.integration.fleet import Fleet, fresh, outcomes
@@ -179,17 +180,19 @@ def test_many_models_that_fail_starve_no_other(fleet: Fleet) -> None:
     assert bridge.bridge.sweep().steps == ()
 
 
-def test_a_record_stays_small_however_often_it_is_carried(fleet: Fleet) -> None:
-    """A version that two jobs move to and fro keeps its events packed."""
+def test_a_record_stays_small_however_often_it_is_carried(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A version that two jobs move to and fro keeps its older events packed; here the fifth begins a pack."""
+    monkeypatch.setattr("prodpointer.journal._PACKED_FROM", 4)
+    monkeypatch.setattr("prodpointer.journal._KEPT_AS_TAGS", 2)
     name = fleet.add("model", versions=2)
     fleet.model(name, pointer="both").promote(1)
     bridge = fleet.bridge()
-    for number in range(45):
+    for number in range(14):
         fleet.to_stage(name, 2 - number % 2)
         bridge.sweep()
-    loose = [len(each.tags) for each in fleet.lab.client.search_model_versions(f"name='{name}'")]
-    assert max(loose) < 40
-    assert len([event for event in fleet.model(name).history() if event.kind == "bridge"]) == 45
+    versions = fleet.lab.client.search_model_versions(f"name='{name}'")
+    assert max(sum(key.startswith(EVENT_TAG) for key in each.tags) for each in versions) <= 4
+    assert len([event for event in fleet.model(name).history() if event.kind == "bridge"]) == 14
 
 
 def test_an_alias_alone_never_gets_a_stage_from_a_promoter_that_was_stopped(
