@@ -53,7 +53,7 @@ BOUGHT = """## What the requests of prodpointer are for
 - **Reading** sees both pointers in its one request, so that a stage that another tool moved is not missed.
   `production()` looks at the version too, so that an alias of a version that was deleted is noticed.
 - **A promotion** looks at pointers and record, writes its event before the move, closes it after, and reads back what
-  is live. The page by hand and MLflow send the move alone: nobody can tell later who moved it, why and from where,
+  is live. The page by hand and MLflow send the move alone: they leave no record of who moved it, why and from where,
   and of two promotions that meet both believe that they are done. [reliability.md](reliability.md) counts how often
   two versions are live then.
 - **A rollback** is a promotion of what was live before, once the record was read and the version found to be there

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import signal
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 from prodpointer import detection, notices
+from prodpointer.stage_uses import StageUse, stage_uses
 from tests import mlflow_table
 from tests.conformance.combinations import CHOICES
 
@@ -38,8 +41,9 @@ settings.load_profile("same")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add what chooses the combinations of store and pointer in ``tests/conformance``."""
+    """Add what chooses the tests and the combinations of store and pointer in ``tests/conformance``."""
     parser.addoption("--combinations", choices=CHOICES, default="all", help="of store and pointer, for each test")
+    parser.addoption("--no-own-steps", action="store_true", help="leave out what does not depend on MLflow")
 
 
 @pytest.fixture(autouse=True)
@@ -69,3 +73,34 @@ def forgetful() -> Iterator[None]:
     yield
     detection.forget()
     notices.forget()
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Let SIGINT raise KeyboardInterrupt: a process that a shell started in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def gate() -> Iterator[threading.Event]:
+    """What a call waits for that does not end by itself."""
+    opened = threading.Event()
+    yield opened
+    opened.set()
+
+
+Find = Callable[..., list[StageUse]]
+
+
+@pytest.fixture
+def found(tmp_path: Path) -> Find:
+    """Return a function that writes a file and returns the uses of stages found in it."""
+
+    def find(text: str, name: str = "job.py", head: str = "") -> list[StageUse]:
+        path = tmp_path / name
+        path.write_text(head + text, encoding="utf-8")
+        return list(stage_uses(path))
+
+    return find

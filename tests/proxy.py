@@ -35,6 +35,12 @@ def everything(method: str, path: str) -> bool:
     return True
 
 
+def first(count: int, matches: Matches) -> Matches:
+    """Match the first requests only of those that match."""
+    left = iter(range(count))
+    return lambda method, path: matches(method, path) and next(left, None) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """Answer in the server's place; the server never sees the request."""

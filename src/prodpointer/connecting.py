@@ -122,7 +122,7 @@ def registered_model_names(
         upgrade_database=False,
         workspace=workspace,
     )
-    capabilities(registry)
+    capabilities(registry)  # raises where what answers is not a registry, which might list nothing
     return registry.names()
 
 

@@ -38,7 +38,7 @@ _HINTS = {
     r"\band\b": "'and' joins a number and production, each once. Another metric or sign takes a gate of its own.",
     r"nan|inf": "A threshold is a finite number.",
 }
-"""What people write that is no gate, and what to say to it."""
+"""Common mistakes in the text of a gate, each with the hint that the error adds."""
 
 
 def gates_of(given: Iterable[object]) -> tuple[Gate, ...]:

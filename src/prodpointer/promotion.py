@@ -100,7 +100,7 @@ class Promoter:
         seen.check_readable(self._where)
         look = look_at(seen, versions)
         if self._registry.takes_several and not look.explains_live:
-            look = self.looked(seen)  # whoever moved it wrote an event before, which is read certainly after the move
+            look = self.looked(seen)  # the promoter that moved it wrote its event first: a read after the move has it
         self._noticed(reply, look.seen)
         return look
 
@@ -169,8 +169,6 @@ class Promoter:
     def roll_back(self, *, to: int | None, expected: Expected, reason: str, by: str | None) -> Promotion:
         """Make the version live that was live before; see :meth:`prodpointer.RegisteredModel.rollback`."""
         look = self._look_to_move()
-        if expected is NOT_GIVEN:
-            expected = look.seen.live
         target = self._before(look) if to is None else to
         self._check_usable(target, look)
         return self.promote(target, expected=expected, reason=reason, by=by, kind="rollback", look=look)
@@ -395,7 +393,7 @@ class Promoter:
         since = [each for each in look.recorded if each.state == "done" and each.event not in known]
         if move.kind == "rollback" and since and since[-1].to_version == move.to_version:
             self._write(replace(move, state="lost"))
-            self._check_expected(look.seen, before.seen.live)  # whoever went back meanwhile has done it for both
+            self._check_expected(look.seen, before.seen.live)  # another rollback has done it for both
         # Somebody else's promotion was done between the look and the move; of the same version, both replaced the same.
         if move.to_version is not None and since and since[-1].to_version != move.to_version:
             move = replace(move, from_version=since[-1].to_version, passing="")

@@ -42,8 +42,7 @@ def select(items: dict[Item, tuple[str, str, str]], row: int, choice: str) -> se
     Parameters
     ----------
     items
-        For each item its test, with the parameters that are no combination, its store and its pointer; empty texts
-        where it has none.
+        For each item its test with its other parameters, its store and its pointer; empty texts where it has none.
     row
         The position of the installed MLflow in the table.
     choice

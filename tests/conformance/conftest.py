@@ -44,15 +44,14 @@ if not IS_THREE:
 if SKINNY:
     collect_ignore += ["test_databases.py", "test_flavor_models.py"]
 # What is about this library's own steps, whichever MLflow is there: with the newest of each major.
-if not NEWEST:
-    collect_ignore += [
-        "test_any_text.py",
-        "test_cache.py",
-        "test_doctor.py",
-        "test_follow.py",
-        "test_one_story.py",
-        "test_outages.py",
-    ]
+OWN_STEPS = {
+    "test_any_text.py",
+    "test_cache.py",
+    "test_doctor.py",
+    "test_follow.py",
+    "test_one_story.py",
+    "test_outages.py",
+}
 
 # What this client and a registry of its version can hold; test_before_aliases.py asserts that the rest is refused.
 STORES = ("served",) if SKINNY else ("direct", "served")
@@ -61,6 +60,12 @@ POSSIBLE = ("auto", "stage", "alias", "both") if HAS_ALIASES else ("auto", "stag
 
 # The fixtures that are a store; one that a whole module shares takes seconds, so that its tests have the same store.
 BY_STORE, SHARED, BY_POINTER = ("registry", "tried"), "tried", "pointer"
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out what is about own steps where another row runs it."""
+    left_out = not NEWEST or config.getoption("--no-own-steps")
+    return True if left_out and collection_path.name in OWN_STEPS else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -76,7 +81,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _combination(item: pytest.Function) -> tuple[str, str, str]:
     """Return the test that an item is of, with its other parameters, its store and its pointer."""
-    # The parameters of a test that has none are no attribute at all.
+    # A test without parameters has no such attribute.
     given = dict(item.callspec.params) if hasattr(item, "callspec") else {}
     stores = [str(given.pop(name)) for name in BY_STORE if name in given]
     pointer = str(given.pop(BY_POINTER, "")) if BY_POINTER in item.fixturenames else ""

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -220,14 +219,6 @@ def test_a_scratch_model_that_cannot_be_removed_is_named(served: Registry, betwe
     environment = {**os.environ, "MLFLOW_TRACKING_URI": served.uri, "PATH": str(Path(sys.executable).parent)}
     subprocess.run(["/bin/sh", "-c", command], check=True, env=environment, capture_output=True)
     assert scratch_models(served) == set()
-
-
-@pytest.fixture
-def interruptible() -> Iterator[None]:
-    """Let what a test starts be interrupted: what a shell runs in the background ignores that, and passes it on."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.usefixtures("interruptible")

@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 
 import pytest
 
 from prodpointer.mlflow_border.lane import InTime, NoAnswer
 
 SHORT = 0.1
-
-
-@pytest.fixture
-def gate() -> Iterator[threading.Event]:
-    """What a call waits for that does not end by itself."""
-    opened = threading.Event()
-    yield opened
-    opened.set()
 
 
 def test_methods_are_called_in_time(gate: threading.Event) -> None:

@@ -20,7 +20,7 @@ from mlflow.version import VERSION
 import prodpointer
 from prodpointer import RegisteredModel, RegistryUnavailable, detection
 from tests.integration.conftest import quiet
-from tests.proxy import Answer, Drop, Hang, Matches, Proxy, on_path, proxy
+from tests.proxy import Answer, Drop, Hang, Proxy, first, on_path, proxy
 from tests.servers import Server, serve
 
 SOURCE = "s3://bucket/model"
@@ -57,12 +57,6 @@ def connected(name: str, uri: str, timeout: float = 10.0) -> RegisteredModel:
     """Return the model, with nothing known of the registry."""
     detection.forget()
     return prodpointer.connect(name, tracking_uri=uri, timeout=timeout)
-
-
-def first(count: int, matches: Matches) -> Matches:
-    """Match the first requests only of those that match."""
-    left = iter(range(count))
-    return lambda method, path: matches(method, path) and next(left, None) is not None
 
 
 def sent(between: Proxy, part: str, method: str) -> int:

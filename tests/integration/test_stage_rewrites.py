@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +11,8 @@ import pytest
 from mlflow import MlflowClient
 
 import prodpointer
-from prodpointer.stage_uses import StageUse, stage_uses
+from tests.conftest import Find
 from tests.integration.conftest import Lab, quiet
-
-HEAD = "import mlflow\nfrom mlflow import MlflowClient\nclient = MlflowClient()\n"
-
-
-@pytest.fixture
-def found(tmp_path: Path) -> Callable[..., list[StageUse]]:
-    """Return a function that writes a file and returns what is found in it."""
-
-    def find(text: str, name: str = "job.py", head: str = "") -> list[StageUse]:
-        path = tmp_path / name
-        path.write_text(head + text, encoding="utf-8")
-        return list(stage_uses(path))
-
-    return find
-
-
-Find = Callable[..., list[StageUse]]
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from prodpointer.carrying import Step
 from prodpointer.migration import Migration, plainly, run_name
 from tests import mlflow_table
 from tests.majors.conftest import Job
-from tests.proxy import Answer, Drop, Fault, Hang, Proxy, everything, on_path, proxy
+from tests.proxy import Answer, Drop, Fault, Hang, Proxy, everything, first, on_path, proxy
 from tests.servers import Server
 
 TWO, THREE = mlflow_table.newest_of_major(2).version, mlflow_table.newest_of_major(3).version
@@ -221,11 +221,7 @@ def test_a_refused_right_is_a_failure_of_its_model(between: Proxy, prefix: str) 
     found = migration(between.uri, prefix)
     plan = found.plan()
     refused = json.dumps({"error_code": "PERMISSION_DENIED", "message": "no"}).encode()
-    first = itertools.count()
-    between.when(
-        lambda method, path: on_path("registered-models/alias", "POST")(method, path) and next(first) == 0,
-        Answer(403, refused),
-    )
+    between.when(first(1, on_path("registered-models/alias", "POST")), Answer(403, refused))
     steps = plainly(found.apply(plan, run_name()))
     assert sorted(step.outcome for step in steps if step.outcome != "nothing") == ["failed", "moved", "moved", "moved"]
     assert sum("production" in pointers(between.uri, name)[0] for name in names) == 3

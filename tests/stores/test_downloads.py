@@ -14,16 +14,10 @@ import pytest
 from prodpointer import ArtifactStoreUnavailable, RegistryError
 from prodpointer.mlflow_border.lane import NoAnswer
 from prodpointer.mlflow_border.object_store import ObjectStore
-from tests.proxy import Answer, Cut, Hang, everything, on_path
+from tests.proxy import Answer, Cut, Hang, everything, first, on_path
 from tests.stores.conftest import BUCKET, Store, pickled
 
 FILES = {**pickled(1), **{f"part-{number}.bin": bytes(1000) for number in range(12)}}
-
-
-def first_of(part: str) -> Callable[[str, str], bool]:
-    """Match the first request whose path contains ``part``, and no later one."""
-    first = iter([True])
-    return lambda _, path: part in path and next(first, False)
 
 
 def eventually(holds: Callable[[], bool]) -> bool:
@@ -57,7 +51,7 @@ def test_a_download_that_was_given_up_has_no_part_in_the_next(store: Store, name
     """The next one begins at once, while the first still hangs, and what the first still writes goes nowhere."""
     model = store.model(name, FILES, timeout=0.3)
     model.promote(1)
-    store.proxy.when(first_of("/part-7.bin"), Hang(2))
+    store.proxy.when(first(1, on_path("/part-7.bin")), Hang(2))
     with pytest.raises(ArtifactStoreUnavailable):
         model.load_production()
     began = time.monotonic()
@@ -66,20 +60,12 @@ def test_a_download_that_was_given_up_has_no_part_in_the_next(store: Store, name
     assert eventually(lambda: list(cache_directory.rglob(".partial*")) == [])
 
 
-@pytest.fixture
-def interruptible() -> Iterator[None]:
-    """Let SIGINT raise KeyboardInterrupt: a process that a shell started in the background ignores it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.usefixtures("interruptible")
 def test_an_interrupted_download_has_no_part_in_the_next(store: Store, name: str, cache_directory: Path) -> None:
     """Ctrl-C in a notebook, and the cell run again."""
     model = store.model(name, FILES, timeout=5)
     model.promote(1)
-    asked = first_of("/part-7.bin")
+    asked = first(1, on_path("/part-7.bin"))
 
     def interrupted(method: str, path: str) -> bool:
         if not asked(method, path):

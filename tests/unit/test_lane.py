@@ -6,21 +6,12 @@ import contextvars
 import os
 import threading
 import time
-from collections.abc import Iterator
 
 import pytest
 
 from prodpointer.mlflow_border.lane import LEFT_AT_MOST, Lane, NoAnswer, lane_to
 
 SHORT = 0.1
-
-
-@pytest.fixture
-def gate() -> Iterator[threading.Event]:
-    """What a call waits for that does not end by itself."""
-    opened = threading.Event()
-    yield opened
-    opened.set()
 
 
 def test_a_call_returns_what_it_returns() -> None:

@@ -18,26 +18,12 @@ from hypothesis import strategies as st
 import prodpointer
 from prodpointer import cli as command_line
 from prodpointer.errors import ProdpointerError
-from prodpointer.stage_uses import StageUse, stage_uses
+from prodpointer.stage_uses import stage_uses
+from tests.conftest import Find
 from tests.mlflow_table import ROOT
 
 HEAD = "import mlflow\nfrom mlflow import MlflowClient\nclient = MlflowClient()\n"
 """What stands above a line of Python in these tests, in three lines."""
-
-
-@pytest.fixture
-def found(tmp_path: Path) -> Callable[..., list[StageUse]]:
-    """Return a function that writes a file and returns what is found in it."""
-
-    def find(text: str, name: str = "job.py", head: str = "") -> list[StageUse]:
-        path = tmp_path / name
-        path.write_text(head + text, encoding="utf-8")
-        return list(stage_uses(path))
-
-    return find
-
-
-Find = Callable[..., list[StageUse]]
 
 
 # Calls in Python

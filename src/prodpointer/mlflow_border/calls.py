@@ -24,11 +24,11 @@ _LOOK_AGAIN = 1.0  # seconds between two looks at a version that is being made
 
 
 class Calls(Protocol):
-    """What is called of a registry. What fails is MLflow's error; a call that changes nothing is repeatable."""
+    """The calls to a registry. They raise MLflow's own errors; reads may be repeated."""
 
     @abstractmethod
     def model(self, name: str, *, retried: bool = False) -> ModelReply:
-        """Return what one reply says of a model; ``retried`` where no service waits for it."""
+        """Return what one reply says of a model; ``retried`` unless a service waits for it."""
 
     @abstractmethod
     def listed_models(self) -> Iterator[list[ModelReply]]:
@@ -64,7 +64,7 @@ class Calls(Protocol):
 
     @abstractmethod
     def delete_alias(self, name: str, alias: str) -> None:
-        """Delete an alias; one that is not set is no error."""
+        """Delete an alias, if it is set."""
 
     @abstractmethod
     def move_to_stage(self, name: str, version: str, stage: str) -> None:
@@ -76,7 +76,7 @@ class Calls(Protocol):
 
     @abstractmethod
     def untag_version(self, name: str, version: str, key: str) -> None:
-        """Delete a tag of a version; one that is not there is no error."""
+        """Delete a tag of a version, if it is there."""
 
     @abstractmethod
     def tag_model(self, name: str, key: str, value: str) -> None:
@@ -84,7 +84,7 @@ class Calls(Protocol):
 
     @abstractmethod
     def untag_model(self, name: str, key: str) -> None:
-        """Delete a tag of a model; one that is not there is no error."""
+        """Delete a tag of a model, if it is there."""
 
     @abstractmethod
     def plain_alias(self, name: str, alias: str) -> int:

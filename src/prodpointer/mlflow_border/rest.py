@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import inspect
 import json
+import math
 import random
 import time
 import zlib
@@ -33,15 +34,15 @@ API = "/api/2.0/mlflow"
 MODELS_API = f"{API}/registered-models"
 
 BUSY_STATUSES = (429, 502, 503, 504)
-"""What a gateway says where nobody is behind it, or a server that is too busy."""
+"""What a gateway answers whose server is down, or a server that is overloaded."""
 
 CONTROL_MODEL = "prodpointer-control-question"
 """A registered model that no registry holds, so that a registry answers with its own error and nothing else does."""
 
 CONTROL_MODEL_ENDPOINT = f"{MODELS_API}/get?name={CONTROL_MODEL}"
 CONTROL_ALIAS_ENDPOINT = f"{MODELS_API}/alias?name={CONTROL_MODEL}&alias=production"
-CONTROL_LOGGED_MODEL_ENDPOINT = "/api/2.0/mlflow/logged-models/m-00000000000000000000000000000000"
-NO_ENDPOINT = "/api/2.0/mlflow/prodpointer-control-question"
+CONTROL_LOGGED_MODEL_ENDPOINT = f"{API}/logged-models/m-00000000000000000000000000000000"
+NO_ENDPOINT = f"{API}/prodpointer-control-question"
 """A call that no registry has, to find out who gives the same answer to everything."""
 
 _LOGINS = ("username", "token", "auth", "aws_sigv4", "client_cert_path", "use_databricks_sdk")
@@ -147,23 +148,19 @@ class Rest:
         until = time.monotonic() + patience * self._timeout
         pauses = _pauses()
         while True:
-            failure: Exception | None = None
-            response = None
             try:
                 response = self._sent(method, endpoint, until - time.monotonic(), tries=1, **body)
+            except Exception as error:
+                pause = next(pauses, math.inf)
+                if not _passes(error, repeatable=repeatable) or time.monotonic() + pause >= until:
+                    raise
+            else:
                 if response.status_code not in (_PASSING if repeatable else _NOT_DONE):
                     break
-            except Exception as error:
-                if not _passes(error, repeatable=repeatable):
-                    raise
-                failure = error
-            pause = next(pauses, None)
-            wait = 0.0 if pause is None else max(pause, _retry_after(response))
-            if pause is None or time.monotonic() + wait >= until:
-                if failure is not None:
-                    raise failure
-                break
-            time.sleep(wait)
+                pause = max(next(pauses, math.inf), _retry_after(response))
+                if time.monotonic() + pause >= until:
+                    break
+            time.sleep(pause)
         return self._document_in(response, endpoint)
 
     def _sent(self, method: str, endpoint: str, seconds: float, **options: Any) -> Any:
@@ -346,13 +343,13 @@ def _pauses() -> Iterator[float]:
 
 
 def _retry_after(response: Any) -> float:
-    """Return the seconds for which an answer asks to wait; 0 where there is none, or MLflow is told not to obey."""
+    """Return the seconds for which an answer asks to wait; 0 where it does not, or MLflow is told not to obey."""
     from mlflow import environment_variables as settings
     from urllib3.exceptions import HTTPError
     from urllib3.util import Retry
 
     obeyed = getattr(settings, "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER", None)
-    if response is None or (obeyed is not None and not obeyed.get()):
+    if obeyed is not None and not obeyed.get():
         return 0.0
     try:
         return float(Retry().get_retry_after(response) or 0.0)

@@ -13,7 +13,7 @@ from prodpointer.mlflow_border.rest import API, PAGE_LIMIT, Rest
 
 
 class Runs(Protocol):
-    """What is asked of a tracking store. What fails is MLflow's error."""
+    """The questions to a tracking store. They raise MLflow's own errors."""
 
     @abstractmethod
     def run(self, run_id: str) -> LoggedRun:

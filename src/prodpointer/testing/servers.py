@@ -22,8 +22,8 @@ from prodpointer.errors import without_credentials
 STARTUP_SECONDS = 120.0
 STARTS = 3
 LOG_TAIL = 4000
-# As gunicorn and as uvicorn say it, and as the server that has the port shows.
-PORT_TAKEN = re.compile(r"(connection|address already) in use|Asked for an MLflow", re.IGNORECASE)
+# As gunicorn and as uvicorn say it.
+PORT_TAKEN = re.compile(r"(connection|address already) in use", re.IGNORECASE)
 
 # 3.x would start seven job workers of 235 MB each (measured, 3.17.2), and telemetry has no place in a test.
 SERVER_ENVIRONMENT = {
@@ -52,6 +52,10 @@ class Server:
 
 class ServerFailed(RuntimeError):
     """A server for a test did not start, or is not the version that was asked for; the text ends with its log."""
+
+
+class _AnotherServer(ServerFailed):
+    """Another version answers at the address, where another process may have taken the port."""
 
 
 @contextmanager
@@ -139,7 +143,8 @@ def _start(
             _check_version(server, credentials)
         except BaseException as error:  # an interruption leaves no server behind either
             _stop(process)
-            if attempt < STARTS and isinstance(error, ServerFailed) and PORT_TAKEN.search(str(error)):
+            taken = isinstance(error, ServerFailed) and PORT_TAKEN.search(str(error))
+            if attempt < STARTS and (taken or isinstance(error, _AnotherServer)):
                 continue
             raise
         return process, server
@@ -197,13 +202,13 @@ def _check_version(server: Server, credentials: tuple[str, str] | None) -> None:
     status, answer = _get(f"{server.uri}/version", credentials)
     if (status, answer) != (200, server.version):
         what = f"Asked for an MLflow {server.version}, but /version answers {status} {answer!r}."
-        raise _failed(what, server.uri, server.log)
+        raise _failed(what, server.uri, server.log, _AnotherServer)
 
 
-def _failed(what: str, uri: str, log: Path) -> ServerFailed:
+def _failed(what: str, uri: str, log: Path, kind: type[ServerFailed] = ServerFailed) -> ServerFailed:
     """Return the error that ends with what the server printed."""
     printed = log.read_text(encoding="utf-8", errors="replace")[-LOG_TAIL:]
-    return ServerFailed(without_credentials(f"{what} [{uri}] Its log, {log}, ends with:\n{printed}"))
+    return kind(without_credentials(f"{what} [{uri}] Its log, {log}, ends with:\n{printed}"))
 
 
 def _get(url: str, credentials: tuple[str, str] | None) -> tuple[int, str]:
