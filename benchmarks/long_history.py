@@ -25,7 +25,8 @@ from tests.proxy import Proxy, proxy
 from tests.servers import serve
 
 import prodpointer
-from prodpointer import RegisteredModel, journal
+from prodpointer import RegisteredModel
+from prodpointer.history import log
 
 VERSIONS = 500
 EVENTS = 2000
@@ -46,10 +47,10 @@ def written(client: mlflow.MlflowClient, model: RegisteredModel, count: int) -> 
     (last,) = model.history()
     for number in range(2, count + 1):
         version = (number - 1) % VERSIONS + 1
-        event, reason = journal.next_id([last]), f"run {number}"
+        event, reason = log.next_id([last]), f"run {number}"
         last = replace(last, event=event, from_version=last.to_version, to_version=version, reason=reason)
-        text = journal.event_text(last)
-        client.set_model_version_tag(model.name, str(version), f"{journal.EVENT_TAG}{last.event}", text)
+        text = log.event_text(last)
+        client.set_model_version_tag(model.name, str(version), f"{log.EVENT_TAG}{last.event}", text)
 
 
 def requests_of(between: Proxy, verb: Callable[[], object]) -> int:

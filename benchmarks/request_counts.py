@@ -23,7 +23,8 @@ from tests.proxy import Proxy, proxy
 from tests.servers import serve
 
 import prodpointer
-from prodpointer import RegisteredModel, detection
+from prodpointer import RegisteredModel
+from prodpointer.mlflow_client import capabilities
 
 HAS_ALIASES = hasattr(mlflow.MlflowClient, "set_registered_model_alias")
 POINTERS = ("alias", "stage", "both") if HAS_ALIASES else ("stage",)
@@ -53,7 +54,7 @@ def measured(between: Proxy, pointer: str, run_id: str) -> Iterator[tuple[str, i
     def connect() -> RegisteredModel:
         return prodpointer.connect(name, tracking_uri=between.uri, pointer=pointer)  # type: ignore[arg-type]
 
-    detection.forget()
+    capabilities.forget()
     yield "connect, the first in a process", counted(connect)
     yield "connect, each further one", counted(connect)
     news = connect()

@@ -54,7 +54,7 @@ def _included(what: str) -> str:
 
 def _helps() -> Iterator[str]:
     """Yield a heading and what ``--help`` prints, for the whole and for each command."""
-    from prodpointer.cli import main
+    from prodpointer.cli.main import main
 
     yield from _help(main, click.Context(main, info_name="prodpointer", max_content_width=HELP_WIDTH), level=2)
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
-from prodpointer import detection, notices
-from prodpointer.stage_uses import StageUse, stage_uses
+from prodpointer import _warnings
+from prodpointer.mlflow_client import capabilities
+from prodpointer.stage_finder.finder import StageUse, stage_uses
 from tests import mlflow_table
 from tests.conformance.combinations import CHOICES
 
@@ -68,11 +69,11 @@ def cache_directory(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytes
 @pytest.fixture
 def forgetful() -> Iterator[None]:
     """Forget what the process knows of registries and has warned of, before and after a test."""
-    detection.forget()
-    notices.forget()
+    capabilities.forget()
+    _warnings.forget()
     yield
-    detection.forget()
-    notices.forget()
+    capabilities.forget()
+    _warnings.forget()
 
 
 @pytest.fixture

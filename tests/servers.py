@@ -14,13 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from prodpointer.testing import environments, servers
 from prodpointer.testing.environments import Release, uv
-from prodpointer.testing.servers import (
-    FOREIGN_SETTINGS,
-    SERVER_ENVIRONMENT,
-    Server,
-    ServerFailed,
-    free_port,
-)
+from prodpointer.testing.servers import FOREIGN_SETTINGS, SERVER_ENVIRONMENT, Server, ServerFailed, free_port
 from tests import mlflow_table
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ Importing this package does not import MLflow.
 
 from importlib.metadata import version as _version
 
-from prodpointer.connecting import connect
+from prodpointer.connection import connect
 from prodpointer.drop_in import load_production, promote, register, rollback
 from prodpointer.errors import (
     AccessDenied,
@@ -35,16 +35,15 @@ from prodpointer.errors import (
     VersionNotFound,
     WorkspaceNotFound,
 )
-from prodpointer.gates import Gate
-from prodpointer.live import Live, State
+from prodpointer.gates.gate import Gate
 from prodpointer.pointers.alias import AliasPointer
 from prodpointer.pointers.memory import MemoryPointer
 from prodpointer.pointers.mirrored import MirroredPointer
 from prodpointer.pointers.protocol import ProductionPointer
 from prodpointer.pointers.stage import StagePointer
-from prodpointer.records import ModelVersion, PointerStatus, Promotion, Pulled, Selection
 from prodpointer.registered_model import RegisteredModel
-from prodpointer.verdicts import Verdict
+from prodpointer.serving.follow import Live, State
+from prodpointer.types import ModelVersion, PointerStatus, Promotion, Pulled, Selection, Verdict
 
 __version__ = _version("prodpointer")
 

@@ -1,5 +1,5 @@
 """``python -m prodpointer``: the command line."""
 
-from prodpointer.cli import main
+from prodpointer.cli.main import main
 
 main(prog_name="prodpointer")

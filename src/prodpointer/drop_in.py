@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from prodpointer.connecting import connect
+from prodpointer.connection import connect
 from prodpointer.errors import ModelNotFound
-from prodpointer.records import Promotion
+from prodpointer.types import Promotion
 
 
 def register(run_id: str, artifact_file: str, name: str) -> int:

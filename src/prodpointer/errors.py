@@ -34,8 +34,8 @@ import os
 import re
 from urllib.parse import unquote
 
-from prodpointer.texts import shortened, visible
-from prodpointer.verdicts import Verdict
+from prodpointer._text import shortened, visible
+from prodpointer.types import Verdict
 
 # Bounded, so that a long word is not searched from each of its letters on: MLflow's errors may hold whole pages.
 # White space belongs to a URI only where what stands before it can be a login and cannot be a host with its port.

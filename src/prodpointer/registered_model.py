@@ -12,26 +12,27 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from prodpointer import journal, registration
-from prodpointer.artifacts import copied, free_place
-from prodpointer.cache import Cache
-from prodpointer.delivery import Target, Verify, checked_verify, created_name
-from prodpointer.detection import ask_again_after, capabilities, client_version
-from prodpointer.drift import drift_told
+from prodpointer._warnings import warn_unverified
+from prodpointer.artifacts import register as registration
+from prodpointer.artifacts.cache import Cache
+from prodpointer.artifacts.digest import copied, free_place
+from prodpointer.artifacts.fetch import Target, Verify, checked_verify, created_name
+from prodpointer.artifacts.loaders import Loader
 from prodpointer.errors import InvalidName, ModelNotFound, ProdpointerError, RegistryUnavailable
-from prodpointer.gate_text import gates_of
-from prodpointer.gates import Gate
-from prodpointer.live import Live, OnWithdraw
-from prodpointer.loaders import Loader
-from prodpointer.loading import HowToLoad, Loading, OnUnavailable, checked_on_unavailable
-from prodpointer.look import Look
-from prodpointer.mlflow_border.artifact_store import ArtifactStore
-from prodpointer.mlflow_border.registry import Registry
-from prodpointer.names import new_model_name, version_number
-from prodpointer.notices import warn_unverified
-from prodpointer.promotion import NOT_GIVEN, Expected, NotGiven, Promoter
-from prodpointer.records import DIGEST_TAG, ModelReply, ModelVersion, PointerStatus, Promotion, Pulled, Selection
-from prodpointer.selection import Rule, View, pointer_name
+from prodpointer.gates.gate import Gate
+from prodpointer.gates.parser import gates_of
+from prodpointer.history import log
+from prodpointer.mlflow_client.artifact_store import ArtifactStore
+from prodpointer.mlflow_client.capabilities import ask_again_after, capabilities, client_version
+from prodpointer.mlflow_client.registry import Registry
+from prodpointer.pointers.selection import Rule, View, pointer_name
+from prodpointer.promotion.promoter import NOT_GIVEN, Expected, NotGiven, Promoter
+from prodpointer.promotion.snapshot import Look
+from prodpointer.promotion.sync import drift_told
+from prodpointer.serving.follow import Live, OnWithdraw
+from prodpointer.serving.load import HowToLoad, Loading, OnUnavailable, checked_on_unavailable
+from prodpointer.types import DIGEST_TAG, ModelReply, ModelVersion, PointerStatus, Promotion, Pulled, Selection
+from prodpointer.validation import new_model_name, version_number
 
 _A_MOMENT = 1.0  # seconds
 
@@ -59,7 +60,7 @@ class RegisteredModel:
         self._artifacts = ArtifactStore(registry)
         self._promoter = Promoter(name, registry, rule, noticed=self._noticed)
         self._cache = cache or Cache()
-        self._loading = Loading(name, registry, rule, self._promoter, self._cache)
+        self._loading = Loading(name, registry, rule, self._promoter.view, self._cache)
         self._failed: tuple[float, RegistryUnavailable] | None = None
 
     def __repr__(self) -> str:
@@ -184,7 +185,7 @@ class RegisteredModel:
         look = self._promoter.look()
         settled = {move.event for move in look.moves}
         others = [event for event in look.recorded if event.event not in settled]
-        return journal.in_order(look.moves, others)
+        return log.in_order(look.moves, others)
 
     def live_at(self, when: datetime) -> ModelVersion | None:
         """Return the version that was live at a time, as the record tells, or None where nothing was; two requests.
@@ -201,7 +202,7 @@ class RegisteredModel:
         """
         look = self._promoter.look()
         aware = when if when.tzinfo else when.replace(tzinfo=timezone.utc)
-        number = journal.live_at(look.moves, aware) if look.moves else look.seen.live
+        number = log.live_at(look.moves, aware) if look.moves else look.seen.live
         return None if number is None else look.version(number) or self.version(number)
 
     def promote(
@@ -352,7 +353,7 @@ class RegisteredModel:
         ArtifactNotFound, IntegrityError
             The bytes are gone, or not those that were registered; nothing was loaded or kept.
         UnsafeModel, LoadFailed
-            No loader fits, or it failed; see :mod:`prodpointer.loaders`.
+            No loader fits, or it failed; see :mod:`prodpointer.artifacts.loaders`.
         """
         how = HowToLoad(loader, flavor, trusted, checked_verify(verify))
         return self._loading.load(how, checked_on_unavailable(on_unavailable), self._just_failed())
@@ -408,7 +409,7 @@ class RegisteredModel:
             )
         stopped = threading.Event()
         return Live(
-            Loading(self.name, self._registry, self._rule, self._promoter, self._cache, stopped=stopped.is_set),
+            Loading(self.name, self._registry, self._rule, self._promoter.view, self._cache, stopped=stopped.is_set),
             HowToLoad(loader, flavor, trusted, checked_verify(verify)),
             every=every,
             warm_up=warm_up,

@@ -27,7 +27,7 @@ os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "1"
 import mlflow
 
 import prodpointer
-from prodpointer.conformance import try_registry
+from prodpointer.diagnostics.conformance import try_registry
 
 NEVER = "does not exist anywhere"
 LOADER = """

@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from prodpointer import ArtifactNotFound, InvalidName, NothingToRollBack, PointerUnsupported, VersionNotFound
-from prodpointer.cli import main
+from prodpointer.cli.main import main
 from tests.conformance.conftest import Connect, Registry
 
 ODD = ["", " ", "latest", "Latest", "v1", "V007", "a/b", "/", "a:b", "x" * 256, "ü" * 300, "x" * 6000, "None", "[b]x"]

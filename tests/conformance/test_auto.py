@@ -11,12 +11,7 @@ import warnings
 import pytest
 
 import prodpointer
-from prodpointer import (
-    InvalidName,
-    PointerUnsupported,
-    PromotionRefused,
-    StageOnlyWarning,
-)
+from prodpointer import InvalidName, PointerUnsupported, PromotionRefused, StageOnlyWarning
 from tests.conformance.conftest import IS_THREE, Connect, Registry
 
 

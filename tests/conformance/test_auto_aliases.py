@@ -11,12 +11,7 @@ import warnings
 import pytest
 
 import prodpointer
-from prodpointer import (
-    InvalidName,
-    PointerDriftWarning,
-    PointerUnsupported,
-    StageOnlyWarning,
-)
+from prodpointer import InvalidName, PointerDriftWarning, PointerUnsupported, StageOnlyWarning
 from tests.conformance.conftest import Connect, Registry
 
 

@@ -10,8 +10,8 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from prodpointer.cli import main
-from prodpointer.conformance import Conformance, try_registry
+from prodpointer.cli.main import main
+from prodpointer.diagnostics.conformance import Conformance, try_registry
 from tests.conformance.conftest import HAS_ALIASES, HERE, RELEASE, STORES, Registry
 from tests.conformance.test_doctor import wait_for
 from tests.proxy import Answer, Hang, Proxy, on_path

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 import prodpointer
 from prodpointer import SchemaMismatch
-from prodpointer.cli import main
+from prodpointer.cli.main import main
 from tests.conformance.conftest import HERE, Registry, tree
 
 

@@ -13,9 +13,9 @@ from threading import Thread
 
 import pytest
 
-from prodpointer.diagnosis import diagnose, screen
-from prodpointer.mlflow_border.addresses import Addresses
-from prodpointer.mlflow_border.login import wants_login
+from prodpointer.diagnostics.doctor import diagnose, screen
+from prodpointer.mlflow_client.login import wants_login
+from prodpointer.mlflow_client.uris import Addresses
 from tests.conformance.conftest import HAS_ALIASES, IS_THREE, RELEASE, Connect, Registry
 from tests.proxy import Answer, Drop, Hang, Proxy, on_path
 

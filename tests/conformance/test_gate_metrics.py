@@ -8,13 +8,13 @@ from dataclasses import replace
 
 import pytest
 
-from prodpointer.gate_text import gates_of
-from prodpointer.gates import Evidence, Measurement, judge
-from prodpointer.mlflow_border.addresses import Addresses
-from prodpointer.mlflow_border.entities import run as run_of
-from prodpointer.mlflow_border.metrics import evidence
-from prodpointer.mlflow_border.registry import Registry as Border
-from prodpointer.records import ModelVersion
+from prodpointer.gates.gate import Evidence, Measurement, judge
+from prodpointer.gates.parser import gates_of
+from prodpointer.mlflow_client.converters import run as run_of
+from prodpointer.mlflow_client.metrics import evidence
+from prodpointer.mlflow_client.registry import Registry as Border
+from prodpointer.mlflow_client.uris import Addresses
+from prodpointer.types import ModelVersion
 from tests.conformance.conftest import RELEASE, Registry
 
 HAS_DATASETS = RELEASE >= (2, 4, 0)

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from prodpointer import Gate, GateFailed, InvalidName, RegisteredModel
-from prodpointer.cli import main
+from prodpointer.cli.main import main
 from tests.conformance.conftest import Connect, Registry
 
 

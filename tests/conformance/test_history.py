@@ -10,7 +10,7 @@ import pytest
 
 import prodpointer
 from prodpointer import ExpectationFailed, InvalidName, NothingToRollBack, RegisteredModel, VersionNotFound
-from prodpointer.journal import EVENT_TAG, PACK_TAG, event_text
+from prodpointer.history.log import EVENT_TAG, PACK_TAG, event_text
 from tests.conformance.conftest import HAS_ALIASES, Connect, Registry
 
 

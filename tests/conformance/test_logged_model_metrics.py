@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from prodpointer.gates import Measurement
-from prodpointer.mlflow_border.addresses import Addresses
-from prodpointer.mlflow_border.metrics import evidence
-from prodpointer.mlflow_border.registry import Registry as Border
-from prodpointer.records import ModelVersion
+from prodpointer.gates.gate import Measurement
+from prodpointer.mlflow_client.metrics import evidence
+from prodpointer.mlflow_client.registry import Registry as Border
+from prodpointer.mlflow_client.uris import Addresses
+from prodpointer.types import ModelVersion
 from tests.conformance.conftest import Registry
 
 

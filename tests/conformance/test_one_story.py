@@ -20,16 +20,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from prodpointer import (
-    ExpectationFailed,
-    NothingToRollBack,
-    ProdpointerError,
-    RegisteredModel,
-    VersionNotFound,
-    detection,
-)
+from prodpointer import ExpectationFailed, NothingToRollBack, ProdpointerError, RegisteredModel, VersionNotFound
+from prodpointer.mlflow_client import capabilities
 from prodpointer.pointers.memory import MemoryPointer
-from prodpointer.promotion import NOT_GIVEN, NotGiven
+from prodpointer.promotion.promoter import NOT_GIVEN, NotGiven
 from tests.conformance.conftest import POSSIBLE, Connect, Registry
 
 AT_MOST = 6
@@ -210,7 +204,7 @@ class Telling(RuleBasedStateMachine):
     @rule()
     def reconnect(self) -> None:
         """Begin again as a new process does."""
-        detection.forget()
+        capabilities.forget()
         self.models = {pointer: self.fresh(pointer=pointer, name=model.name) for pointer, model in self.models.items()}
 
     @invariant()

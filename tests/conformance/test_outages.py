@@ -112,7 +112,7 @@ def test_connecting_to_a_registry_that_is_down(
     between: Proxy, news: RegisteredModel, forgetful: None, how: str
 ) -> None:
     """Without anything to fall back to, connecting says in time that the registry is down."""
-    prodpointer.detection.forget()
+    prodpointer.mlflow_client.capabilities.forget()
     take_down(between, how)
     assert seconds(lambda: prodpointer.connect("another", tracking_uri=between.uri, timeout=TIMEOUT)) < TIMEOUT + SLACK
 

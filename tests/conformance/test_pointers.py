@@ -16,7 +16,7 @@ from prodpointer import (
     StagePointer,
     VersionNotFound,
 )
-from prodpointer.mlflow_border.opening import open_registry
+from prodpointer.mlflow_client.open import open_registry
 from tests.conformance.conftest import HAS_ALIASES, Connect, Registry
 
 IMPLEMENTATIONS = ("alias", "stage", "mirrored", "memory") if HAS_ALIASES else ("stage", "memory")

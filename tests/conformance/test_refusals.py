@@ -11,7 +11,7 @@ import pytest
 
 import prodpointer
 from prodpointer import AccessDenied, RegistryUnavailable, RegistryUnsupported
-from prodpointer.connecting import registered_model_names
+from prodpointer.connection import registered_model_names
 from tests.conformance.conftest import Registry, tree
 from tests.proxy import Answer, Proxy, on_path
 

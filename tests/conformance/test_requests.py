@@ -11,9 +11,9 @@ import pytest
 
 import prodpointer
 from prodpointer import PromotionLost, RegisteredModel, RegistryUnavailable
-from prodpointer.connecting import registered_model_names
-from prodpointer.mlflow_border.registry import Registry as Border
-from prodpointer.records import ModelReply, ModelVersion
+from prodpointer.connection import registered_model_names
+from prodpointer.mlflow_client.registry import Registry as Border
+from prodpointer.types import ModelReply, ModelVersion
 from tests.conformance.conftest import HAS_ALIASES, IS_THREE, Registry, model_behind
 from tests.proxy import Answer, Hang, Proxy, everything, on_path
 
@@ -160,7 +160,7 @@ def test_an_upgraded_server_is_noticed_before_a_write(
     )  # a registry without aliases, which every row of the table can stand in for
     between.when(on_path("/version"), Answer(200, other.encode(), "text/plain"))
     assert news.selection.registry_version == told
-    monkeypatch.setattr("prodpointer.detection._ASK_AGAIN_AFTER", 0.0)
+    monkeypatch.setattr("prodpointer.mlflow_client.capabilities._ASK_AGAIN_AFTER", 0.0)
     assert news.promote(1).pointers == ("stage",)
     assert news.selection.registry_version == other
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from prodpointer import ModelNotFound, RegistryUnsupported
-from prodpointer.mlflow_border import entities
-from prodpointer.mlflow_border.addresses import Addresses
-from prodpointer.mlflow_border.registry import Registry as Border
+from prodpointer.mlflow_client import converters
+from prodpointer.mlflow_client.registry import Registry as Border
+from prodpointer.mlflow_client.uris import Addresses
 from tests.conformance.conftest import HAS_ALIASES, Registry
 
 
@@ -27,7 +27,7 @@ def test_the_json_reply_says_what_the_entity_says(served: Registry, border: Bord
     served.move_stage(name, 1, "Production")
     if HAS_ALIASES:
         served.set_alias(name, "Production", 2)
-    assert border.model(name) == entities.reply(served.plain.get_registered_model(name))
+    assert border.model(name) == converters.reply(served.plain.get_registered_model(name))
 
 
 def test_an_alias_set_and_deleted_over_rest_is_mlflows_own(served: Registry, border: Border) -> None:
@@ -54,7 +54,7 @@ def test_the_list_over_rest_is_the_clients_own(
         served.plain.create_registered_model(f"rest-list-{number}")
     told = sorted(served.names())
     assert {f"rest-list-{number}" for number in range(5)} <= set(told)
-    monkeypatch.setattr("prodpointer.mlflow_border.calls.MODELS_PAGE", 2)
+    monkeypatch.setattr("prodpointer.mlflow_client.calls.MODELS_PAGE", 2)
     assert border.names() == told
 
 

@@ -18,8 +18,8 @@ from typing import Any
 import yaml
 from packaging.requirements import Requirement
 
-from prodpointer import detection, notices
-from prodpointer.mlflow_border import process_settings
+from prodpointer import _warnings
+from prodpointer.mlflow_client import capabilities, process_settings
 from prodpointer.testing.environments import ENVIRONMENTS_VARIABLE
 from tests import mlflow_table
 from tests.docs.blocks import Block
@@ -195,8 +195,8 @@ class Page:
         os.environ.update(environment)
         os.chdir(directory)
         sys.path.remove(str(self.directory))
-        detection.forget()
-        notices.forget()
+        capabilities.forget()
+        _warnings.forget()
 
 
 def _check_ci(block: Block) -> None:
@@ -240,8 +240,8 @@ def _set_environment(directory: Path) -> None:
         MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR="false",
         GIT_CEILING_DIRECTORIES=str(directory.parent),
     )
-    detection.forget()
-    notices.forget()
+    capabilities.forget()
+    _warnings.forget()
 
 
 def _steps(document: Any) -> Iterator[str]:

@@ -10,10 +10,15 @@ from typing import Any
 import pytest
 
 import prodpointer
-from prodpointer import cli, demo, journal, loaders, migration, planning, records, registration
-from prodpointer.conformance import Conformance
-from prodpointer.records import Diagnosis, PointerStatus, Promotion, Pulled
-from prodpointer.stage_uses import StageUse
+from prodpointer import types
+from prodpointer.artifacts import loaders, register
+from prodpointer.cli import demo
+from prodpointer.cli import main as cli
+from prodpointer.diagnostics.conformance import Conformance
+from prodpointer.history import log
+from prodpointer.migration import migration, plan
+from prodpointer.stage_finder.finder import StageUse
+from prodpointer.types import Diagnosis, PointerStatus, Promotion, Pulled
 from tests.docs.blocks import ELSEWHERE, blocks, name_of, pages
 from tests.mlflow_table import ROOT
 
@@ -108,7 +113,7 @@ def test_the_configuration_has_every_tag() -> None:
     written = {
         *(
             value
-            for module in (journal, loaders, records, registration)
+            for module in (log, loaders, types, register)
             for name, value in vars(module).items()
             if name.endswith("_TAG") and isinstance(value, str)
         ),
@@ -126,7 +131,7 @@ PRINTED: dict[str, dict[str, Any]] = {
     "`steps`; each with `did`": demo.Step("trained").as_json(),
     "`migrate undo`": migration.Run("carry", "migrate", 1, None, None).as_json(),
     "`migrate find`": StageUse(Path("train.py"), 1, "read", "what", "text", "instead").as_json(),
-    "`migrate plan`": planning.Plan("sqlite:///registry.db", None, (), ()).as_json(),
+    "`migrate plan`": plan.Plan("sqlite:///registry.db", None, (), ()).as_json(),
 }
 
 

@@ -10,8 +10,8 @@ from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from prodpointer import journal
-from prodpointer.records import Promotion
+from prodpointer.history import log
+from prodpointer.types import Promotion
 
 API = "/api/2.0/mlflow"
 NAME = "churn"
@@ -29,7 +29,7 @@ def event(number: int, before: int | None, after: int | None, **fields: Any) -> 
 
 def tags_of(moves: list[Promotion]) -> dict[str, str]:
     """Return the tags that hold events."""
-    return {f"{journal.EVENT_TAG}{move.event}": journal.event_text(move) for move in moves}
+    return {f"{log.EVENT_TAG}{move.event}": log.event_text(move) for move in moves}
 
 
 def version(number: int, stage: str, tags: Mapping[str, str]) -> dict[str, Any]:

@@ -13,10 +13,11 @@ import pytest
 from hypothesis import strategies as st
 
 import prodpointer
-from prodpointer import detection, notices
+from prodpointer import _warnings
 from prodpointer.errors import ProdpointerError
-from prodpointer.mlflow_border.artifact_store import ArtifactStore
-from prodpointer.mlflow_border.opening import open_registry
+from prodpointer.mlflow_client import capabilities
+from prodpointer.mlflow_client.artifact_store import ArtifactStore
+from prodpointer.mlflow_client.open import open_registry
 from tests.fuzz.broken import texts
 from tests.fuzz.conftest import Driven
 from tests.fuzz.registry import ANSWERS, NAME, Reply, Stub
@@ -46,8 +47,8 @@ def told(stub: Stub, value: Any, version: str = "3.17.2") -> None:
         stub.replies[path] = Reply(200, json.dumps(document).encode())
     stub.replies["/version"] = Reply(200, version.encode())
     stub.replies[value["path"]] = Reply(value["status"], value["body"].encode(errors="surrogatepass"))
-    detection.forget()
-    notices.forget()
+    capabilities.forget()
+    _warnings.forget()
 
 
 def all_of(*verbs: Callable[[], object]) -> None:
@@ -128,7 +129,7 @@ def test_what_a_server_is(driven: Driven, stub: Stub) -> None:
                 upgrade_database=False,
                 workspace=value["workspace"],
             )
-            detection.capabilities(registry)
+            capabilities.capabilities(registry)
 
     driven(what_it_is(), check)
 

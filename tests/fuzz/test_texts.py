@@ -14,12 +14,15 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import strategies as st
 
-from prodpointer import cli, codec, journal, names
+from prodpointer import validation
+from prodpointer.cli import main as cli
 from prodpointer.errors import InvalidName, ProdpointerError, UnsafeModel, without_credentials
-from prodpointer.gate_text import parse_gate
-from prodpointer.mlflow_border import addresses, entities, flavors
-from prodpointer.records import ModelVersion
-from prodpointer.stage_uses import stage_uses
+from prodpointer.gates.parser import parse_gate
+from prodpointer.history import events as codec
+from prodpointer.history import log
+from prodpointer.mlflow_client import converters, mlmodel, uris
+from prodpointer.stage_finder.finder import stage_uses
+from prodpointer.types import ModelVersion
 from tests.fuzz.broken import WORDS, broken, junk, texts
 from tests.fuzz.conftest import Driven
 from tests.fuzz.registry import ANSWERS, NAME, event, tags_of
@@ -28,7 +31,7 @@ from tests.fuzz.registry import ANSWERS, NAME, event, tags_of
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 NOW = datetime(2026, 11, 30, 13, tzinfo=timezone.utc)
-EVENT = json.loads(journal.event_text(event(4, 2, 3, gates=({"metric": "auc", "passed": True},), sha256="0" * 64)))
+EVENT = json.loads(log.event_text(event(4, 2, 3, gates=({"metric": "auc", "passed": True},), sha256="0" * 64)))
 
 
 def held(tags: dict[str, str]) -> ModelVersion:
@@ -38,9 +41,9 @@ def held(tags: dict[str, str]) -> ModelVersion:
 
 def a_pack() -> tuple[str, list[Any]]:
     """Return the key of a pack of events, and the rows in it."""
-    packed = journal.packing(held(tags_of([event(number, 1, 2) for number in range(1, 40)])))
+    packed = log.packing(held(tags_of([event(number, 1, 2) for number in range(1, 40)])))
     assert packed is not None
-    key, text = next((key, text) for key, text in packed.write.items() if key.startswith(journal.PACK_TAG))
+    key, text = next((key, text) for key, text in packed.write.items() if key.startswith(log.PACK_TAG))
     return key, json.loads(zlib.decompress(base64.b85decode(text)))
 
 
@@ -58,8 +61,8 @@ event_keys = st.one_of(
     st.sampled_from(WORDS),
     st.from_regex(r"\d{12}-[0-9a-f]{8}", fullmatch=True),
     st.text(max_size=20),
-).map(lambda key: journal.EVENT_TAG + key)
-pack_keys = st.one_of(st.just(PACK_KEY), st.sampled_from(WORDS).map(lambda key: journal.PACK_TAG + key))
+).map(lambda key: log.EVENT_TAG + key)
+pack_keys = st.one_of(st.just(PACK_KEY), st.sampled_from(WORDS).map(lambda key: log.PACK_TAG + key))
 pack_texts = st.one_of(texts(ROWS[:3]).map(packed), st.just(BOMB), st.text(max_size=100))
 hostile_tags = st.one_of(
     st.dictionaries(event_keys, texts(EVENT), max_size=4),
@@ -77,17 +80,17 @@ def test_events(driven: Driven) -> None:
 
     def check(tags: Any) -> None:
         version = held({**tags_of([event(1, None, 2)]), **tags})
-        journal.record([version])
-        recorded = journal.events([version], "production")
-        moves = journal.told(journal.settled(recorded, 2), 2, NOW)
-        journal.stack(moves)
-        journal.live_at(moves, NOW)
-        journal.in_order(moves, recorded)
-        journal.next_id(recorded)
-        journal.deciding(2, "000000000009-0123abcd", "production", [version], "Production")
-        journal.packing(version)
+        log.record([version])
+        recorded = log.events([version], "production")
+        moves = log.told(log.settled(recorded, 2), 2, NOW)
+        log.stack(moves)
+        log.live_at(moves, NOW)
+        log.in_order(moves, recorded)
+        log.next_id(recorded)
+        log.deciding(2, "000000000009-0123abcd", "production", [version], "Production")
+        log.packing(version)
         for each in recorded:
-            journal.event_text(each)
+            log.event_text(each)
 
     driven(hostile_tags, check)
 
@@ -98,9 +101,9 @@ def test_one_event(driven: Driven) -> None:
     def check(value: Any) -> None:
         with suppress(ValueError):
             found = codec.event_from(NAME, value[0], value[1])
-            assert codec.event_from(NAME, value[0], journal.event_text(found)) is not None
+            assert codec.event_from(NAME, value[0], log.event_text(found)) is not None
 
-    driven(st.tuples(event_keys.map(lambda key: key.removeprefix(journal.EVENT_TAG)), texts(EVENT)).map(list), check)
+    driven(st.tuples(event_keys.map(lambda key: key.removeprefix(log.EVENT_TAG)), texts(EVENT)).map(list), check)
 
 
 FUNCTIONS = {
@@ -117,7 +120,7 @@ def test_entities(driven: Driven, function: str) -> None:
 
     def check(document: Any) -> None:
         with suppress(ProdpointerError):
-            getattr(entities, function)(document)
+            getattr(converters, function)(document)
 
     # That an answer is a mapping is made sure of before.
     driven(broken(FUNCTIONS[function]).filter(lambda document: isinstance(document, dict)), check)
@@ -257,7 +260,7 @@ def test_mlmodel_files(driven: Driven, tmp_path: Path) -> None:
     def check(text: Any) -> None:
         (tmp_path / "MLmodel").write_bytes(text.encode(errors="surrogatepass"))
         with suppress(UnsafeModel):
-            flavors._check(tmp_path, ())  # noqa: SLF001  # what is read before MLflow may import anything
+            mlmodel._check(tmp_path, ())  # noqa: SLF001  # what is read before MLflow may import anything
 
     driven(mlmodels, check)
 
@@ -385,20 +388,20 @@ def test_names_and_addresses(driven: Driven) -> None:
     """What a caller names is taken, or refused by an error of ours."""
 
     def check(value: Any) -> None:
-        for function in (names.model_name, names.alias_name, names.version_number):
+        for function in (validation.model_name, validation.alias_name, validation.version_number):
             with suppress(ProdpointerError):
                 function(value)
         text = value if isinstance(value, str) else json.dumps(value)
         without_credentials(text)
-        for called in (names.new_model_name, addresses.place_of, addresses.sqlite_file, addresses.root_of):
+        for called in (validation.new_model_name, uris.place_of, uris.sqlite_file, uris.root_of):
             with suppress(ProdpointerError):
                 called(text)
         with suppress(ProdpointerError):
-            names.readable_text(text, "The text")
+            validation.readable_text(text, "The text")
         with suppress(ProdpointerError):
-            names.stage_for("production", {"production": text})
+            validation.stage_for("production", {"production": text})
         with suppress(ProdpointerError):
-            found = addresses.addresses(text, None)
+            found = uris.addresses(text, None)
             assert isinstance(found.shown + found.identity, str)
 
     driven(named, check)

@@ -35,7 +35,7 @@ with quiet():
 
     import prodpointer
     import tests.quick_sqlite.sitecustomize  # noqa: F401  # sets up each connection to SQLite
-    from prodpointer import cli as command_line
+    from prodpointer.cli import main as command_line
     from tests.conftest import NEWEST
 
 

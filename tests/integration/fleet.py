@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from prodpointer import RegisteredModel, connect
-from prodpointer.bridge import Bridge, Sweep
-from prodpointer.carrying import Step
-from prodpointer.migration import Migration, plainly, run_name
-from prodpointer.planning import Plan, Planned
+from prodpointer.migration.apply import Step
+from prodpointer.migration.bridge import Bridge, Sweep
+from prodpointer.migration.migration import Migration, plainly, run_name
+from prodpointer.migration.plan import Plan, Planned
 from tests.integration.conftest import Lab, quiet
 
 

@@ -13,16 +13,8 @@ import pytest
 from packaging.version import Version
 
 from prodpointer.errors import ProdpointerError, RegistryUnsupported
-from prodpointer.mlflow_border.addresses import (
-    Addresses,
-    Place,
-    addresses,
-    opening_step,
-    place_of,
-    root_of,
-    sqlite_file,
-)
-from prodpointer.mlflow_border.opening import open_registry
+from prodpointer.mlflow_client.open import open_registry
+from prodpointer.mlflow_client.uris import Addresses, Place, addresses, opening_step, place_of, root_of, sqlite_file
 from tests.integration.conftest import MLFLOW, quiet
 
 

@@ -12,11 +12,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from prodpointer import RegistryError
-from prodpointer.mlflow_border.addresses import Addresses
-from prodpointer.mlflow_border.lane import NoAnswer
-from prodpointer.mlflow_border.registry import Registry
-from prodpointer.mlflow_border.rest import ANSWER_LIMIT, PAGE_LIMIT, Rest
-from prodpointer.mlflow_border.served_artifacts import ServedArtifacts
+from prodpointer.mlflow_client.http_artifacts import ServedArtifacts
+from prodpointer.mlflow_client.registry import Registry
+from prodpointer.mlflow_client.rest import ANSWER_LIMIT, PAGE_LIMIT, Rest
+from prodpointer.mlflow_client.uris import Addresses
+from prodpointer.mlflow_client.worker import NoAnswer
 from tests.integration.conftest import quiet
 from tests.integration.stub import Request, Stub, body, document, stub
 
@@ -113,7 +113,7 @@ def test_a_page_that_comes_again_ends_the_list(asked: str) -> None:
 
 def test_a_list_without_an_end_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """However new each token is, there are not that many models."""
-    monkeypatch.setattr("prodpointer.mlflow_border.rest.MOST_PAGES", 5)
+    monkeypatch.setattr("prodpointer.mlflow_client.rest.MOST_PAGES", 5)
     with stub(partial(pages, lambda number: str(number + 1))) as server:
         with pytest.raises(RegistryError, match="has no end"):
             list(rest(server).pages(LIST))
@@ -132,7 +132,7 @@ def test_a_token_is_text(token: object) -> None:
 
 def test_a_directory_in_itself_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A server that lists a directory in each directory has no artifact."""
-    monkeypatch.setattr("prodpointer.mlflow_border.served_artifacts._DEEPEST", 4)
+    monkeypatch.setattr("prodpointer.mlflow_client.http_artifacts._DEEPEST", 4)
     with (
         stub(lambda *_: [document({"files": [{"path": "m", "is_dir": True}]})]) as server,
         pytest.raises(RegistryError, match="more than 4 directories"),
@@ -143,7 +143,7 @@ def test_a_directory_in_itself_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_
 
 def test_a_listing_has_a_limit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Neither one directory nor all of them together hold more files than an artifact has."""
-    monkeypatch.setattr("prodpointer.mlflow_border.served_artifacts._MOST_ENTRIES", 10)
+    monkeypatch.setattr("prodpointer.mlflow_client.http_artifacts._MOST_ENTRIES", 10)
     files = [{"path": f"d{number}", "is_dir": True} for number in range(6)]
     with (
         stub(lambda *_: [document({"files": [*files, {"path": "m", "is_dir": True}]})]) as server,

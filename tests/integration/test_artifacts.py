@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from prodpointer import artifacts
-from prodpointer.artifacts import DigestAhead, check_digest, downloaded, sha256_of
+from prodpointer.artifacts import digest as artifacts
+from prodpointer.artifacts.digest import DigestAhead, check_digest, downloaded, sha256_of
 from prodpointer.errors import ArtifactNotFound, IntegrityError
-from prodpointer.mlflow_border.artifact_store import ArtifactStore
-from prodpointer.mlflow_border.opening import open_registry
+from prodpointer.mlflow_client.artifact_store import ArtifactStore
+from prodpointer.mlflow_client.open import open_registry
 from tests.integration.conftest import Lab, quiet
 
 FILES = {"MLmodel": b"flavors", "model.pkl": b"bytes", "code/one.py": b"1", "code/two.py": b"2"}

@@ -9,10 +9,10 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from packaging.version import Version
 
-from prodpointer import journal
-from prodpointer.bridge import Bridge
 from prodpointer.errors import RegistryUnavailable
-from prodpointer.records import POINTER_TAG, Promotion
+from prodpointer.history import log
+from prodpointer.migration.bridge import Bridge
+from prodpointer.types import POINTER_TAG, Promotion
 from tests.integration.conftest import MLFLOW, Command, Lab
 from tests.integration.fleet import Fleet, fresh
 
@@ -223,14 +223,14 @@ def test_a_promotion_of_this_library_is_not_carried(fleet: Fleet) -> None:
 
 def test_a_promotion_under_way_is_looked_at_again(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     """While its intent is fresh it goes on by itself; once it is old the stage follows the alias."""
-    monkeypatch.setattr("prodpointer.carrying._A_LITTLE", 0.001)
+    monkeypatch.setattr("prodpointer.migration.apply._A_LITTLE", 0.001)
     name = promoted(fleet)
     bridge = fleet.bridge()
     intended(fleet, name, 3, timedelta(seconds=1))
     fleet.set_alias(name, 3)
     assert [step.outcome for step in bridge.sweep().steps] == ["left"]
     assert held(fleet, name) == (3, 2)
-    monkeypatch.setattr("prodpointer.drift.UNDER_WAY", timedelta(0))
+    monkeypatch.setattr("prodpointer.promotion.sync.UNDER_WAY", timedelta(0))
     bridge.sweep()
     assert held(fleet, name) == (3, 3)
 
@@ -238,10 +238,10 @@ def test_a_promotion_under_way_is_looked_at_again(fleet: Fleet, monkeypatch: pyt
 def intended(fleet: Fleet, name: str, version: int, age: timedelta) -> None:
     """Write the intent of a promotion that has not ended."""
     last = fleet.model(name).history()[-1]
-    at, event = datetime.now(timezone.utc) - age, journal.next_id([last])
+    at, event = datetime.now(timezone.utc) - age, log.next_id([last])
     move = Promotion(name, 2, version, ("alias", "stage"), at, "ada", event=event, state="intended")
-    text = journal.event_text(move)
-    fleet.lab.client.set_model_version_tag(name, str(version), f"{journal.EVENT_TAG}{event}", text)
+    text = log.event_text(move)
+    fleet.lab.client.set_model_version_tag(name, str(version), f"{log.EVENT_TAG}{event}", text)
 
 
 def test_a_registry_that_is_down_ends_one_sweep_alone(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,8 +250,8 @@ def test_a_registry_that_is_down_ends_one_sweep_alone(fleet: Fleet, monkeypatch:
     bridge = Bridge(migration, "bridge", every=0.01)
     sweeps = bridge.sweeps()
     next(sweeps)
-    monkeypatch.setattr("prodpointer.migration.models_like", _unavailable)
-    monkeypatch.setattr("prodpointer.fleet._FIRST_PAUSE", 0.001)
+    monkeypatch.setattr("prodpointer.migration.migration.models_like", _unavailable)
+    monkeypatch.setattr("prodpointer.migration.fleet._FIRST_PAUSE", 0.001)
     assert isinstance(next(sweeps).error, RegistryUnavailable)
     monkeypatch.undo()
     assert next(sweeps).error is None

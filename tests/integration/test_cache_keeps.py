@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from prodpointer.artifacts import sha256_of
-from prodpointer.cache import Cache, Entry, ModelCache, discard
+from prodpointer.artifacts.cache import Cache, Entry, ModelCache, discard
+from prodpointer.artifacts.digest import sha256_of
+from prodpointer.artifacts.locks import Use, unused
 from prodpointer.errors import IntegrityError, ProdpointerError, RegistryUnavailable
-from prodpointer.in_use import Use, unused
 from tests.integration.conftest import Lab
 
 BYTES = b"whole"
@@ -131,7 +131,9 @@ def test_a_stricter_reader_takes_nothing_from_the_others(lab: Lab, name: str) ->
         assert entry.path.exists()
 
 
-@pytest.mark.parametrize("reading", ["prodpointer.artifacts._examine_file", "prodpointer.cache._text_of"])
+@pytest.mark.parametrize(
+    "reading", ["prodpointer.artifacts.digest._examine_file", "prodpointer.artifacts.cache._text_of"]
+)
 def test_a_disk_that_cannot_be_read_is_an_error_of_its_own(
     lab: Lab, name: str, monkeypatch: pytest.MonkeyPatch, reading: str
 ) -> None:

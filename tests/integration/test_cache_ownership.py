@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import prodpointer
-from prodpointer.artifacts import sha256_of
-from prodpointer.cache import Cache, Entry, ModelCache, Pin
+from prodpointer.artifacts.cache import Cache, Entry, ModelCache, Pin
+from prodpointer.artifacts.digest import sha256_of
 from prodpointer.errors import ProdpointerError, RegistryUnavailable
 from tests.integration.conftest import Lab
 
@@ -76,7 +76,8 @@ def give_away(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         os.chown(path, STRANGER, -1, follow_symlinks=False)
         return
     monkeypatch.setattr(
-        "prodpointer.ownership._owner_of", lambda asked, about: STRANGER if asked == str(path) else about.st_uid
+        "prodpointer.artifacts.ownership._owner_of",
+        lambda asked, about: STRANGER if asked == str(path) else about.st_uid,
     )
 
 

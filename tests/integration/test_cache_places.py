@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 import prodpointer
-from prodpointer import CacheWarning, ProdpointerError, RegistryUnavailable, cache
-from prodpointer.artifacts import sha256_of
-from prodpointer.cache import Cache, Entry, ModelCache
+from prodpointer import CacheWarning, ProdpointerError, RegistryUnavailable
+from prodpointer.artifacts import cache
+from prodpointer.artifacts.cache import Cache, Entry, ModelCache
+from prodpointer.artifacts.digest import sha256_of
 from tests.integration.conftest import Lab
 
 POINTER = "production by auto"
@@ -39,8 +40,8 @@ class Store:
 @pytest.fixture(autouse=True)
 def newly_started(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that has not yet found that it cannot keep anything."""
-    monkeypatch.setattr("prodpointer.cache._spares", {})
-    monkeypatch.setattr("prodpointer.cache._without", set())
+    monkeypatch.setattr("prodpointer.artifacts.cache._spares", {})
+    monkeypatch.setattr("prodpointer.artifacts.cache._without", set())
 
 
 @pytest.fixture
@@ -62,7 +63,9 @@ def homeless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "file").write_text("no directory")
     monkeypatch.delenv("PRODPOINTER_CACHE_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    monkeypatch.setattr("prodpointer.cache.user_cache_path", lambda *_, **__: tmp_path / "file" / "prodpointer")
+    monkeypatch.setattr(
+        "prodpointer.artifacts.cache.user_cache_path", lambda *_, **__: tmp_path / "file" / "prodpointer"
+    )
     return tmp_path
 
 
@@ -118,7 +121,9 @@ def test_a_forked_process_has_a_directory_of_its_own(homeless: Path) -> None:
 def test_a_user_without_a_home_still_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: Store) -> None:
     """As in containers whose user has no name; connecting says nothing of it."""
     monkeypatch.delenv("PRODPOINTER_CACHE_DIR", raising=False)
-    monkeypatch.setattr("prodpointer.cache.user_cache_path", lambda *_, **__: Path("~nosuchuser/.cache/prodpointer"))
+    monkeypatch.setattr(
+        "prodpointer.artifacts.cache.user_cache_path", lambda *_, **__: Path("~nosuchuser/.cache/prodpointer")
+    )
     kept = Cache().of("http://registry", "news")
     with pytest.warns(CacheWarning):
         obtain(kept, store)

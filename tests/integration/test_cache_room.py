@@ -16,8 +16,8 @@ import pytest
 from filelock import FileLock
 
 from prodpointer import ProdpointerError, RegistryError, RegistryUnavailable
-from prodpointer.artifacts import sha256_of
-from prodpointer.cache import Cache, Entry, ModelCache
+from prodpointer.artifacts.cache import Cache, Entry, ModelCache
+from prodpointer.artifacts.digest import sha256_of
 from tests.integration.conftest import Lab
 
 POINTER = "production by auto"

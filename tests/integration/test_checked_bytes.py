@@ -13,8 +13,8 @@ from typing import Any
 import joblib
 import pytest
 
-from prodpointer import artifacts, loaders
-from prodpointer.artifacts import examine, sha256_of
+from prodpointer.artifacts import digest, loaders
+from prodpointer.artifacts.digest import examine, sha256_of
 from prodpointer.errors import IntegrityError
 from tests.integration.conftest import quiet
 
@@ -63,8 +63,8 @@ def test_a_large_file_that_is_exchanged_after_its_digest_is_refused(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a file that is not held in memory each block is checked again as it is loaded."""
-    monkeypatch.setattr(artifacts, "_HELD", 0)
-    monkeypatch.setattr(artifacts, "_CHECKED", 1000)
+    monkeypatch.setattr(digest, "_HELD", 0)
+    monkeypatch.setattr(digest, "_CHECKED", 1000)
     examined = examine(file, keep=True)
     assert load(file, sha256=examined.sha256, examined=examined) == ROWS
     changed = bytearray(file.read_bytes())
@@ -77,8 +77,8 @@ def test_a_large_file_that_is_exchanged_after_its_digest_is_refused(
 def test_the_digest_does_not_depend_on_what_is_kept(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In one piece, in blocks, or without its content, a file has one digest."""
     digests = {sha256_of(file), examine(file, keep=True).sha256}
-    monkeypatch.setattr(artifacts, "_HELD", 0)
-    monkeypatch.setattr(artifacts, "_CHECKED", 1000)
+    monkeypatch.setattr(digest, "_HELD", 0)
+    monkeypatch.setattr(digest, "_CHECKED", 1000)
     assert digests == {examine(file, keep=True).sha256}
 
 

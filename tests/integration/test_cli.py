@@ -311,7 +311,7 @@ def test_status_prints_a_long_name_whole(at: Command, lab: Lab, name: str) -> No
 def test_a_narrow_terminal_cuts_nothing() -> None:
     """What does not fit into a column goes on in the next line."""
     status = "PointerStatus('a-model-of-the-north', 1, 1, None, True, 'alias', None)"
-    code = f"from prodpointer.printing import print_statuses, PointerStatus; print_statuses([{status}])"
+    code = f"from prodpointer.cli.output import print_statuses, PointerStatus; print_statuses([{status}])"
     terminal, end = pty.openpty()
     environment = {**os.environ, "COLUMNS": "40", "TERM": "dumb"}
     subprocess.run([sys.executable, "-c", code], stdout=end, env=environment, check=True)

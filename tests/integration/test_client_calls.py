@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from prodpointer.mlflow_border.lane import InTime, NoAnswer
+from prodpointer.mlflow_client.worker import InTime, NoAnswer
 
 SHORT = 0.1
 

@@ -10,8 +10,8 @@ import pytest
 from mlflow import MlflowClient
 
 from prodpointer import NothingToRollBack
-from prodpointer.journal import EVENT_TAG, PACK_TAG, event_text, events, packing, record
-from prodpointer.records import ModelVersion, Promotion
+from prodpointer.history.log import EVENT_TAG, PACK_TAG, event_text, events, packing, record
+from prodpointer.types import ModelVersion, Promotion
 from tests.integration.conftest import Lab, quiet
 
 MADE = datetime(2026, 11, 3, 12, tzinfo=timezone.utc)

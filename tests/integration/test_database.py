@@ -14,7 +14,7 @@ from sqlalchemy.engine.url import make_url
 
 import prodpointer
 from prodpointer.errors import ProdpointerError, RegistryUnavailable, RegistryUnsupported, SchemaMismatch
-from prodpointer.mlflow_border.database import connect_arguments, prepare_database
+from prodpointer.mlflow_client.schema_check import connect_arguments, prepare_database
 from tests.integration.conftest import Lab, quiet, revision_of
 
 NEWER = "ffffffffffff"

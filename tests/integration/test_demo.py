@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 import prodpointer
-from prodpointer.demo import MODEL, Step, demonstrate, registry_uri
+from prodpointer.cli.demo import MODEL, Step, demonstrate, registry_uri
 from tests.integration.conftest import NEW_POINTER, quiet
 
 

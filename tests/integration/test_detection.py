@@ -15,10 +15,10 @@ from packaging.version import Version
 
 import prodpointer
 from prodpointer import InvalidName, RegistryUnsupported
-from prodpointer.detection import Capabilities, capabilities, lists_nothing
-from prodpointer.mlflow_border.addresses import Addresses
-from prodpointer.mlflow_border.entities import reply
-from prodpointer.mlflow_border.registry import Registry
+from prodpointer.mlflow_client.capabilities import Capabilities, capabilities, lists_nothing
+from prodpointer.mlflow_client.converters import reply
+from prodpointer.mlflow_client.registry import Registry
+from prodpointer.mlflow_client.uris import Addresses
 from tests.integration.conftest import HAS_ALIASES, MLFLOW, quiet
 
 with quiet():

@@ -12,12 +12,12 @@ import mlflow
 import pytest
 from packaging.version import Version
 
-from prodpointer.detection import capabilities
-from prodpointer.diagnosis import diagnose, screen
+from prodpointer.diagnostics.doctor import diagnose, screen
+from prodpointer.diagnostics.known_issues import limits
 from prodpointer.errors import InvalidName
-from prodpointer.limits import limits
-from prodpointer.mlflow_border.opening import open_registry
-from prodpointer.records import Diagnosis
+from prodpointer.mlflow_client.capabilities import capabilities
+from prodpointer.mlflow_client.open import open_registry
+from prodpointer.types import Diagnosis
 from tests.integration.conftest import HAS_ALIASES, MLFLOW, NEW_POINTER, Lab
 
 SECRET = "s3cr3t"

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from prodpointer.diagnosis import _of_address, diagnose, screen
+from prodpointer.diagnostics.doctor import _of_address, diagnose, screen
 from prodpointer.errors import InvalidName
-from prodpointer.journal import EVENT_TAG
-from prodpointer.records import Diagnosis
+from prodpointer.history.log import EVENT_TAG
+from prodpointer.types import Diagnosis
 from tests.integration.conftest import Lab, quiet
 
 

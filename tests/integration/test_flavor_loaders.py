@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from prodpointer import loaders
+from prodpointer.artifacts import loaders
 from prodpointer.errors import LoadFailed, UnsafeModel
 from tests.integration.conftest import quiet
 

@@ -17,9 +17,9 @@ import yaml
 from packaging.version import Version
 from sklearn.linear_model import LogisticRegression
 
-from prodpointer import loaders
+from prodpointer.artifacts import loaders
 from prodpointer.errors import LoadFailed, UnsafeModel
-from prodpointer.mlflow_border.flavors import load_flavor
+from prodpointer.mlflow_client.mlmodel import load_flavor
 from tests.integration.conftest import MLFLOW, quiet
 
 with quiet():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from prodpointer.gates import Gate
+from prodpointer.gates.gate import Gate
 
 
 def test_a_number_of_numpy_is_a_number() -> None:

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from prodpointer.journal import EVENT_TAG, PACK_TAG, event_text, events, next_id, packing, record
-from prodpointer.migration import Migration
-from prodpointer.records import Before, ModelVersion, Promotion
+from prodpointer.history.log import EVENT_TAG, PACK_TAG, event_text, events, next_id, packing, record
+from prodpointer.migration.migration import Migration
+from prodpointer.types import Before, ModelVersion, Promotion
 from tests.integration.conftest import HAS_ALIASES, Lab
 
 NOON = datetime(2026, 11, 3, 12, tzinfo=timezone.utc)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from prodpointer import RegistryUnavailable
-from prodpointer.mlflow_border.registry import Registry
+from prodpointer.mlflow_client.registry import Registry
 from tests.integration.conftest import HAS_ALIASES, Lab
 
 

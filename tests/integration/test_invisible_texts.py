@@ -10,11 +10,11 @@ from collections.abc import Callable
 
 import pytest
 
+from prodpointer._text import HIDDEN, INVISIBLE, visible
+from prodpointer.artifacts.register import callers_tags
+from prodpointer.cli.output import print_json, say
 from prodpointer.errors import InvalidName
-from prodpointer.names import model_name, new_model_name, plain_text
-from prodpointer.printing import print_json, say
-from prodpointer.registration import callers_tags
-from prodpointer.texts import HIDDEN, INVISIBLE, visible
+from prodpointer.validation import model_name, new_model_name, plain_text
 from tests.integration.conftest import Lab
 
 HIDING = {

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from prodpointer import Live, LoadFailed, RegisteredModel, State
-from prodpointer.mlflow_border.artifact_store import ArtifactStore
+from prodpointer.mlflow_client.artifact_store import ArtifactStore
 from tests.integration.conftest import Lab, silent
 
 EVERY = 0.05
@@ -227,7 +227,7 @@ def test_a_move_is_a_reason_to_try_again_at_once(lab: Lab, news: RegisteredModel
 
 def test_the_longest_pause_is_bounded(lab: Lab, news: RegisteredModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """A version that failed is tried again for ever."""
-    monkeypatch.setattr("prodpointer.live._LONGEST_PAUSE", 4 * EVERY)
+    monkeypatch.setattr("prodpointer.serving.follow._LONGEST_PAUSE", 4 * EVERY)
     tried: list[float] = []
 
     def loader(path: Path) -> Any:
@@ -356,7 +356,7 @@ def test_a_look_that_hangs_makes_too_old(news: RegisteredModel) -> None:
 
 def test_closing_does_not_wait_for_a_look_that_hangs(news: RegisteredModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """The caller goes on, and the object that served stays though the look ends later."""
-    monkeypatch.setattr("prodpointer.live._CLOSE_WITHIN", 0.2)
+    monkeypatch.setattr("prodpointer.serving.follow._CLOSE_WITHIN", 0.2)
     loader = Hanging(2)
     live = news.follow(EVERY, loader=loader)
     assert live.wait_ready(10)

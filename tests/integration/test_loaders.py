@@ -17,9 +17,9 @@ import mlflow
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from prodpointer import loaders
+from prodpointer.artifacts import loaders
+from prodpointer.artifacts.loaders import LIBRARIES_TAG, MLFLOW_TAG, PYTHON_TAG, Loader, versions_here
 from prodpointer.errors import LoadFailed, UnsafeModel
-from prodpointer.loaders import LIBRARIES_TAG, MLFLOW_TAG, PYTHON_TAG, Loader, versions_here
 from tests.integration.conftest import quiet
 
 with quiet():

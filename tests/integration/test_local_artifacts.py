@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from prodpointer.errors import UnsafeModel
-from prodpointer.mlflow_border.local_artifacts import copy_local
+from prodpointer.mlflow_client.local_artifacts import copy_local
 from tests.integration.conftest import Lab
 
 

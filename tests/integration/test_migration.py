@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from prodpointer.drift import Class
+from prodpointer.cli.migrate_output import print_checks
 from prodpointer.errors import InvalidName
-from prodpointer.migrate_printing import print_checks
-from prodpointer.migration import Checked, rules_for, run_name
-from prodpointer.records import POINTER_TAG
+from prodpointer.migration.migration import Checked, rules_for, run_name
+from prodpointer.promotion.sync import Class
+from prodpointer.types import POINTER_TAG
 from tests.integration.conftest import IS_THREE, Answer, Command, Lab
 from tests.integration.fleet import Fleet, fresh, outcomes
 

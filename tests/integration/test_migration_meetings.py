@@ -8,9 +8,9 @@ from datetime import timedelta
 
 import pytest
 
-from prodpointer.carrying import Carrier
 from prodpointer.errors import RegistryUnavailable
-from prodpointer.journal import EVENT_TAG
+from prodpointer.history.log import EVENT_TAG
+from prodpointer.migration.apply import Carrier
 from prodpointer.pointers.alias import AliasPointer
 from tests.integration.conftest import Lab
 from tests.integration.fleet import Fleet, fresh, outcomes
@@ -98,7 +98,7 @@ def _interrupted(*_: object) -> None:
 
 def test_a_busy_moment_after_the_intent_makes_no_second_event(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is tried again goes on with its own intent, also where the version is not the newest of its stage."""
-    monkeypatch.setattr("prodpointer.fleet._FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("prodpointer.migration.fleet._FIRST_PAUSE", 0.01)
     name = fleet.add("model", stage=1)
     met: list[int] = []
     real = AliasPointer.set
@@ -182,8 +182,8 @@ def test_many_models_that_fail_starve_no_other(fleet: Fleet) -> None:
 
 def test_a_record_stays_small_however_often_it_is_carried(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     """A version that two jobs move to and fro keeps its older events packed; here the fifth begins a pack."""
-    monkeypatch.setattr("prodpointer.journal._PACKED_FROM", 4)
-    monkeypatch.setattr("prodpointer.journal._KEPT_AS_TAGS", 2)
+    monkeypatch.setattr("prodpointer.history.log._PACKED_FROM", 4)
+    monkeypatch.setattr("prodpointer.history.log._KEPT_AS_TAGS", 2)
     name = fleet.add("model", versions=2)
     fleet.model(name, pointer="both").promote(1)
     bridge = fleet.bridge()
@@ -205,7 +205,7 @@ def test_an_alias_alone_never_gets_a_stage_from_a_promoter_that_was_stopped(
     with pytest.raises(KeyboardInterrupt):
         fleet.model(name).promote(2)
     monkeypatch.undo()
-    monkeypatch.setattr("prodpointer.drift.UNDER_WAY", timedelta(0))
+    monkeypatch.setattr("prodpointer.promotion.sync.UNDER_WAY", timedelta(0))
     fleet.bridge()
     assert fleet.model(name).promote(3).pointers == ("alias",)
     assert fleet.at(name) == ({"production": 3}, {})

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from prodpointer.mlflow_border import database
-from prodpointer.mlflow_border.database import one_at_a_time
-from prodpointer.mlflow_border.opening import open_registry
+from prodpointer.mlflow_client import schema_check
+from prodpointer.mlflow_client.open import open_registry
+from prodpointer.mlflow_client.schema_check import one_at_a_time
 from tests.integration.conftest import Lab, quiet, revision_of
 
 OPEN = """
@@ -68,7 +68,7 @@ def test_a_directory_locked_for_other_reasons_is_not_waited_for_without_end(
     """The block runs after a while, though the lock is still held."""
     import fcntl
 
-    monkeypatch.setattr(database, "_LONGEST_MIGRATION", 0.1)
+    monkeypatch.setattr(schema_check, "_LONGEST_MIGRATION", 0.1)
     handle = os.open(tmp_path, os.O_RDONLY)
     fcntl.flock(handle, fcntl.LOCK_EX)
     try:

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from packaging.version import Version
 
-from prodpointer.detection import Capabilities
+from prodpointer._warnings import forget, warn_about, warn_unverified
 from prodpointer.errors import PointerDriftWarning, StageOnlyWarning, UnverifiedWarning
-from prodpointer.notices import forget, warn_about, warn_unverified
-from prodpointer.selection import Rule, View
+from prodpointer.mlflow_client.capabilities import Capabilities
+from prodpointer.pointers.selection import Rule, View
 from tests.integration.conftest import HAS_ALIASES, IS_THREE, Lab
 
 RULE = Rule("production", "Production", None, None)

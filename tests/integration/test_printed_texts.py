@@ -9,13 +9,13 @@ from datetime import datetime, timezone
 
 import pytest
 
+from prodpointer._text import visible
+from prodpointer.artifacts.register import callers_tags
+from prodpointer.cli.output import print_history, print_json, print_statuses, say
 from prodpointer.errors import InvalidName, ProdpointerError
-from prodpointer.journal import EVENT_TAG, event_text
-from prodpointer.names import model_name, new_model_name, plain_text
-from prodpointer.printing import print_history, print_json, print_statuses, say
-from prodpointer.records import PointerStatus, Promotion
-from prodpointer.registration import callers_tags
-from prodpointer.texts import visible
+from prodpointer.history.log import EVENT_TAG, event_text
+from prodpointer.types import PointerStatus, Promotion
+from prodpointer.validation import model_name, new_model_name, plain_text
 from tests.integration.conftest import HAS_ALIASES, IS_THREE, Answer, Command, Lab
 
 ACTING = {
@@ -154,5 +154,5 @@ def test_an_error_is_escaped(at: Callable[..., Answer], monkeypatch: pytest.Monk
     def fail(*_: object, **__: object) -> None:
         raise ProdpointerError("the server said \x1b[2J")
 
-    monkeypatch.setattr("prodpointer.options.Settings.names", fail)
+    monkeypatch.setattr("prodpointer.cli.options.Settings.names", fail)
     assert at("status").err == "error: the server said \\x1b[2J\n"

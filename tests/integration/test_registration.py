@@ -21,9 +21,10 @@ from packaging.version import Version
 from sklearn.linear_model import LogisticRegression
 
 import prodpointer
-from prodpointer.artifacts import sha256_of
+from prodpointer._identity import acting_user
+from prodpointer.artifacts.digest import sha256_of
+from prodpointer.artifacts.register import callers_tags
 from prodpointer.errors import ArtifactNotFound, InvalidName, ModelNotFound
-from prodpointer.registration import acting_user, callers_tags
 from tests.integration.conftest import IS_THREE, MLFLOW, Lab, quiet
 
 CONTENT = pickle.dumps({"n": 1})

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 import prodpointer
 from prodpointer import RegistryError, RegistryUnsupported
-from prodpointer.mlflow_border import entities, fleet_pages
-from prodpointer.mlflow_border.addresses import Addresses
-from prodpointer.mlflow_border.metrics import evidence
-from prodpointer.mlflow_border.registry import Registry
-from prodpointer.records import ModelVersion, utc_from_millis
+from prodpointer.mlflow_client import converters, fleet_pages
+from prodpointer.mlflow_client.metrics import evidence
+from prodpointer.mlflow_client.registry import Registry
+from prodpointer.mlflow_client.uris import Addresses
+from prodpointer.types import ModelVersion, utc_from_millis
 from tests.integration.conftest import quiet
 from tests.integration.stub import Stub, body, document, registry, stub
 
@@ -34,15 +34,15 @@ TEXTS = [5, True, 2.7, ["a"], {"a": 1}, "\ud800"]
 def test_a_version_is_a_whole_number(number: object) -> None:
     """What is no number of a version is not read as one."""
     with pytest.raises(RegistryError, match=r"not the number of a version|has no 'version'"):
-        entities.version_from_json({"model_version": {**VERSION, "version": number}})
+        converters.version_from_json({"model_version": {**VERSION, "version": number}})
     with pytest.raises(RegistryError):
-        entities.reply_from_json({"registered_model": {**MODEL, "aliases": [{"alias": "a", "version": number}]}})
+        converters.reply_from_json({"registered_model": {**MODEL, "aliases": [{"alias": "a", "version": number}]}})
 
 
 @pytest.mark.parametrize("number", [3, "3", "003"])
 def test_a_version_is_a_number_or_its_text(number: object) -> None:
     """Numbers come as text over REST and as numbers from some servers."""
-    assert entities.version_from_json({"model_version": {**VERSION, "version": number}}).version == 3
+    assert converters.version_from_json({"model_version": {**VERSION, "version": number}}).version == 3
 
 
 @pytest.mark.parametrize("key", ["creation_timestamp", "last_updated_timestamp"])
@@ -50,15 +50,15 @@ def test_a_version_is_a_number_or_its_text(number: object) -> None:
 def test_a_time_is_in_range(time: object, key: str) -> None:
     """A time that Python cannot hold is an error, as is what is none."""
     with pytest.raises(RegistryError, match="not a time"):
-        entities.version_from_json({"model_version": {**VERSION, key: time}})
+        converters.version_from_json({"model_version": {**VERSION, key: time}})
     with pytest.raises(RegistryError):
-        entities.reply_from_json({"registered_model": {**MODEL, key: time}})
+        converters.reply_from_json({"registered_model": {**MODEL, key: time}})
 
 
 def test_times_come_as_numbers_and_as_text() -> None:
     """Both are what MLflow's servers send."""
     for time in (1_700_000_000_000, "1700000000000"):
-        read = entities.version_from_json({"model_version": {**VERSION, "creation_timestamp": time}})
+        read = converters.version_from_json({"model_version": {**VERSION, "creation_timestamp": time}})
         assert read.created_at == utc_from_millis(1_700_000_000_000)
 
 
@@ -67,7 +67,7 @@ def test_times_come_as_numbers_and_as_text() -> None:
 def test_a_text_is_text(text: object, key: str) -> None:
     """A value of another type is no text."""
     with pytest.raises(RegistryError):
-        entities.version_from_json({"model_version": {**VERSION, key: text}})
+        converters.version_from_json({"model_version": {**VERSION, key: text}})
 
 
 @pytest.mark.parametrize(
@@ -78,9 +78,9 @@ def test_a_text_is_text(text: object, key: str) -> None:
 def test_tags_are_pairs_of_texts(tags: object) -> None:
     """A list of tags is a list of keys and values."""
     for read in (
-        lambda: entities.version_from_json({"model_version": {**VERSION, "tags": tags}}),
-        lambda: entities.replies_from_json({"registered_models": [{**MODEL, "tags": tags}]}),
-        lambda: entities.versions_from_json({"model_versions": [{**VERSION, "tags": tags}]}),
+        lambda: converters.version_from_json({"model_version": {**VERSION, "tags": tags}}),
+        lambda: converters.replies_from_json({"registered_models": [{**MODEL, "tags": tags}]}),
+        lambda: converters.versions_from_json({"model_versions": [{**VERSION, "tags": tags}]}),
     ):
         with pytest.raises(RegistryError):
             read()
@@ -88,22 +88,22 @@ def test_tags_are_pairs_of_texts(tags: object) -> None:
 
 def test_a_missing_value_is_empty() -> None:
     """MLflow leaves out what is empty."""
-    read = entities.version_from_json({"model_version": {"name": "news", "version": "3", "tags": [{"key": "a"}]}})
+    read = converters.version_from_json({"model_version": {"name": "news", "version": "3", "tags": [{"key": "a"}]}})
     assert read == ModelVersion("news", 3, None, "READY", "", None, None, None, {"a": ""})
 
 
 DECODERS: dict[str, Callable[[Mapping[str, Any]], object]] = {
-    "registered_model": entities.reply_from_json,
-    "registered_models": entities.replies_from_json,
-    "model_versions": entities.versions_from_json,
-    "model_version": entities.version_from_json,
-    "latest": entities.numbers_from_json,
-    "alias": entities.number_from_json,
-    "artifact_uri": entities.download_uri_from_json,
-    "run": entities.run_from_json,
-    "metrics": entities.metrics_from_json,
-    "logged model": entities.logged_model_from_json,
-    "logged models": entities.logged_models_from_json,
+    "registered_model": converters.reply_from_json,
+    "registered_models": converters.replies_from_json,
+    "model_versions": converters.versions_from_json,
+    "model_version": converters.version_from_json,
+    "latest": converters.numbers_from_json,
+    "alias": converters.number_from_json,
+    "artifact_uri": converters.download_uri_from_json,
+    "run": converters.run_from_json,
+    "metrics": converters.metrics_from_json,
+    "logged model": converters.logged_model_from_json,
+    "logged models": converters.logged_models_from_json,
 }
 NESTED = ["registered_model", "registered_models", "model_version", "model_versions", "tags", "key", "value", "alias"]
 RUN = ["info", "data", "metrics", "model", "models", "run_id", "timestamp"]

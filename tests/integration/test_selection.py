@@ -9,11 +9,11 @@ import pytest
 from packaging.version import Version
 
 from prodpointer import AliasPointer, MirroredPointer, StagePointer
-from prodpointer.connecting import rule_for
-from prodpointer.detection import Capabilities
+from prodpointer.connection import rule_for
 from prodpointer.errors import InvalidName, PointerUnsupported
-from prodpointer.records import POINTER_TAG, ModelReply, ModelVersion
-from prodpointer.selection import POINTER_VARIABLE, Rule, View, known_pointer, pointer_for, view
+from prodpointer.mlflow_client.capabilities import Capabilities
+from prodpointer.pointers.selection import POINTER_VARIABLE, Rule, View, known_pointer, pointer_for, view
+from prodpointer.types import POINTER_TAG, ModelReply, ModelVersion
 from tests.integration.conftest import HAS_ALIASES, Lab
 
 MLFLOW_2_2 = Capabilities(Version("2.2.2"), is_three=False, aliases=False, stages=True, how="MLflow 2.2.2")
@@ -390,7 +390,7 @@ class Choice:
 )
 def test_the_pointer_that_moves_a_choice(choice: Choice, lab: Lab) -> None:
     """An alias, a stage and both have one pointer each."""
-    from prodpointer.mlflow_border.opening import open_registry
+    from prodpointer.mlflow_client.open import open_registry
 
     registry = open_registry(lab.uri, None, timeout=5, create_database=False, upgrade_database=False)
     seen = Case("", MLFLOW_3, None, ()).view()

@@ -18,7 +18,8 @@ from mlflow.tracking.request_header import registry as header_registry
 from mlflow.version import VERSION
 
 import prodpointer
-from prodpointer import RegisteredModel, RegistryUnavailable, detection
+from prodpointer import RegisteredModel, RegistryUnavailable
+from prodpointer.mlflow_client import capabilities
 from tests.integration.conftest import quiet
 from tests.proxy import Answer, Drop, Hang, Proxy, first, on_path, proxy
 from tests.servers import Server, serve
@@ -55,7 +56,7 @@ def name(server: Server) -> str:
 
 def connected(name: str, uri: str, timeout: float = 10.0) -> RegisteredModel:
     """Return the model, with nothing known of the registry."""
-    detection.forget()
+    capabilities.forget()
     return prodpointer.connect(name, tracking_uri=uri, timeout=timeout)
 
 
@@ -215,7 +216,7 @@ def test_without_retries_a_write_is_sent_once(name: str, between: Proxy, monkeyp
 def test_a_server_that_restarts_is_waited_for(name: str, between: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
     """A write that is refused is sent again when the server is back."""
     model = connected(name, between.uri)
-    monkeypatch.setattr("prodpointer.mlflow_border.rest._pauses", lambda: iter([0.2, 0.2, 0.2]))
+    monkeypatch.setattr("prodpointer.mlflow_client.rest._pauses", lambda: iter([0.2, 0.2, 0.2]))
 
     moves = first(1, lambda _, path: "/alias" in path or "/transition-stage" in path)
 

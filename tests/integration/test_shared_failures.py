@@ -12,10 +12,10 @@ import pytest
 
 import prodpointer
 from prodpointer import RegistryUnavailable
-from prodpointer.detection import capabilities
-from prodpointer.mlflow_border.addresses import Addresses
-from prodpointer.mlflow_border.lane import Lane, NoAnswer
-from prodpointer.mlflow_border.registry import Registry
+from prodpointer.mlflow_client.capabilities import capabilities
+from prodpointer.mlflow_client.registry import Registry
+from prodpointer.mlflow_client.uris import Addresses
+from prodpointer.mlflow_client.worker import Lane, NoAnswer
 from tests.integration.conftest import quiet
 from tests.integration.stub import Request, Stub, body, document, registry, stub
 

@@ -11,15 +11,9 @@ from pathlib import Path
 import pytest
 
 import prodpointer
-from prodpointer.errors import (
-    AccessDenied,
-    IntegrityError,
-    ProdpointerError,
-    RegistryUnsupported,
-    without_credentials,
-)
-from prodpointer.mlflow_border.addresses import Addresses
-from prodpointer.records import DIGEST_TAG
+from prodpointer.errors import AccessDenied, IntegrityError, ProdpointerError, RegistryUnsupported, without_credentials
+from prodpointer.mlflow_client.uris import Addresses
+from prodpointer.types import DIGEST_TAG
 from tests.integration.conftest import Lab, quiet
 from tests.integration.stub import Request, Stub, document, registry, stub
 

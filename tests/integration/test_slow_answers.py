@@ -14,11 +14,11 @@ import pytest
 
 import prodpointer
 from prodpointer import RegistryUnavailable
-from prodpointer.connecting import registered_model_names
-from prodpointer.mlflow_border.addresses import Addresses
-from prodpointer.mlflow_border.deadline import cut_off
-from prodpointer.mlflow_border.lane import NoAnswer
-from prodpointer.mlflow_border.rest import Rest, bounded
+from prodpointer.connection import registered_model_names
+from prodpointer.mlflow_client.deadline import cut_off
+from prodpointer.mlflow_client.rest import Rest, bounded
+from prodpointer.mlflow_client.uris import Addresses
+from prodpointer.mlflow_client.worker import NoAnswer
 from tests.integration.conftest import quiet
 from tests.integration.stub import Request, Stub, body, document, registry, stub
 
@@ -89,7 +89,7 @@ def test_a_verb_ends_in_time(verb: str) -> None:
 
 def test_a_list_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """A page has the time of a page, and not the time of each byte."""
-    monkeypatch.setattr("prodpointer.mlflow_border.rest._PAGE_PATIENCE", 1.0)
+    monkeypatch.setattr("prodpointer.mlflow_client.rest._PAGE_PATIENCE", 1.0)
     with stub(slow("the head", "search")) as server:
         took = seconds(lambda: registered_model_names(tracking_uri=server.uri, timeout=TIMEOUT))
     assert took < 2 * TIMEOUT + SLACK

@@ -24,7 +24,7 @@ from prodpointer.errors import (
     RegistryUnavailable,
     RegistryUnsupported,
 )
-from prodpointer.mlflow_border.translation import error_code, translated
+from prodpointer.mlflow_client.exceptions import error_code, translated
 from tests.integration.conftest import Lab, quiet
 
 SECRET = "s3cr3t"

@@ -11,11 +11,11 @@ import pytest
 
 import prodpointer
 from prodpointer import InvalidName, RegisteredModel, UnsafeModel
-from prodpointer.mlflow_border.addresses import Addresses, allowed_hosts, has_same_origin
-from prodpointer.mlflow_border.artifact_store import ArtifactStore
-from prodpointer.mlflow_border.opening import open_registry
-from prodpointer.mlflow_border.registry import Registry
-from prodpointer.mlflow_border.rest import Rest
+from prodpointer.mlflow_client.artifact_store import ArtifactStore
+from prodpointer.mlflow_client.open import open_registry
+from prodpointer.mlflow_client.registry import Registry
+from prodpointer.mlflow_client.rest import Rest
+from prodpointer.mlflow_client.uris import Addresses, allowed_hosts, has_same_origin
 from tests.integration.conftest import quiet
 from tests.integration.stub import Request, Stub, body, document, registry, stub
 
@@ -147,7 +147,7 @@ def test_what_is_no_artifact_of_a_server_is_refused(own: Stub) -> None:
 @pytest.mark.parametrize("place", ["registry", "artifact"])
 def test_a_redirect_to_another_host_carries_nothing(place: str, foreign: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither the token nor a header of a plugin follows a redirect to another origin."""
-    monkeypatch.setattr("prodpointer.mlflow_border.workspaces._active", lambda: None)
+    monkeypatch.setattr("prodpointer.mlflow_client.workspaces._active", lambda: None)
 
     def answer(_: Stub, request: Request) -> Iterable[bytes]:
         return [document({}, status=307, headers={"Location": f"{foreign.uri}{request.path}"})]

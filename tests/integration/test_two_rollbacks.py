@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from prodpointer import ExpectationFailed, ModelVersion
-from prodpointer.mlflow_border.registry import Registry
+from prodpointer.mlflow_client.registry import Registry
 from tests.integration.conftest import Lab
 
 

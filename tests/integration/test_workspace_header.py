@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 import prodpointer
-from prodpointer import InvalidName, RegisteredModel, RegistryUnsupported, WorkspaceNotFound, detection
+from prodpointer import InvalidName, RegisteredModel, RegistryUnsupported, WorkspaceNotFound
+from prodpointer.mlflow_client import capabilities
 from tests.integration.stub import Request, Stub, document, registry, stub
 
 MODEL = {"name": "churn", "aliases": [{"alias": "production", "version": "1"}]}
@@ -86,7 +87,7 @@ def test_a_server_that_is_exchanged_is_noticed(
     """A handle asks again after a while whether its workspace is there."""
     model = connected(server)
     has_workspaces[0] = False
-    monkeypatch.setattr(detection, "_ASK_FOR_WORKSPACE_AFTER", 0.0)
+    monkeypatch.setattr(capabilities, "_ASK_FOR_WORKSPACE_AFTER", 0.0)
     assert callable(verb)
     with pytest.raises(RegistryUnsupported, match="no workspaces"):
         verb(model)

@@ -16,8 +16,8 @@ from typing import Any
 from mlflow import MlflowClient
 
 import prodpointer
-from prodpointer.carrying import Step
-from prodpointer.migration import Migration, plainly, run_name
+from prodpointer.migration.apply import Step
+from prodpointer.migration.migration import Migration, plainly, run_name
 from tests import mlflow_table
 from tests.majors.processes import listening
 

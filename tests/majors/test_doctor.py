@@ -10,9 +10,10 @@ import pytest
 from mlflow import MlflowClient
 
 import prodpointer
-from prodpointer import AccessDenied, RegisteredModel, detection
-from prodpointer.diagnosis import diagnose, screen
-from prodpointer.records import Diagnosis
+from prodpointer import AccessDenied, RegisteredModel
+from prodpointer.diagnostics.doctor import diagnose, screen
+from prodpointer.mlflow_client import capabilities
+from prodpointer.types import Diagnosis
 from tests import mlflow_table
 from tests.majors.basic_auth import ADMIN, EDITOR, LOGINS, READER, VISITOR, Guarded, Login, guarded
 
@@ -54,7 +55,7 @@ def log_in(monkeypatch: pytest.MonkeyPatch, forgetful: None) -> As:
     def be(login: Login) -> None:
         monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", login.name)
         monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", login.password)
-        detection.forget()
+        capabilities.forget()
 
     return be
 

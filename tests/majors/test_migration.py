@@ -21,9 +21,9 @@ import pytest
 from mlflow import MlflowClient
 
 import prodpointer
-from prodpointer.bridge import Bridge
-from prodpointer.carrying import Step
-from prodpointer.migration import Migration, plainly, run_name
+from prodpointer.migration.apply import Step
+from prodpointer.migration.bridge import Bridge
+from prodpointer.migration.migration import Migration, plainly, run_name
 from tests import mlflow_table
 from tests.majors.conftest import Job
 from tests.proxy import Answer, Drop, Fault, Hang, Proxy, everything, first, on_path, proxy
@@ -188,7 +188,7 @@ def test_a_busy_server_fails_no_model(
     between: Proxy, prefix: str, fault: Fault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every ninth answer is another one, and every model is carried, each by one event that is done."""
-    monkeypatch.setattr("prodpointer.fleet._FIRST_PAUSE", 0.02)
+    monkeypatch.setattr("prodpointer.migration.fleet._FIRST_PAUSE", 0.02)
     names = fill(between.uri, prefix, 6)
     found = migration(between.uri, prefix)
     plan = found.plan()
@@ -205,7 +205,7 @@ def test_a_busy_server_fails_no_model(
 
 def test_a_dead_server_stops_a_run_at_its_budget(between: Proxy, prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """So many failures and no more."""
-    monkeypatch.setattr("prodpointer.fleet._FIRST_PAUSE", 0.001)
+    monkeypatch.setattr("prodpointer.migration.fleet._FIRST_PAUSE", 0.001)
     fill(between.uri, prefix, 12, staging=False)
     found = migration(between.uri, prefix, most_failures=2, timeout=1.0, at_once=2)
     plan = found.plan()

@@ -15,7 +15,7 @@ import pytest
 from mlflow import MlflowClient
 
 from prodpointer import PointerUnsupported
-from prodpointer.migration import Migration, plainly, run_name
+from prodpointer.migration.migration import Migration, plainly, run_name
 from tests import mlflow_table
 from tests.servers import Server, serve
 

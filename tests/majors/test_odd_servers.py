@@ -22,7 +22,7 @@ from packaging.version import Version
 
 import prodpointer
 from prodpointer import AccessDenied, InvalidName, RegisteredModel, RegistryUnsupported
-from prodpointer.connecting import registered_model_names
+from prodpointer.connection import registered_model_names
 from prodpointer.testing import servers
 from tests import mlflow_table
 from tests.majors.conftest import Job
@@ -93,7 +93,7 @@ def test_plain_mlflow_lists_nothing_there(old: Server) -> None:
 
 def test_a_list_from_an_old_server_is_whole(before_old: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
     """All models of a server that the client's own search finds nothing on, page by page, prompts left out."""
-    monkeypatch.setattr("prodpointer.mlflow_border.calls.MODELS_PAGE", 2)
+    monkeypatch.setattr("prodpointer.mlflow_client.calls.MODELS_PAGE", 2)
     assert registered_model_names(tracking_uri=before_old.uri) == ["a", "b", "c", "d", "e"]
     assert ["page_token" in path for path in searches(before_old)] == [False, True, True]
 
@@ -136,7 +136,7 @@ def test_a_prefix_that_moved_with_the_upgrade_is_said(tmp_path: Path, name: str)
         with pytest.raises(RegistryUnsupported) as early:
             prodpointer.connect(name, tracking_uri=f"{server.uri}/ml")
         assert f"There is a registry at {server.uri}: use that address." in str(early.value)
-    prodpointer.detection.forget()
+    prodpointer.mlflow_client.capabilities.forget()
     with under_a_prefix(THREE, tmp_path) as server:
         with pytest.raises(RegistryUnsupported) as late:
             prodpointer.connect(name, tracking_uri=server.uri)

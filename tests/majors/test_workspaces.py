@@ -22,10 +22,10 @@ from mlflow.utils.workspace_context import WorkspaceContext
 
 import prodpointer
 from prodpointer import AccessDenied, RegistryUnsupported, WorkspaceNotFound
-from prodpointer.cli import main
-from prodpointer.conformance import try_registry
-from prodpointer.connecting import registered_model_names
-from prodpointer.migration import Migration
+from prodpointer.cli.main import main
+from prodpointer.connection import registered_model_names
+from prodpointer.diagnostics.conformance import try_registry
+from prodpointer.migration.migration import Migration
 from prodpointer.testing.environments import Release, environment
 from tests import mlflow_table
 from tests.majors.basic_auth import ADMIN, READER, guarded

@@ -21,7 +21,7 @@ NAME, VERSION = PROJECT["project"]["name"], PROJECT["project"]["version"]
 STEM = f"{NAME}-{VERSION}"
 METADATA = f"{STEM}.dist-info"
 # In the package there is code, the mark that says it is typed, and the page of a migration plan.
-OF_THE_PACKAGE = (".py", "/py.typed", "/plan_page.html.jinja", "/plan_page.css", "/plan_page.js")
+OF_THE_PACKAGE = (".py", "/py.typed", "/report.html.jinja", "/report.css", "/report.js")
 SDIST_INCLUDES = PROJECT["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
 # What a build takes along whatever the list of includes says.
 ALWAYS = {".gitignore", "LICENSE", "README.md", "pyproject.toml"}

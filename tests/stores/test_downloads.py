@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from prodpointer import ArtifactStoreUnavailable, RegistryError
-from prodpointer.mlflow_border.lane import NoAnswer
-from prodpointer.mlflow_border.object_store import ObjectStore
+from prodpointer.mlflow_client.object_store import ObjectStore
+from prodpointer.mlflow_client.worker import NoAnswer
 from tests.proxy import Answer, Cut, Hang, everything, first, on_path
 from tests.stores.conftest import BUCKET, Store, pickled
 

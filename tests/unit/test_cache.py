@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from prodpointer.cache import Cache, ModelCache
+from prodpointer.artifacts.cache import Cache, ModelCache
 
 POINTER = "production by auto"
 

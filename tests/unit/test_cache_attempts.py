@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from prodpointer.artifacts import sha256_of
-from prodpointer.cache import Cache, Entry, ModelCache
+from prodpointer.artifacts.cache import Cache, Entry, ModelCache
+from prodpointer.artifacts.digest import sha256_of
 from prodpointer.errors import RegistryUnavailable
 
 

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from prodpointer import CacheWarning, IntegrityError, cache
-from prodpointer.artifacts import DigestAhead, sha256_of
-from prodpointer.cache import Cache, Entry, LastLive, LastNamed, ModelCache, Pin, candidates
+from prodpointer import CacheWarning, IntegrityError
+from prodpointer.artifacts import cache
+from prodpointer.artifacts.cache import Cache, Entry, LastLive, LastNamed, ModelCache, Pin, candidates
+from prodpointer.artifacts.digest import DigestAhead, sha256_of
 
 POINTER = "production by auto"
 DIGEST = "0" * 64

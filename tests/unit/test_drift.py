@@ -9,12 +9,12 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from packaging.version import Version
 
-from prodpointer.detection import Capabilities
-from prodpointer.drift import Class, Judgement, Side, drift_told, judge, side_moved
-from prodpointer.journal import EVENT_TAG, event_text
-from prodpointer.look import UNDER_WAY, Look, look_at
-from prodpointer.records import POINTER_TAG, Before, Kind, ModelReply, ModelVersion, Promotion, State
-from prodpointer.selection import Rule, view
+from prodpointer.history.log import EVENT_TAG, event_text
+from prodpointer.mlflow_client.capabilities import Capabilities
+from prodpointer.pointers.selection import Rule, view
+from prodpointer.promotion.snapshot import UNDER_WAY, Look, look_at
+from prodpointer.promotion.sync import Class, Judgement, Side, drift_told, judge, side_moved
+from prodpointer.types import POINTER_TAG, Before, Kind, ModelReply, ModelVersion, Promotion, State
 
 MLFLOW_2 = Capabilities(Version("2.22.5"), is_three=False, aliases=True, stages=True, how="MLflow 2.22.5")
 MLFLOW_3 = Capabilities(Version("3.17.2"), is_three=True, aliases=True, stages=True, how="MLflow 3.17.2")

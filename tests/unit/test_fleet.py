@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 
 from prodpointer.errors import AccessDenied, RegistryError, RegistryUnavailable
-from prodpointer.fleet import each_of
+from prodpointer.migration.fleet import each_of
 
 
 class Busy:
@@ -41,8 +41,8 @@ class Busy:
 @pytest.fixture(autouse=True)
 def _little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for less than people would."""
-    monkeypatch.setattr("prodpointer.fleet._FIRST_PAUSE", 0.01)
-    monkeypatch.setattr("prodpointer.fleet._A_LOOK", 0.01)
+    monkeypatch.setattr("prodpointer.migration.fleet._FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("prodpointer.migration.fleet._A_LOOK", 0.01)
 
 
 def test_each_has_its_result() -> None:

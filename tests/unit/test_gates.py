@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from prodpointer.errors import InvalidName
-from prodpointer.gate_text import gates_of, parse_gate
-from prodpointer.gates import Evidence, Gate, Measurement, judge, recorded, refusals
-from prodpointer.verdicts import Verdict
+from prodpointer.gates.gate import Evidence, Gate, Measurement, judge, recorded, refusals
+from prodpointer.gates.parser import gates_of, parse_gate
+from prodpointer.types import Verdict
 
 CLICKS = frozenset({"clicks"})
 LARGEST = 1.7976931348623157e308  # what MLflow's databases keep for an infinity

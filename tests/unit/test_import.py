@@ -48,7 +48,7 @@ def test_the_plugin_imports_nothing_heavy() -> None:
 )
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     """Help, the version and wrong usage are answered without MLflow."""
-    code = f"sys.argv = ['prodpointer', *{arguments!r}]; from prodpointer.cli import main; main()"
+    code = f"sys.argv = ['prodpointer', *{arguments!r}]; from prodpointer.cli.main import main; main()"
     assert loaded_after(code) == set()
 
 

@@ -8,9 +8,9 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from prodpointer import journal
-from prodpointer.codec import event_from
-from prodpointer.journal import (
+from prodpointer.history import log
+from prodpointer.history.events import event_from
+from prodpointer.history.log import (
     EVENT_TAG,
     LARGEST_RECORD,
     LONGEST_EVENT,
@@ -26,7 +26,7 @@ from prodpointer.journal import (
     stack,
     told,
 )
-from prodpointer.records import Before, Kind, ModelVersion, Promotion, State
+from prodpointer.types import Before, Kind, ModelVersion, Promotion, State
 
 NOON = datetime(2026, 11, 3, 12, tzinfo=timezone.utc)
 
@@ -156,7 +156,7 @@ def test_a_long_user_name_fits_too() -> None:
 
 def test_the_prefix_is_the_one_of_the_contract() -> None:
     """Other programs find the events under this prefix."""
-    assert journal.EVENT_TAG == "prodpointer.event."
+    assert log.EVENT_TAG == "prodpointer.event."
 
 
 def test_evidence_is_cut_only_where_the_reason_is_not_enough() -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from prodpointer.cache import Cache
-from prodpointer.mlflow_border.addresses import Addresses
+from prodpointer.artifacts.cache import Cache
+from prodpointer.mlflow_client.uris import Addresses
 
 POINTER = "production by auto"
 SERVER = "http://mlflow.example"

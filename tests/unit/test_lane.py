@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from prodpointer.mlflow_border.lane import LEFT_AT_MOST, Lane, NoAnswer, lane_to
+from prodpointer.mlflow_client.worker import LEFT_AT_MOST, Lane, NoAnswer, lane_to
 
 SHORT = 0.1
 

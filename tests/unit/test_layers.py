@@ -1,4 +1,4 @@
-"""The rooms of the house, over the syntax tree: imports point down, and MLflow enters by one door."""
+"""What importing a module imports, over the syntax tree; ``lint-imports`` checks which package may import which."""
 
 from __future__ import annotations
 
@@ -14,58 +14,8 @@ from tests.mlflow_table import ROOT
 
 PACKAGE = ROOT / "src" / "prodpointer"
 
-# Low to high: a room imports from the lines above its own only.
-ORDER: tuple[tuple[str, ...], ...] = (
-    ("verdicts", "texts"),
-    ("errors",),
-    ("stage_patterns",),
-    ("stage_source",),
-    ("stage_texts",),
-    ("stage_syntax",),
-    ("names",),
-    ("records",),
-    ("gates",),
-    ("gate_text",),
-    ("pointers", "pointers.protocol"),
-    ("mlflow_border",),
-    ("pointers.alias", "pointers.stage", "pointers.memory"),
-    ("pointers.mirrored",),
-    ("detection",),
-    ("selection", "limits", "rights"),
-    ("codec",),
-    ("artifacts",),
-    ("journal", "loaders", "notices", "in_use", "ownership"),
-    ("cache",),
-    ("registration", "delivery"),
-    ("look", "recording"),
-    ("promotion",),
-    ("drift", "loading"),
-    ("live", "carrying"),
-    ("registered_model", "unwinding", "fleet", "planning"),
-    ("connecting", "migration"),
-    ("drop_in", "diagnosis", "laws", "bridge"),
-    ("plan_page",),
-    ("demo", "conformance", "stage_uses"),
-    ("printing", "progress", "options", "process"),
-    ("migrate_printing",),
-    ("migrate_commands", "registry_commands"),
-    ("cli",),
-    ("__main__",),
-    ("testing.servers", "testing.environments"),
-    ("testing.registries",),
-    ("testing.fixtures",),
-    ("testing",),
-    ("__init__",),
-)
-FLOORS = {room: floor for floor, rooms in enumerate(ORDER) for room in rooms}
-
-# The one room of several modules, which are free among themselves.
-BORDER = "mlflow_border"
-WORLDS = {"pointers.alias", "pointers.stage", "pointers.mirrored"}
-# Selection chooses among them, the mirrored pointer is made of two, and the package names them for users.
-KNOW_THE_WORLDS = {"selection", "pointers.mirrored", "__init__"}
-# alembic and SQLAlchemy come with MLflow, take as long to import, and only the border looks into a database.
-BEHIND_THE_BORDER = {"mlflow", "sqlalchemy", "alembic"}
+# alembic and SQLAlchemy come with MLflow and take as long to import.
+HEAVY = {"mlflow", "sqlalchemy", "alembic", "requests"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +39,6 @@ def modules() -> dict[str, Path]:
 
 
 MODULES = modules()
-
-
-def room_of(module: str) -> str | None:
-    """Return the room that a module is, or is in; None when it has no place in the order."""
-    room = BORDER if module.startswith(f"{BORDER}.") else module
-    return room if room in FLOORS else None
 
 
 def imports(path: Path) -> Iterator[Import]:
@@ -128,55 +72,14 @@ def _runs_at_import(node: ast.AST, child: ast.AST) -> bool:
     return True
 
 
-def own_module(target: str) -> str | None:
-    """Return the module of this package that an imported name is, or is in; None for anyone else's."""
-    head, _, name = target.partition(".")
-    if head != "prodpointer":
-        return None
-    while name and name not in MODULES:
-        name = name.rpartition(".")[0]
-    return name or "__init__"
-
-
-def test_every_module_has_a_floor() -> None:
-    """A new module is given its place in the order before it is used."""
-    assert [module for module in MODULES if room_of(module) is None] == []
-
-
-def test_every_floor_has_its_module() -> None:
-    """The order names no room that was torn down."""
-    assert [room for room in FLOORS if room not in MODULES] == []
-
-
 @pytest.mark.parametrize("module", MODULES)
-def test_imports_point_down(module: str) -> None:
-    """A room imports from lower floors only, also inside functions and for types."""
-    room = room_of(module)
-    assert room is not None
-    upward = []
-    for each in imports(MODULES[module]):
-        target = own_module(each.target)
-        if target is None or room_of(target) == room:
-            continue
-        if FLOORS[room_of(target) or ""] >= FLOORS[room]:
-            upward.append(f"{module}:{each.line} imports {target}")
-    assert upward == []
+def test_importing_imports_no_mlflow(module: str) -> None:
+    """MLflow and its database libraries are imported inside functions, so that ``import prodpointer`` is quick.
 
-
-@pytest.mark.parametrize("module", MODULES)
-def test_mlflow_enters_by_the_border(module: str) -> None:
-    """Only the border imports MLflow and its database libraries, and never while it is imported itself."""
-    found = [each for each in imports(MODULES[module]) if each.target.partition(".")[0] in BEHIND_THE_BORDER]
-    if room_of(module) == BORDER:
-        found = [each for each in found if each.at_import]
-    assert [f"{module}:{each.line} imports {each.target}" for each in found] == []
-
-
-@pytest.mark.parametrize("module", [module for module in MODULES if module not in KNOW_THE_WORLDS])
-def test_pointers_are_chosen_in_one_place(module: str) -> None:
-    """Above selection, nothing knows which pointer it has."""
-    found = [each for each in imports(MODULES[module]) if own_module(each.target) in WORLDS]
-    assert [f"{module}:{each.line} imports {each.target}" for each in found] == []
+    That ``mlflow_client`` alone imports them at all is a contract of import-linter, in ``pyproject.toml``.
+    """
+    found = [each for each in imports(MODULES[module]) if each.target.partition(".")[0] in HEAVY]
+    assert [f"{module}:{each.line} imports {each.target}" for each in found if each.at_import] == []
 
 
 def test_public_names_are_exact() -> None:

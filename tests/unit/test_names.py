@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from prodpointer.errors import InvalidName
-from prodpointer.names import alias_name, model_name, new_model_name, stage_for, version_number
+from prodpointer.validation import alias_name, model_name, new_model_name, stage_for, version_number
 
 
 @pytest.mark.parametrize(("given", "number"), [(1, 1), (3, 3), ("3", 3), ("10", 10), (2**31, 2**31)])

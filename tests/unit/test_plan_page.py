@@ -15,15 +15,15 @@ from html.parser import HTMLParser
 import pytest
 from packaging.version import Version
 
-from prodpointer.carrying import Found
-from prodpointer.detection import Capabilities
-from prodpointer.drift import Class, Judgement, judge
 from prodpointer.errors import ProdpointerError
-from prodpointer.look import look_at
-from prodpointer.plan_page import plan_page
-from prodpointer.planning import Pair, Plan, Planned
-from prodpointer.records import ModelReply, ModelVersion
-from prodpointer.selection import Rule, View
+from prodpointer.migration.apply import Found
+from prodpointer.migration.plan import Pair, Plan, Planned
+from prodpointer.migration.report import plan_page
+from prodpointer.mlflow_client.capabilities import Capabilities
+from prodpointer.pointers.selection import Rule, View
+from prodpointer.promotion.snapshot import look_at
+from prodpointer.promotion.sync import Class, Judgement, judge
+from prodpointer.types import ModelReply, ModelVersion
 
 NOON = datetime(2026, 11, 28, 12, 30, 5, tzinfo=timezone.utc)
 VOID = {"meta", "input"}

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from prodpointer.process import stopped_by_signals
+from prodpointer.cli.signals import stopped_by_signals
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

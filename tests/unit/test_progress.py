@@ -10,8 +10,8 @@ import sys
 
 import pytest
 
-from prodpointer import progress
-from prodpointer.progress import told
+from prodpointer.cli import progress
+from prodpointer.cli.progress import told
 
 
 def test_what_comes_is_what_came(capsys: pytest.CaptureFixture[str]) -> None:
@@ -39,7 +39,7 @@ def test_a_long_run_tells_rate_and_time_left(
 def test_a_terminal_has_a_bar() -> None:
     """With the count, the rate and the time left."""
     ours, theirs = pty.openpty()
-    show = "from prodpointer.progress import told; list(told(range(40), 40, 'apply'))"
+    show = "from prodpointer.cli.progress import told; list(told(range(40), 40, 'apply'))"
     done = subprocess.run([sys.executable, "-c", show], check=True, stdout=subprocess.PIPE, stderr=theirs)
     os.close(theirs)
     text = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", os.read(ours, 2**16).decode())

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from prodpointer.codec import event_from
-from prodpointer.journal import event_text
-from prodpointer.records import (
+from prodpointer.history.events import event_from
+from prodpointer.history.log import event_text
+from prodpointer.types import (
     DIGEST_TAG,
     Diagnosis,
     ModelReply,

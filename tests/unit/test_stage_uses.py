@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import prodpointer
-from prodpointer import cli as command_line
+from prodpointer.cli import main as command_line
 from prodpointer.errors import ProdpointerError
-from prodpointer.stage_uses import stage_uses
+from prodpointer.stage_finder.finder import stage_uses
 from tests.conftest import Find
 from tests.mlflow_table import ROOT
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from prodpointer.gates import Evidence, Gate, Measurement, judge, recorded
-from prodpointer.verdicts import Verdict
+from prodpointer.gates.gate import Evidence, Gate, Measurement, judge, recorded
+from prodpointer.types import Verdict
 
 LONGEST_SHOWN = 40
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from prodpointer.errors import RegistryError
-from prodpointer.mlflow_border.registry import Registry
+from prodpointer.mlflow_client.registry import Registry
 from prodpointer.pointers.protocol import ProductionPointer
-from prodpointer.records import ModelReply
+from prodpointer.types import ModelReply
 
 _COLLISIONS = 5
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prodpointer.pointers.alias import AliasPointer
 from prodpointer.pointers.protocol import ProductionPointer
 from prodpointer.pointers.stage import StagePointer
-from prodpointer.records import ModelReply
+from prodpointer.types import ModelReply
 
 
 class MirroredPointer(ProductionPointer):

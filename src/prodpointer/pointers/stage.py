@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from prodpointer.errors import RegistryError
-from prodpointer.mlflow_border.registry import Registry
+from prodpointer.mlflow_client.registry import Registry
 from prodpointer.pointers.protocol import ProductionPointer
-from prodpointer.records import ModelReply, ModelVersion
+from prodpointer.types import ModelReply, ModelVersion
 
 Deciding = Callable[[Sequence[ModelVersion]], int | None]
 """What should be in the stage, given every version as it is now: its number, or None for nothing."""

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from prodpointer import detection, notices
-from prodpointer.mlflow_border.installed import installed_version
-from prodpointer.mlflow_border.process_settings import make_empty_database, set_aside
+from prodpointer import _warnings
+from prodpointer.mlflow_client import capabilities
+from prodpointer.mlflow_client.installed import installed_version
+from prodpointer.mlflow_client.process_settings import make_empty_database, set_aside
 from prodpointer.pointers.memory import MemoryPointer
+from prodpointer.pointers.selection import POINTER_VARIABLE
 from prodpointer.registered_model import RegisteredModel
-from prodpointer.selection import POINTER_VARIABLE
 from prodpointer.testing.environments import environment, release_of
 from prodpointer.testing.registries import ScratchRegistry
 from prodpointer.testing.servers import serve
@@ -185,5 +186,5 @@ def _settle(registry: ScratchRegistry, directory: Path, monkeypatch: pytest.Monk
 
 def _forget() -> None:
     """Forget what this process knows of registries and has warned of."""
-    detection.forget()
-    notices.forget()
+    capabilities.forget()
+    _warnings.forget()

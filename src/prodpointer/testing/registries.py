@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from prodpointer.connecting import connect
-from prodpointer.mlflow_border.logging_runs import ScratchExperiment
-from prodpointer.mlflow_border.opening import open_registry
-from prodpointer.mlflow_border.registry import Registry
+from prodpointer.connection import connect
+from prodpointer.mlflow_client.open import open_registry
+from prodpointer.mlflow_client.registry import Registry
+from prodpointer.mlflow_client.run_logging import ScratchExperiment
 from prodpointer.registered_model import RegisteredModel
 
 ARTIFACT = "bundle"

@@ -1,0 +1,1 @@
+"""Bytes: digests, the cache, downloads, loaders, registration."""

@@ -1,0 +1,118 @@
+"""The whole loop on one machine, with real models and no server."""
+
+from __future__ import annotations
+
+import pickle
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from prodpointer.connection import connect
+from prodpointer.errors import ProdpointerError
+from prodpointer.mlflow_client.run_logging import log_directory
+from prodpointer.registered_model import RegisteredModel
+
+MODEL = "digits"
+_ARTIFACT = "bundle"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the demonstration; ``live`` and ``accuracy`` are measured, None where nothing was loaded."""
+
+    did: str
+    version: int | None = None
+    live: int | None = None
+    accuracy: float | None = None
+
+    def __str__(self) -> str:
+        """Return the step as one line for people."""
+        if self.accuracy is not None:
+            return f"{self.did}: live is {self.live}, accuracy {self.accuracy:.4f} on held-out rows"
+        return self.did if self.version is None else f"{self.did} as version {self.version}"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the keys that ``demo --json`` prints for one step."""
+        return asdict(self)
+
+
+def demonstrate(directory: Path) -> Iterator[Step]:
+    """Train two classifiers, register both, promote one, then the other, then go back; yield each step when done.
+
+    Parameters
+    ----------
+    directory
+        Where the registry (``registry.db``) and its artifacts are kept; made if it does not exist. In a directory used
+        before, two more versions are added.
+
+    Raises
+    ------
+    ProdpointerError
+        scikit-learn is not installed, or whatever the verbs raise.
+    """
+    directory = directory.absolute()
+    directory.mkdir(parents=True, exist_ok=True)
+    uri = registry_uri(directory)
+    train, held_out = _digits()
+    digits = connect(MODEL, tracking_uri=uri)
+    chosen = digits.selection
+    yield Step(f"made a registry with MLflow {chosen.client_version} at {uri}")
+    yield Step(f"chose the {chosen.pointer} as pointer: {chosen.reason}")
+    versions = []
+    for name, classifier in _classifiers():
+        classifier.fit(*train)
+        version = _register(digits, uri, directory, {"classifier": classifier, "trained_on": len(train[0])})
+        versions.append(version)
+        yield Step(f"trained a {name} on {len(train[0])} rows and registered it", version=version)
+    first, second = versions
+    for version, did in ((first, "promoted"), (second, "promoted"), (first, "went back to")):
+        digits.promote(version, reason="demonstration")
+        yield _scored(digits, f"{did} version {version}", version, held_out)
+
+
+def registry_uri(directory: Path) -> str:
+    """Return the URI of the registry that the demonstration keeps in a directory."""
+    return f"sqlite:///{(directory / 'registry.db').as_posix()}"
+
+
+def _scored(digits: RegisteredModel, did: str, version: int, held_out: tuple[Any, Any]) -> Step:
+    """Load what is live and score that very object."""
+    live = digits.live_version()
+    bundle = digits.load_production()
+    accuracy = float(bundle["classifier"].score(*held_out))
+    return Step(f"{did}, loaded what is live", version=version, live=live, accuracy=accuracy)
+
+
+def _register(digits: RegisteredModel, uri: str, directory: Path, bundle: dict[str, Any]) -> int:
+    """Log a bundle as a directory with one pickle, which every MLflow can download, and register it."""
+    with tempfile.TemporaryDirectory(prefix="prodpointer-demo-") as scratch:
+        Path(scratch, "digits.pkl").write_bytes(pickle.dumps(bundle))
+        run_id = log_directory(uri, "prodpointer-demo", directory / "artifacts", Path(scratch), _ARTIFACT)
+    return digits.register(run_id, _ARTIFACT, tags={"dataset": "scikit-learn digits"})
+
+
+def _digits() -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+    """Return the digits that scikit-learn ships: rows to train on and rows held out."""
+    try:
+        from sklearn.datasets import load_digits
+        from sklearn.model_selection import train_test_split
+    except ModuleNotFoundError:
+        raise ProdpointerError(
+            "The demonstration trains with scikit-learn, which is not installed.", next_step="pip install scikit-learn"
+        ) from None
+    rows, labels = load_digits(return_X_y=True)
+    train, held_out, train_labels, held_out_labels = train_test_split(rows, labels, test_size=0.3, random_state=7)
+    return (train, train_labels), (held_out, held_out_labels)
+
+
+def _classifiers() -> list[tuple[str, Any]]:
+    """Return two classifiers that differ in what they can do."""
+    from sklearn.svm import SVC
+    from sklearn.tree import DecisionTreeClassifier
+
+    return [
+        ("decision tree of depth 6", DecisionTreeClassifier(max_depth=6, random_state=7)),
+        ("support vector classifier", SVC(gamma=0.001, random_state=7)),
+    ]

@@ -1,0 +1,347 @@
+"""The commands of ``prodpointer migrate``: one thin layer over the migration of a fleet.
+
+Results go to standard output; progress goes to standard error, as a bar on a terminal and as plain lines elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from prodpointer.cli.migrate_output import (
+    print_checks,
+    print_plan,
+    print_plan_json,
+    print_runs,
+    print_stage_uses,
+    print_steps,
+    print_steps_json,
+    print_sweep_json,
+    sweep_line,
+)
+from prodpointer.cli.options import (
+    DEFAULT_TIMEOUT,
+    JSON,
+    REGISTRY_URI,
+    TIMEOUT,
+    TRACKING_URI,
+    WORKSPACE,
+    Command,
+    Settings,
+    settings_of,
+)
+from prodpointer.cli.output import print_json, say
+from prodpointer.cli.progress import told
+from prodpointer.cli.signals import stopped_by_signals
+from prodpointer.errors import ProdpointerError, RegistryUnavailable
+
+if TYPE_CHECKING:
+    from prodpointer.migration.apply import Step
+    from prodpointer.migration.bridge import Sweep
+    from prodpointer.migration.migration import Migration
+
+WORK_TO_DO = 4
+"""The exit code that says: there is work to do, a decision is open, or pointers disagree."""
+
+
+@click.group()
+def migrate() -> None:
+    """Carry all registered models from stages to aliases, with nobody stopped.
+
+    plan shows what would change; start, apply, verify and finish do it; undo takes a run back; bridge carries what
+    other tools move meanwhile; find lists the source code that still uses stages.
+    """
+
+
+_REGISTRY = (JSON, TIMEOUT, WORKSPACE, REGISTRY_URI, TRACKING_URI)
+_MODELS = (
+    click.option(
+        "--map",
+        "mapping",
+        multiple=True,
+        metavar="STAGE=ALIAS",
+        help="The alias of a stage, or skip; may be repeated (default: Production=production Staging=staging "
+        "Archived=skip).",
+    ),
+    click.option(
+        "--models",
+        multiple=True,
+        metavar="GLOB",
+        help="Names of the models, such as 'news-*'; may be repeated (default: every model).",
+    ),
+)
+_AT_ONCE = click.option(
+    "--at-once", type=click.IntRange(1, 64), default=8, show_default=True, help="Models worked on at a time."
+)
+_FAILURES = click.option(
+    "--max-failures",
+    type=click.IntRange(0),
+    default=20,
+    show_default=True,
+    help="Models that may fail; with one more nothing new is begun.",
+)
+_RUN = click.option("--run", help="The name of this run, by which it can be undone (default: made up).")
+_REASON = click.option("--reason", default="", help="Why, for the record.")
+
+
+def _options(*own: Callable[[Any], Any]) -> Callable[[Command], Command]:
+    """Add a command's own options, and those that say which registry and which models."""
+
+    def add(command: Command) -> Command:
+        for option in (*_REGISTRY, *_MODELS, *reversed(own)):
+            command = option(command)
+        return command
+
+    return add
+
+
+def _opened(ctx: click.Context, options: dict[str, Any]) -> tuple[Settings, Migration]:
+    """Return the settings in force and the migration they describe."""
+    from prodpointer.migration.migration import Migration
+
+    chosen = {key: options.pop(key) for key in ("as_json", "timeout", "workspace", "registry_uri", "tracking_uri")}
+    settings = settings_of(ctx, chosen)
+    if settings.pointer or settings.alias:
+        raise click.UsageError("--pointer and --alias have no part in a migration: see --map.")
+    mapping = options.pop("mapping", ())
+    for pair in mapping:
+        if "=" not in pair:
+            raise click.BadParameter(f"{pair!r} is not STAGE=ALIAS", param_hint="--map")
+    migration = Migration(
+        tracking_uri=settings.tracking_uri,
+        registry_uri=settings.registry_uri,
+        workspace=settings.workspace,
+        timeout=settings.timeout or DEFAULT_TIMEOUT,
+        models=options.pop("models", ()),
+        mapping=dict(pair.split("=", 1) for pair in mapping),
+        at_once=options.pop("at_once", 8),
+        most_failures=options.pop("max_failures", 20),
+    )
+    return settings, migration
+
+
+@migrate.command()
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write the plan as a page for people.")
+@_options()
+@click.pass_context
+def plan(ctx: click.Context, /, html: Path | None, **options: Any) -> None:
+    """Show what is, what would change and why, for each model; nothing is changed.
+
+    Exit code 0: nothing to do. 4: work to do, or decisions open.
+    """
+    settings, migration = _opened(ctx, options)
+    made = migration.plan()
+    if html is not None:
+        _write_page(html, made)
+    if settings.as_json:
+        print_plan_json(made)
+    else:
+        print_plan(made)
+    ctx.exit(0 if made.is_done else WORK_TO_DO)
+
+
+def _write_page(file: Path, made: Any) -> None:
+    """Write the page of a plan."""
+    from prodpointer.migration.report import plan_page
+
+    try:
+        file.write_text(plan_page(made, datetime.now(timezone.utc)), encoding="utf-8")
+    except OSError as error:
+        raise ProdpointerError(
+            f"The page could not be written: {error.strerror}.", where=str(file), next_step="Give another file."
+        ) from error
+
+
+@migrate.command()
+@_options(_RUN, _AT_ONCE, _FAILURES)
+@click.pass_context
+def start(ctx: click.Context, /, run: str | None, **options: Any) -> None:
+    """Begin the window: mark the models, so that every promotion moves both pointers, also of new models.
+
+    The mark is the tag prodpointer.pointer=both. A model that has the tag already is left as it is.
+    """
+    _run(ctx, options, run, lambda migration, name: migration.start(name))
+
+
+@migrate.command()
+@click.option(
+    "--prefer",
+    type=click.Choice(("alias", "stage", "journal")),
+    help="Which side counts for models that need a decision (default: they are left alone).",
+)
+@_options(_RUN, _REASON, _AT_ONCE, _FAILURES)
+@click.pass_context
+def apply(ctx: click.Context, /, prefer: Any, run: str | None, reason: str, **options: Any) -> None:
+    """Set what is missing; each model is looked at again right before it is moved.
+
+    May be interrupted and called again. Exit code 4: models were left that need a decision.
+    """
+    _run(
+        ctx, options, run, lambda migration, name: migration.apply(migration.plan(), name, prefer=prefer, reason=reason)
+    )
+
+
+@migrate.command()
+@_options(_RUN, _REASON, _AT_ONCE, _FAILURES)
+@click.pass_context
+def finish(ctx: click.Context, /, run: str | None, reason: str, **options: Any) -> None:
+    """End the stages of models whose readers have moved: name them with --models ('*' for all). Can be undone."""
+    if not options["models"]:
+        raise click.UsageError("Say whose readers have moved: --models 'news-*', or --models '*' for all.")
+    _run(ctx, options, run, lambda migration, name: migration.finish(name, reason=reason))
+
+
+@migrate.command()
+@click.argument("run", required=False)
+@_options(_REASON, _AT_ONCE, _FAILURES)
+@click.pass_context
+def undo(ctx: click.Context, /, run: str | None, reason: str, **options: Any) -> None:
+    """Put the pointers back to what they were before RUN; models promoted since are left alone.
+
+    Without RUN: list the runs that the record tells of.
+    """
+    if run is not None:
+        _run(ctx, options, run, lambda migration, name: migration.undo(name, reason=reason))
+        return
+    settings, migration = _opened(ctx, options)
+    runs = migration.runs()
+    if settings.as_json:
+        print_json({"runs": [each.as_json() for each in runs]})
+    else:
+        print_runs(runs)
+
+
+def _run(
+    ctx: click.Context, options: dict[str, Any], run: str | None, begin: Callable[[Migration, str], Iterator[Any]]
+) -> None:
+    """Carry out one run, show how far it is, and tell what became of it."""
+    from prodpointer.migration.migration import plainly, run_name
+
+    name = run_name(run)
+    verb = ctx.command.name or ""
+    settings, migration = _opened(ctx, options)
+    errors: list[ProdpointerError] = []
+    steps: list[Step] = []
+    with stopped_by_signals(migration.stopped):
+        results = begin(migration, name)
+        for result in told(results, migration.total, verb):
+            steps += plainly([result])
+            if result.error is not None:
+                errors.append(result.error)
+    steps.sort(key=lambda step: (step.name, step.alias))
+    if settings.as_json:
+        print_steps_json(name, steps)
+    else:
+        print_steps(name, verb, steps, stopped=_stopped(migration, errors))
+    ctx.exit(_exit_code(steps, errors, stopped=migration.stopped.is_set()))
+
+
+def _stopped(migration: Migration, errors: list[ProdpointerError]) -> str:
+    """Return why a run ended before its end, the empty text where it did not."""
+    if migration.stopped.is_set():
+        return "Stopped by a signal. Call it again to go on where it was."
+    if len(errors) > migration.most_failures:
+        return f"Stopped after {len(errors)} failures. Mend what is wrong, and call it again to go on where it was."
+    return ""
+
+
+def _exit_code(steps: list[Step], errors: list[ProdpointerError], *, stopped: bool) -> int:
+    """Return what a run ends with."""
+    if errors:
+        return errors[-1].exit_code if all(isinstance(each, RegistryUnavailable) for each in errors) else 1
+    if stopped:
+        return 1
+    return WORK_TO_DO if any(step.outcome == "left" for step in steps) else 0
+
+
+@migrate.command()
+@_options(_AT_ONCE)
+@click.pass_context
+def verify(ctx: click.Context, /, **options: Any) -> None:
+    """Ask for each model what plain clients ask, by the stage and by the alias. Exit code 4: they differ."""
+    settings, migration = _opened(ctx, options)
+    checks: list[Any] = []
+    errors: list[ProdpointerError] = []
+    with stopped_by_signals(migration.stopped):
+        results = migration.verify()
+        for result in told(results, migration.total, "verify"):
+            checks += result.value or []
+            if result.error is not None:
+                errors.append(result.error)
+                say(f"error: {result.item.name}: {result.error}", err=True)
+    if settings.as_json:
+        print_json({"checked": len(checks), "problems": [each.as_json() for each in checks if each.problem]})
+    else:
+        print_checks(checks)
+    problems = any(each.problem for each in checks)
+    ctx.exit(_exit_code([], errors, stopped=migration.stopped.is_set()) or (WORK_TO_DO if problems else 0))
+
+
+@migrate.command()
+@click.option(
+    "--every",
+    type=click.FloatRange(0, min_open=True),
+    default=10.0,
+    show_default=True,
+    help="Seconds between two sweeps.",
+)
+@click.option("--once", is_flag=True, help="One sweep and no more, for a scheduler of your own.")
+@click.option("--start", "mark", is_flag=True, help="Mark models as start does, also those that are made meanwhile.")
+@click.option("--run", help="The name under which moves are recorded (default: made up).")
+@_options(_AT_ONCE)
+@click.pass_context
+def bridge(ctx: click.Context, /, every: float, once: bool, mark: bool, run: str | None, **options: Any) -> None:
+    """Carry what plain MLflow moves on one side to the other, until SIGTERM or Ctrl-C. One line for each move."""
+    from prodpointer.migration.bridge import Bridge
+    from prodpointer.migration.migration import run_name
+
+    name = run_name(run)
+    settings, migration = _opened(ctx, options)
+    say(f"bridge {name}: every {every:g} s, until SIGTERM or Ctrl-C", err=True)
+    last: Sweep | None = None
+    with stopped_by_signals(migration.stopped):
+        for last in Bridge(migration, name, every=every, mark=mark).sweeps():
+            _tell_sweep(settings, name, last)
+            if once:
+                migration.stopped.set()
+    if not once or last is None:
+        return
+    failed = any(step.outcome == "failed" for step in last.steps)
+    ctx.exit(last.error.exit_code if last.error else 1 if failed else 0)
+
+
+def _tell_sweep(settings: Settings, name: str, sweep: Sweep) -> None:
+    """Print what a sweep did, one JSON document or one line each; nothing for a sweep that found nothing."""
+    if sweep.error is not None:
+        say(f"error: {sweep.error}", err=True)
+    elif sweep.steps and settings.as_json:
+        print_sweep_json(name, sweep.steps)
+    else:
+        for step in sweep.steps:
+            say(sweep_line(step))
+
+
+@migrate.command()
+@click.argument("path", type=click.Path(exists=True, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of lines.")
+@click.pass_context
+def find(ctx: click.Context, /, path: Path, as_json: bool) -> None:
+    """List who still reads or writes stages in the source tree PATH, with the line to write instead.
+
+    Exit code 0: nobody. 4: somebody does.
+    """
+    from prodpointer.stage_finder.finder import stage_uses
+
+    unread: list[Path] = []
+    uses = list(stage_uses(path, unread=unread))
+    for each in unread:
+        say(f"warning: {each} could not be read", err=True)
+    if as_json or settings_of(ctx, {}).as_json:
+        print_json({"uses": [each.as_json() for each in uses]})
+    else:
+        print_stage_uses(uses)
+    ctx.exit(WORK_TO_DO if uses else 0)

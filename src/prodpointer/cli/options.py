@@ -1,0 +1,92 @@
+"""The options that every command shares, and what they are together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import click
+
+from prodpointer.connection import connect, registered_model_names
+from prodpointer.registered_model import RegisteredModel
+from prodpointer.types import POINTERS
+
+DEFAULT_TIMEOUT = 10.0
+"""Seconds for each request."""
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options that every command shares; None and False mean "not given"."""
+
+    tracking_uri: str | None = None
+    registry_uri: str | None = None
+    workspace: str | None = None
+    pointer: str | None = None
+    alias: str | None = None
+    timeout: float | None = None
+    as_json: bool = False
+
+    def overridden_by(self, other: Settings) -> Settings:
+        """Return these settings with those of ``other`` that were given: options count before and after a command."""
+        given = {key: value for key, value in vars(other).items() if value}
+        return replace(self, **given)
+
+    def model(self, name: str, *, create_database: bool | None = False) -> RegisteredModel:
+        """Connect to one registered model; a mistyped SQLite file is not made by looking at it."""
+        pointer: Any = self.pointer or "auto"
+        return connect(
+            name,
+            tracking_uri=self.tracking_uri,
+            registry_uri=self.registry_uri,
+            workspace=self.workspace,
+            pointer=pointer,
+            alias=self.alias or "production",
+            timeout=self.timeout or DEFAULT_TIMEOUT,
+            create_database=create_database,
+        )
+
+    def names(self) -> list[str]:
+        """Return the names of every registered model."""
+        timeout = self.timeout or DEFAULT_TIMEOUT
+        return registered_model_names(
+            tracking_uri=self.tracking_uri,
+            registry_uri=self.registry_uri,
+            workspace=self.workspace,
+            timeout=timeout,
+        )
+
+
+JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
+TIMEOUT = click.option(
+    "--timeout", type=click.FloatRange(0, min_open=True), help="Seconds for each request (default: 10)."
+)
+REGISTRY_URI = click.option("--registry-uri", help="The model registry, where it is another server or database.")
+WORKSPACE = click.option(
+    "--workspace", help="The workspace, on a server that has some (default: the one active in MLflow)."
+)
+TRACKING_URI = click.option("--tracking-uri", help="The MLflow server or database (default: MLFLOW_TRACKING_URI).")
+
+
+def shared_options(command: Command) -> Command:
+    """Add the options that every command shares and hand them over as one value."""
+    for option in (
+        JSON,
+        TIMEOUT,
+        click.option("--alias", help="Name of the pointer (default: production)."),
+        click.option("--pointer", type=click.Choice(POINTERS), help="Override which pointer is used (default: auto)."),
+        WORKSPACE,
+        REGISTRY_URI,
+        TRACKING_URI,
+    ):
+        command = option(command)
+    return command
+
+
+def settings_of(ctx: click.Context, options: dict[str, Any]) -> Settings:
+    """Return the settings in force for a command, and keep them for those below it."""
+    above = ctx.obj if isinstance(ctx.obj, Settings) else Settings()
+    return above.overridden_by(Settings(**options))

@@ -1,0 +1,150 @@
+"""From a name to a registered model in the registry that MLflow's settings name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from prodpointer.artifacts.cache import Cache
+from prodpointer.errors import InvalidName, RegistryUnavailable
+from prodpointer.mlflow_client.capabilities import capabilities
+from prodpointer.mlflow_client.open import open_registry
+from prodpointer.mlflow_client.registry import Registry
+from prodpointer.mlflow_client.uris import Place
+from prodpointer.pointers.selection import POINTER_VARIABLE, Rule, known_pointer
+from prodpointer.registered_model import RegisteredModel
+from prodpointer.types import Pointer
+from prodpointer.validation import alias_name, model_name, stage_for
+
+
+def connect(
+    name: str,
+    *,
+    tracking_uri: str | None = None,
+    registry_uri: str | None = None,
+    workspace: str | None = None,
+    pointer: Pointer = "auto",
+    alias: str = "production",
+    stages: Mapping[str, str] | None = None,
+    timeout: float = 10.0,
+    cache_dir: str | Path | None = None,
+    create_database: bool | None = None,
+    upgrade_database: bool = False,
+    allowed_hosts: Iterable[str] | None = None,
+) -> RegisteredModel:
+    """Return the registered model ``name``, having made sure that there is a registry and what it can do.
+
+    Parameters
+    ----------
+    name
+        Name of the registered model. It need not exist: ``register`` creates it, the reading verbs say so.
+    tracking_uri, registry_uri
+        As MLflow takes them; by default MLflow's own environment variables and settings.
+    workspace
+        The workspace of a server that runs with ``--enable-workspaces`` (MLflow 3.10 and later); by default the one
+        that is active in MLflow at this moment (``mlflow.set_workspace``, ``MLFLOW_WORKSPACE``), and ``""`` for none.
+        The handle stays in it: each request names it, from every client version.
+    pointer
+        ``auto`` (an alias where one is set, a stage where one is set, for a new model whichever belongs to the
+        registry's major version), or ``alias``, ``stage`` or ``both`` to override. The model's tag
+        ``prodpointer.pointer`` and then ``PRODPOINTER_POINTER`` override ``auto``.
+    alias
+        Name of the pointer. One that is set is found without regard to case; a new one is written as given.
+    stages
+        Which stage an alias stands for, beside ``{"production": "Production", "staging": "Staging"}``.
+    timeout
+        Seconds that each request to the registry may take. Downloads may take as long as they like while bytes come.
+    cache_dir
+        Where verified downloads are kept; by default ``PRODPOINTER_CACHE_DIR``, else the user's cache directory.
+    create_database
+        Whether an empty or missing database may get MLflow's schema; by default only an SQLite file that somebody
+        named may.
+    upgrade_database
+        Whether a database of an older MLflow may be upgraded in place. Older servers cannot start on it afterwards.
+    allowed_hosts
+        Hosts (``"files.example.com"``, ``"files:5000"``) from which artifacts may be read beside the tracking server
+        and the registry; by default those in ``PRODPOINTER_ALLOWED_HOSTS``. They are asked without credentials.
+
+    Raises
+    ------
+    InvalidName
+        The name, alias, stage, pointer or host is invalid.
+    RegistryUnavailable, AccessDenied, RegistryUnsupported, SchemaMismatch
+        There is no registry to use; nothing was touched. One that is down is no error where this machine has a
+        last-known-good version of the model: loading and following begin with it, all else says then what is wrong.
+    """
+    checked = model_name(name)
+    rule = rule_for(alias, stages, pointer)
+    registry = open_registry(
+        tracking_uri,
+        registry_uri,
+        timeout=timeout,
+        create_database=create_database,
+        upgrade_database=upgrade_database,
+        workspace=workspace,
+        even_if_down=True,
+        hosts=allowed_hosts,
+    )
+    _check_levels(checked, registry)
+    model = RegisteredModel(checked, registry, rule, Cache(cache_dir))
+    try:
+        capabilities(registry)
+    except RegistryUnavailable as failure:
+        model.not_asked(failure)
+    return model
+
+
+def registered_model_names(
+    *,
+    tracking_uri: str | None = None,
+    registry_uri: str | None = None,
+    workspace: str | None = None,
+    timeout: float = 10.0,
+) -> list[str]:
+    """Return the names of all registered models in order, prompts left out; no database is made.
+
+    Parameters
+    ----------
+    tracking_uri, registry_uri, workspace, timeout
+        As for :func:`connect`.
+
+    Raises
+    ------
+    RegistryUnavailable, AccessDenied, RegistryUnsupported, SchemaMismatch
+        As for :func:`connect`.
+    """
+    registry = open_registry(
+        tracking_uri,
+        registry_uri,
+        timeout=timeout,
+        create_database=False,
+        upgrade_database=False,
+        workspace=workspace,
+    )
+    capabilities(registry)  # raises where what answers is not a registry, which might list nothing
+    return registry.names()
+
+
+def _check_levels(name: str, registry: Registry) -> None:
+    """Raise ``InvalidName`` for a name in Unity Catalog that is not of three levels: MLflow would complete it."""
+    if registry.place is Place.UNITY_CATALOG and len([part for part in name.split(".") if part.strip()]) != 3:
+        raise InvalidName(
+            f"Invalid model name {name!r} for Unity Catalog.",
+            where=registry.addresses.shown,
+            next_step="Give all three levels: catalog.schema.model.",
+        )
+
+
+def rule_for(alias: str, stages: Mapping[str, str] | None, pointer: str) -> Rule:
+    """Return the rule that these arguments and the environment make, or raise ``InvalidName``."""
+    folded = alias_name(alias)
+    argument = known_pointer(pointer, "the argument pointer=")
+    environment = os.environ.get(POINTER_VARIABLE)
+    return Rule(
+        alias=folded,
+        stage=stage_for(folded, stages),
+        argument=None if argument == "auto" else argument,
+        environment=known_pointer(environment, f"the environment variable {POINTER_VARIABLE}") if environment else None,
+        written=alias,
+    )

@@ -1,0 +1,1 @@
+"""What is wrong with a registry, and whether it behaves."""

@@ -1,0 +1,83 @@
+"""What a pair of MLflow versions is known not to do, as measured; each limit with what to do instead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from packaging.version import Version
+
+from prodpointer.mlflow_client.capabilities import Capabilities, client_version, lists_nothing
+from prodpointer.mlflow_client.registry import Registry
+from prodpointer.mlflow_client.uris import Place
+
+_READS_RUNS_OF_TWO = Version("3.1.3")
+_EMPTY_DIRECTORY = Version("3.9.0")
+_REFUSES_NAMES = Version("3.11.1")
+
+
+def limits(registry: Registry, found: Capabilities, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the known limits of this client on this registry, the most serious first.
+
+    Parameters
+    ----------
+    registry, found
+        The registry and what it can do.
+    names
+        The registered models that could be listed.
+    """
+    unreadable = tuple(_names(found.version, names))
+    if registry.place is Place.DATABASE:  # the client is the registry, so there is no pair
+        return unreadable
+    client = client_version()
+    return (*_aliases(registry, found, client), *unreadable, *_pair(client, found.version, found), *_files(client))
+
+
+def _aliases(registry: Registry, found: Capabilities, client: Version) -> Iterator[str]:
+    """Yield what there is to say of aliases."""
+    if not found.aliases and found.stages:
+        yield (
+            "The registry has no aliases (they came with MLflow 2.3.0): stages are used until the server is upgraded."
+        )
+    elif found.aliases and not registry.client_has_aliases:
+        yield f"Plain MLflow {client} has no alias methods: read and move aliases with prodpointer, which uses REST."
+    if found.version is None:
+        yield "The registry does not tell its version, so its limits are not known: try `prodpointer doctor --try`."
+
+
+def _pair(client: Version, server: Version | None, found: Capabilities) -> Iterator[str]:
+    """Yield what plain MLflow of one version does not do on a server of another."""
+    if server is None:
+        return
+    if client.major >= 3 > server.major:
+        yield (
+            f"log_model and register_model of MLflow {client} fail on {server}: use log_artifacts and "
+            "`prodpointer register`."
+        )
+        if client < _READS_RUNS_OF_TWO:
+            yield f"Plain MLflow {client} cannot download runs:/ here: load with prodpointer, or use 3.1.3."
+    if server.major >= 3 > client.major:
+        yield (
+            f"MLflow {client} cannot load models that MLflow 3 logged and registered as runs:/: register them with "
+            "`prodpointer register`."
+        )
+    if lists_nothing(found):
+        yield (
+            f"Plain search_registered_models of MLflow {client} is empty on {server}, in silence: use "
+            "`prodpointer status`."
+        )
+
+
+def _files(client: Version) -> Iterator[str]:
+    """Yield what becomes of a version whose source is a single file; measured for every server."""
+    becomes = "is an empty directory" if client >= _EMPTY_DIRECTORY else "fails"
+    yield f"Plain models:/ of a single file {becomes}: register a directory."
+
+
+def _names(server: Version | None, names: Sequence[str]) -> Iterator[str]:
+    """Yield the models that MLflow 3.11.1 and later do not read by their names (measured at 3.10.1 and 3.11.1)."""
+    refused = [name for name in names if "/" in name or ":" in name or not name.strip()]
+    if refused:
+        gone = server is not None and server >= _REFUSES_NAMES
+        cannot = "This MLflow cannot" if gone else "MLflow 3.11.1 and later cannot"
+        step = "rename them with MLflow 3.10 or older" if gone else "rename them before the upgrade"
+        yield f"{cannot} read names with / or :, as {refused[0]!r} ({len(refused)} in all): {step}."

@@ -1,0 +1,1 @@
+"""Gates: conditions on the metrics of a version."""

@@ -1,0 +1,1 @@
+"""From stages to aliases: plan, apply, verify, finish, undo, bridge."""

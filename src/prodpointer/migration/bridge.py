@@ -1,0 +1,162 @@
+"""A process that a team leaves running while jobs nobody has touched yet move one pointer alone.
+
+It watches both pointers of the chosen models, and what plain MLflow moves on one side it carries to the other. A sweep
+costs a request for each page of models; only a model whose reply tells of a change is asked for by itself.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from prodpointer.errors import ProdpointerError, RegistryError, RegistryUnavailable
+from prodpointer.migration.apply import Carrier, Found, Step
+from prodpointer.migration.migration import Migration, mark_model, plainly
+from prodpointer.migration.plan import problems_of_names
+from prodpointer.types import POINTER_TAG, ModelReply
+
+EVERY = 10.0
+"""Seconds from the beginning of one sweep to that of the next."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What one look at all models found and did; ``error`` is why it could not be done."""
+
+    models: int
+    looked_at: int
+    steps: tuple[Step, ...]
+    seconds: float
+    error: ProdpointerError | None = None
+
+
+@dataclass(frozen=True)
+class _Mark:
+    """What of a reply tells of a change: what the pointers name, when a stage moved last, and the model's tag.
+
+    A stage that holds two versions does not show, but that it changed does.
+    """
+
+    pointers: tuple[tuple[str, int | None, int | None], ...]
+    updated_at: datetime | None
+    tag: str | None
+
+    @property
+    def agreed(self) -> dict[str, int]:
+        """Return what both pointers name, by alias, where they agree."""
+        return {name: alias for name, alias, stage in self.pointers if alias is not None and alias == stage}
+
+
+class Bridge:
+    """Sweeps over the models of a migration until it is stopped.
+
+    Parameters
+    ----------
+    migration
+        The registry, the models and what each stage is called as an alias; setting its ``stopped`` stops the sweeps.
+    run
+        The name under which moves are recorded.
+    every
+        Seconds from the beginning of one sweep to that of the next.
+    mark
+        Whether models without the tag ``prodpointer.pointer`` get it, so that those made meanwhile have both pointers.
+    """
+
+    def __init__(self, migration: Migration, run: str, *, every: float = EVERY, mark: bool = False) -> None:
+        """Bind them; nothing is asked yet."""
+        self._migration = migration
+        self._carrier = Carrier(
+            migration.registry,
+            run,
+            migration.rules,
+            kind="bridge",
+            prefer="journal",
+            reason="carried from the pointer that another tool moved",
+        )
+        self._run = run
+        self._every = every
+        self._mark_new = mark
+        self._marks: dict[str, _Mark] | None = None
+
+    def sweeps(self) -> Iterator[Sweep]:
+        """Yield each sweep as it ends; a registry that is down ends none but the one."""
+        stopped = self._migration.stopped
+        while not stopped.is_set():
+            began = time.monotonic()
+            try:
+                yield self.sweep()
+            except ProdpointerError as error:
+                yield Sweep(0, 0, (), time.monotonic() - began, error)
+            stopped.wait(max(0.0, self._every - (time.monotonic() - began)))
+
+    def sweep(self) -> Sweep:
+        """Look at all models once and carry what was moved; the first time each is looked at with its versions."""
+        began = time.monotonic()
+        if self._marks is None:
+            fleet = self._migration.fleet()
+            before: dict[str, _Mark] = {}
+            changed = [found for found in fleet if self._may_need_work(found)]
+        else:
+            before = self._marks
+            fleet = [Found(reply) for reply in self._migration.models()]
+            changed = [found for found in fleet if before.get(found.name) != self._mark(found.reply)]
+        problems = problems_of_names((found.name for found in fleet), self._migration.globs)
+        left = [Step(found.name, "", "left", problems[found.name]) for found in changed if found.name in problems]
+        changed = [found for found in changed if found.name not in problems]
+        marks = {found.name: self._mark(found.reply) for found in fleet}
+        for found in changed:
+            del marks[found.name]  # kept once it was looked at, so that what fails is looked at again
+        self._marks = marks
+        steps = self._carried(changed, before)
+        return Sweep(len(fleet), len(changed), (*left, *steps), time.monotonic() - began)
+
+    def _may_need_work(self, found: Found) -> bool:
+        """Tell whether a model of the first sweep has a pointer at all, or is to be marked."""
+        if self._mark_new and POINTER_TAG not in found.reply.tags:
+            return True
+        return any(alias is not None or stage is not None for _, alias, stage in self._mark(found.reply).pointers)
+
+    def _carried(self, changed: list[Found], before: dict[str, _Mark]) -> list[Step]:
+        """Carry the models that changed, and keep what they were like then."""
+
+        def carry(found: Found) -> list[Step]:
+            try:
+                return self._carry(found, before)
+            except ProdpointerError as error:
+                if not isinstance(error, (RegistryUnavailable, RegistryError)):  # the next time would be the same
+                    self._keep(found.reply)
+                raise
+
+        done = plainly(self._migration.each(changed, carry, most_failures=len(changed)))
+        told = (step for step in done if step.outcome != "nothing")
+        return sorted(told, key=lambda step: (step.name, step.alias))
+
+    def _carry(self, found: Found, before: dict[str, _Mark]) -> list[Step]:
+        """Carry one model, marked before where that is wanted and its stages have not been ended."""
+        model = self._carrier.read_again(found)
+        if self._mark_new and POINTER_TAG not in model.reply.tags:
+            last = [self._carrier.look(model, rule).last for rule in self._migration.rules]
+            if not any(each is not None and each.kind == "finish" for each in last):
+                mark_model(self._migration.registry, found.name, self._run)
+                self._carrier.refresh(model)
+        mark = before.get(found.name)
+        steps = self._carrier.carry_model(model, mark.agreed if mark else {})
+        if not any(step.again for step in steps):
+            self._keep(model.reply)
+        return steps
+
+    def _keep(self, reply: ModelReply) -> None:
+        """Keep what a model is like, so that it is looked at again only once it has changed."""
+        if self._marks is not None:
+            self._marks[reply.name] = self._mark(reply)
+
+    def _mark(self, reply: ModelReply) -> _Mark:
+        """Return what of a reply tells of a change."""
+        aliases = {alias.lower(): version for alias, version in reply.aliases.items()}
+        pointers = []
+        for rule in self._migration.rules:
+            newest = reply.newest.get(rule.stage)
+            pointers.append((rule.alias, aliases.get(rule.alias), newest.version if newest else None))
+        return _Mark(tuple(pointers), reply.updated_at, reply.tags.get(POINTER_TAG))

@@ -1,0 +1,378 @@
+"""A fleet carried from stages to aliases: planned, marked, applied, verified, ended and undone, with nobody stopped.
+
+A plan is a value and changes nothing. Every run has a name, and each model that it moves an event that says what the
+pointers were before: that record is in the registry itself, so a run that was interrupted goes on from any machine, and
+any run can be undone.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from typing import Any
+
+from prodpointer.errors import InvalidName, ModelNotFound, PointerUnsupported
+from prodpointer.history import log
+from prodpointer.migration.apply import Carrier, Found, Outcome, Step
+from prodpointer.migration.finish import Undoing, end_stages
+from prodpointer.migration.fleet import AT_ONCE, MOST_FAILURES, Patience, Result, each_of, models_like, read_fleet
+from prodpointer.migration.plan import Plan, planned, problems_of_names
+from prodpointer.mlflow_client.capabilities import Capabilities, capabilities
+from prodpointer.mlflow_client.fleet_pages import plain_alias, plain_stage, tag_model
+from prodpointer.mlflow_client.open import open_registry
+from prodpointer.mlflow_client.registry import Registry
+from prodpointer.pointers.selection import Rule, view
+from prodpointer.promotion.snapshot import Look, look_at
+from prodpointer.promotion.sync import Class, Prefer
+from prodpointer.types import POINTER_TAG, WINDOW_TAG, ModelReply, Promotion
+from prodpointer.validation import alias_name, plain_text, stage_for
+
+_RUN = re.compile(r"[\w.-]{1,64}")
+_LOOKS = 3
+_A_MOMENT = 0.1  # seconds between two looks at pointers that are being moved
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What two plain clients are told about one alias and its stage of one model: by the alias, and by the stage."""
+
+    name: str
+    alias: str
+    stage: str
+    by_alias: int | None
+    by_stage: int | None
+    problem: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what ``migrate verify --json`` prints for one pair."""
+        return dict(vars(self))
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the record tells of one run: its kind, how many models it moved, and when it began and ended.
+
+    A window has no times: all there is of it are the tags of the models.
+    """
+
+    name: str
+    kind: str
+    models: int
+    first: datetime | None
+    last: datetime | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what ``migrate undo --json`` prints for one run."""
+        times = {key: at.isoformat() if (at := getattr(self, key)) else None for key in ("first", "last")}
+        return {**vars(self), **times}
+
+
+def rules_for(mapping: Mapping[str, str] | None = None) -> tuple[Rule, ...]:
+    """Return one rule for each stage that is carried, or raise ``InvalidName``.
+
+    Parameters
+    ----------
+    mapping
+        The alias of each stage, or ``"skip"``; by default Production and Staging become the aliases of those names.
+    """
+    chosen = {"production": "production", "staging": "staging"}
+    for stage, alias in (mapping or {}).items():
+        folded = stage.lower()
+        if folded not in {"production", "staging", "archived", "none"}:
+            raise InvalidName(
+                f"Invalid stage {stage!r}.", where="--map", next_step="Use Production, Staging or Archived."
+            )
+        if folded in chosen:
+            chosen[folded] = alias
+        elif alias.lower() != "skip":
+            raise InvalidName(
+                f"The versions in {stage} cannot become an alias: it names one version, and they are history.",
+                where="--map",
+                next_step=f"Use {stage}=skip: the versions stay, and `prodpointer history` tells what was live.",
+            )
+    carried = {stage: alias for stage, alias in chosen.items() if alias.lower() != "skip"}
+    if len({alias_name(alias) for alias in carried.values()}) < len(carried) or not carried:
+        raise InvalidName(
+            "Two stages cannot become one alias, and one stage at least has to become one.",
+            where="--map",
+            next_step="Give each stage an alias of its own, such as Production=production Staging=staging.",
+        )
+    return tuple(
+        Rule(alias_name(alias), stage_for(alias_name(alias), {alias: stage}), None, None, written=alias)
+        for stage, alias in carried.items()
+    )
+
+
+def run_name(name: str | None = None) -> str:
+    """Return the name of a run, made up where none is given, or raise ``InvalidName``."""
+    if name is None:
+        return f"{datetime.now(timezone.utc):%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
+    if not _RUN.fullmatch(plain_text(name, "The name of the run")):
+        raise InvalidName(f"Invalid run name {name!r}.", next_step="Use letters, digits, '.', '_' and '-'.")
+    return name
+
+
+class Migration:
+    """The verbs over all registered models of one registry whose names match.
+
+    Parameters
+    ----------
+    tracking_uri, registry_uri, workspace, timeout
+        As for :func:`prodpointer.connect`. No database is made or upgraded.
+    models
+        Patterns of names as a shell has them; none for every model.
+    mapping
+        As for :func:`rules_for`.
+    at_once
+        How many models are worked on at a time.
+    most_failures
+        So many models may fail before a run stops.
+
+    Raises
+    ------
+    PointerUnsupported
+        The registry lacks aliases or stages, so that there is nothing to carry.
+    RegistryUnavailable, AccessDenied, RegistryUnsupported, SchemaMismatch
+        As for :func:`prodpointer.connect`.
+    """
+
+    def __init__(
+        self,
+        *,
+        tracking_uri: str | None = None,
+        registry_uri: str | None = None,
+        workspace: str | None = None,
+        timeout: float = 10.0,
+        models: Sequence[str] = (),
+        mapping: Mapping[str, str] | None = None,
+        at_once: int = AT_ONCE,
+        most_failures: int = MOST_FAILURES,
+    ) -> None:
+        """Open the registry and find out what it can do."""
+        self.rules: tuple[Rule, ...] = rules_for(mapping)
+        self.globs: tuple[str, ...] = tuple(models)
+        self.most_failures = most_failures
+        self.stopped: threading.Event = threading.Event()
+        self.total: int = 0
+        self.registry: Registry = open_registry(
+            tracking_uri,
+            registry_uri,
+            timeout=timeout,
+            create_database=False,
+            upgrade_database=False,
+            workspace=workspace,
+        )
+        # A database is asked one call at a time.
+        self.at_once: int = at_once if self.registry.takes_several else 1
+        self.found: Capabilities = capabilities(self.registry)
+        _check_both(self.registry, self.found)
+
+    def plan(self) -> Plan:
+        """Return what is, what would change and why, for each model; a request a page, and nothing is changed."""
+        models = planned(self.fleet(), self.rules, self._look, self.globs)
+        return Plan(self.registry.addresses.shown, self.found.shown_version, self.globs, tuple(models))
+
+    def _look(self, found: Found, rule: Rule) -> Look:
+        """Return what the pages told of one model, by one rule."""
+        return look_at(view(rule, found.reply, self.found, self.registry.addresses.shown), found.versions)
+
+    def start(self, run: str) -> Iterator[Result[ModelReply, list[Step]]]:
+        """Mark each model by the tag ``prodpointer.pointer=both``, so that either major's readers find what is live."""
+
+        def mark(listed: ModelReply) -> list[Step]:
+            reply = self.registry.model(listed.name)
+            there = reply.tags.get(POINTER_TAG)
+            if there is not None:
+                outcome: Outcome = "nothing" if there == "both" else "left"
+                return [Step(reply.name, "", outcome, f"the tag {POINTER_TAG} says {there}")]
+            mark_model(self.registry, reply.name, run)
+            return [Step(reply.name, "", "moved", "both pointers are kept from now on")]
+
+        return self._each_named_well(self.models(), mark)
+
+    def apply(
+        self, plan: Plan, run: str, *, prefer: Prefer | None = None, reason: str = ""
+    ) -> Iterator[Result[Found, list[Step]]]:
+        """Carry out a plan; each model is judged again right before it is moved.
+
+        Parameters
+        ----------
+        plan
+            What :meth:`plan` returned.
+        run
+            The name under which it is recorded, and by which it can be undone.
+        prefer
+            Which side counts for models that need a decision; they are left alone without it.
+        reason
+            Why, for the record.
+        """
+        carrier = Carrier(self.registry, run, self.rules, prefer=prefer, reason=_checked(reason))
+        left = {
+            model.name: [Step(model.name, pair.alias, "left", pair.judgement.reason) for pair in model.undecided]
+            or [Step(model.name, "", "left", model.problem)]
+            for model in plan.models
+            if model.kind is Class.DECISION and not model.may_be_carried(prefer)
+        }
+        todo = [model.found for model in plan.models if model.name in left or model.may_be_carried(prefer)]
+        return self.each(todo, lambda found: left.get(found.name) or carrier.carry(found))
+
+    def verify(self) -> Iterator[Result[ModelReply, list[Checked]]]:
+        """Ask the two endpoints that plain clients ask, for each model, past the code by which this library reads."""
+        return self.each(self.models(), self._asked_for)
+
+    def _asked_for(self, reply: ModelReply) -> list[Checked]:
+        """Return what plain clients are told of one model; none where it was deleted meanwhile."""
+        both = reply.tags.get(POINTER_TAG) == "both"
+        try:
+            checks = [self._asked(reply, rule, both=both) for rule in self.rules]
+        except ModelNotFound:
+            return []
+        live = {check.by_stage for check in checks if check.stage == "Production"}
+        return [
+            replace(check, problem="") if check.by_stage is None and check.by_alias in live else check
+            for check in checks  # a version that was promoted out of staging is no longer in its stage
+        ]
+
+    def _asked(self, reply: ModelReply, rule: Rule, *, both: bool) -> Checked:
+        """Ask for one alias and its stage, as it is spelled in this model."""
+        spelled = next((alias for alias in reply.aliases if alias.lower() == rule.alias), rule.alias)
+        stage = rule.stage or ""
+        checked = Checked(reply.name, spelled, stage, None, None)
+        for attempt in range(_LOOKS):
+            by_alias = plain_alias(self.registry, reply.name, spelled)
+            by_stage = plain_stage(self.registry, reply.name, stage)
+            checked = Checked(reply.name, spelled, stage, by_alias, by_stage, _problem(by_alias, by_stage, both=both))
+            if not checked.problem or self.stopped.wait(_A_MOMENT * 2**attempt):
+                break
+        return checked
+
+    def finish(self, run: str, *, reason: str = "") -> Iterator[Result[Found, list[Step]]]:
+        """Empty the stages of models whose readers have moved, and end their window."""
+        carrier = Carrier(self.registry, run, self.rules, kind="finish", reason=_checked(reason))
+        return self._each_named_well(self.fleet(), lambda found: end_stages(carrier, found))
+
+    def undo(self, run: str, *, reason: str = "") -> Iterator[Result[Found, list[Step]]]:
+        """Put the pointers back to what they were before a run, except where somebody moved them since."""
+        fleet = [found for found in self.fleet() if _took_part(found, run)]
+        carrier = Carrier(self.registry, run, self._rules_of(fleet, run), kind="undo", reason=_checked(reason))
+        undoing = Undoing(carrier, run)
+        # Which versions matter is for the run to say, so all of them are read.
+        return self.each([Found(found.reply) for found in fleet], undoing.undo)
+
+    def _rules_of(self, fleet: Sequence[Found], run: str) -> tuple[Rule, ...]:
+        """Return the aliases that a run carried, with their stages, whatever they are called now."""
+        found = {
+            event.alias: event.migration.stage
+            for each in fleet
+            for event in log.events(each.versions)
+            if event.migration is not None and event.migration.run == run
+        }
+        ours = {rule.alias: rule.stage for rule in self.rules}
+        return tuple(Rule(alias, stage, None, None) for alias, stage in sorted({**ours, **found}.items()))
+
+    def runs(self) -> list[Run]:
+        """Return the runs that the record tells of, the oldest first; of a window is known which models it marked."""
+        seen: dict[str, list[Promotion]] = {}
+        marked: Counter[str] = Counter()
+        for found in self.fleet():
+            if window := found.reply.tags.get(WINDOW_TAG):
+                marked[window] += 1
+            for event in log.events(found.versions):
+                if event.migration is not None and event.kind != "undo":
+                    seen.setdefault(event.migration.run, []).append(event)
+        windows = [Run(name, "start", count, None, None) for name, count in marked.items() if name not in seen]
+        told = [
+            Run(name, each[0].kind, len({event.name for event in each}), min(times), max(times))
+            for name, each in seen.items()
+            if (times := [event.at for event in each])
+        ]
+        return windows + sorted(told, key=lambda run: run.first or datetime.max.replace(tzinfo=timezone.utc))
+
+    def fleet(self) -> list[Found]:
+        """Return the models with the versions that matter, read by pages, with patience for a server that is busy."""
+        return Patience(self.stopped).call(lambda _: read_fleet(self.registry, self.globs, self.rules), None)
+
+    def models(self) -> list[ModelReply]:
+        """Return the models, read by pages, with patience for a server that is busy."""
+        return Patience(self.stopped).call(lambda _: list(models_like(self.registry, self.globs)), None)
+
+    def each(
+        self, items: Sequence[Any], work: Callable[[Any], Any], *, most_failures: int | None = None
+    ) -> Iterator[Result[Any, Any]]:
+        """Yield what becomes of each; a model that was deleted meanwhile is none any more."""
+
+        def done(item: Any) -> Any:
+            try:
+                return work(item)
+            except ModelNotFound:
+                return [Step(item.name, "", "nothing", "the model was deleted meanwhile")]
+
+        self.total = len(items)
+        failures = self.most_failures if most_failures is None else most_failures
+        return each_of(items, done, at_once=self.at_once, most_failures=failures, stopped=self.stopped)
+
+    def _each_named_well(self, items: Sequence[Any], work: Callable[[Any], list[Step]]) -> Iterator[Result[Any, Any]]:
+        """Yield what becomes of each; what has a name for which it is never touched is left."""
+        problems = problems_of_names((item.name for item in items), self.globs)
+
+        def touched(item: Any) -> list[Step]:
+            problem = problems.get(item.name)
+            return [Step(item.name, "", "left", problem)] if problem else work(item)
+
+        return self.each(items, touched)
+
+
+def mark_model(registry: Registry, name: str, run: str) -> None:
+    """Mark one model as one of which both pointers are kept, by a run that can be undone."""
+    tag_model(registry, name, WINDOW_TAG, run)
+    tag_model(registry, name, POINTER_TAG, "both")
+
+
+def _checked(reason: str) -> str:
+    """Return a reason, or raise ``InvalidName`` for what no registry can store."""
+    return plain_text(reason, "The reason")
+
+
+def _check_both(registry: Registry, found: Capabilities) -> None:
+    """Raise ``PointerUnsupported`` where there is only one kind of pointer, so that there is nothing to carry."""
+    for there, what, step in (
+        (found.aliases, "aliases", "Upgrade the registry to MLflow 2.3.0 or later first."),
+        (found.stages, "stages", "There is nothing to migrate."),
+    ):
+        if not there:
+            raise PointerUnsupported(
+                f"There are no {what} here: {found.how}.", where=registry.addresses.shown, next_step=step
+            )
+
+
+def _problem(by_alias: int | None, by_stage: int | None, *, both: bool) -> str:
+    """Return how two plain clients would differ, the empty text where they do not."""
+    if by_alias == by_stage or (by_stage is None and not both):
+        return ""
+    if by_alias is None:
+        return f"clients of the stage load version {by_stage}, clients of the alias find nothing"
+    if by_stage is None:
+        return f"clients of the alias load version {by_alias}, clients of the stage find nothing"
+    return f"clients of the alias load version {by_alias}, clients of the stage version {by_stage}"
+
+
+def _took_part(found: Found, run: str) -> bool:
+    """Tell whether the record of a model, or its tag, names a run."""
+    if found.reply.tags.get(WINDOW_TAG) == run:
+        return True
+    return any(event.migration is not None and event.migration.run == run for event in log.events(found.versions))
+
+
+def plainly(results: Iterable[Result[Any, list[Step]]]) -> list[Step]:
+    """Return every step of results, an error as a step that failed."""
+    steps: list[Step] = []
+    for result in results:
+        steps += result.value or []
+        if result.error is not None:
+            steps.append(Step(result.item.name, "", "failed", str(result.error)))
+    return steps

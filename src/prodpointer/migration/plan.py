@@ -1,0 +1,182 @@
+"""A plan as a value: for each model what is, what would change, of which class it is, and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from prodpointer.errors import InvalidName
+from prodpointer.migration.apply import Found
+from prodpointer.pointers.selection import Rule
+from prodpointer.promotion.snapshot import Look
+from prodpointer.promotion.sync import Class, Judgement, Prefer, judge
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One alias and its stage of one model: what each names, and what there is to do.
+
+    ``alias`` is the name of the alias, ``names`` the version it names, ``holds`` every version in the stage.
+    """
+
+    alias: str
+    stage: str
+    names: int | None
+    holds: tuple[int, ...]
+    judgement: Judgement
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what ``migrate plan --json`` prints for one pair."""
+        judged = self.judgement
+        return {
+            "stage": self.stage,
+            "alias": self.alias,
+            "stage_versions": list(self.holds),
+            "alias_version": self.names,
+            "class": judged.kind.value,
+            "reason": judged.reason,
+            "target": judged.target,
+            "choices": dict(judged.choices),
+        }
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One registered model of a plan; ``problem`` is a reason that lies in its name, for which it is never touched."""
+
+    found: Found = field(repr=False)
+    pairs: tuple[Pair, ...]
+    problem: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name of the registered model."""
+        return self.found.name
+
+    @property
+    def kind(self) -> Class:
+        """The class of the model: that of the pair with the most to do."""
+        kinds = {pair.judgement.kind for pair in self.pairs}
+        if self.problem or Class.DECISION in kinds:
+            return Class.DECISION
+        return Class.SAFE if Class.SAFE in kinds else Class.NOTHING
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why it is of its class, one sentence for each pair that makes it so."""
+        told = [f"{pair.stage}: {pair.judgement.reason}" for pair in self.pairs if pair.judgement.kind is self.kind]
+        return (self.problem,) if self.problem else tuple(told)
+
+    @property
+    def undecided(self) -> tuple[Pair, ...]:
+        """The pairs that need a decision."""
+        return tuple(pair for pair in self.pairs if pair.judgement.kind is Class.DECISION)
+
+    def may_be_carried(self, prefer: Prefer | None) -> bool:
+        """Tell whether there is something to carry: what is safe, or what the preferred side decides."""
+        judged = [pair.judgement for pair in self.pairs]
+        return not self.problem and any(each.kind is Class.SAFE or prefer in each.choices for each in judged)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what ``migrate plan --json`` prints for one model."""
+        return {
+            "name": self.name,
+            "class": self.kind.value,
+            "reasons": list(self.reasons),
+            "pairs": [pair.as_json() for pair in self.pairs],
+        }
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a fleet is like and what would change; nothing was."""
+
+    registry: str
+    registry_version: str | None
+    globs: tuple[str, ...]
+    models: tuple[Planned, ...]
+
+    @cached_property
+    def counts(self) -> dict[str, int]:
+        """How many models there are of each class."""
+        counted = Counter(model.kind for model in self.models)
+        return {kind.value: counted[kind] for kind in Class}
+
+    @property
+    def is_done(self) -> bool:
+        """Whether there is nothing to do and nothing to decide."""
+        return all(model.kind is Class.NOTHING for model in self.models)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the document that ``migrate plan --json`` prints, without its models."""
+        return {"registry": self.registry, "registry_version": self.registry_version, "counts": self.counts}
+
+
+def planned(
+    fleet: Sequence[Found], rules: Sequence[Rule], looking: Callable[[Found, Rule], Look], globs: Sequence[str] = ()
+) -> Iterator[Planned]:
+    """Yield the plan of each model.
+
+    Parameters
+    ----------
+    fleet, rules
+        The models, and the aliases with their stages.
+    looking
+        Returns what the pages told of one model, by one rule.
+    globs
+        The patterns that chose the models: who names one in full means it.
+    """
+    problems = problems_of_names((found.name for found in fleet), globs)
+    for found in fleet:
+        problem = problems.get(found.name, "")
+        try:
+            pairs = tuple(_pair(looking(found, rule)) for rule in rules)
+        except InvalidName as error:  # aliases that differ only in case, or a tag that names no pointer
+            yield Planned(found, (), problem or error.what)
+        else:
+            yield Planned(found, pairs, problem)
+
+
+def problems_of_names(names: Iterable[str], globs: Sequence[str]) -> dict[str, str]:
+    """Return why models are never touched for their names, by name; none for those that are like any other.
+
+    Parameters
+    ----------
+    names
+        The names of all models that were chosen.
+    globs
+        The patterns that chose them: of names that differ only in case, the one that is given in full is meant.
+    """
+    every = list(names)
+    twins = _twins(every)
+    found = {name: _problem_of_name(name, twins.get(name.lower(), ()), globs) for name in every}
+    return {name: problem for name, problem in found.items() if problem}
+
+
+def _pair(look: Look) -> Pair:
+    """Return the plan of one alias and its stage."""
+    rule = look.seen.rule
+    return Pair(rule.alias, rule.stage or "", look.seen.alias, look.in_stage, judge(look))
+
+
+def _twins(names: Iterable[str]) -> dict[str, list[str]]:
+    """Return the names that differ only in case, by what they are in lower case."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        found.setdefault(name.lower(), []).append(name)
+    return {folded: each for folded, each in found.items() if len(each) > 1}
+
+
+def _problem_of_name(name: str, twins: Sequence[str], globs: Sequence[str]) -> str:
+    """Return what is wrong with a name, the empty text for nothing; a twin that was named in full is meant."""
+    if "/" in name or ":" in name or not name.strip():
+        return "MLflow 3.11.1 and later cannot read a model of this name: rename it before the upgrade"
+    if "'" in name and '"' in name:
+        return "MLflow's searches cannot ask for a name with both kinds of quotes: rename it"
+    if twins and name not in globs:
+        others = " and ".join(repr(each) for each in twins if each != name)
+        return f"the name differs only in case from {others}: name the one that is meant with --models"
+    return ""

@@ -1,0 +1,318 @@
+"""A plan as one HTML page: what people read, sort and print before they let a fleet be carried.
+
+The page needs nothing but itself: no other file, no network, and a script only to sort and to filter. Whatever comes
+from a registry is escaped, and the page's own policy lets no script and no style run but the two written here. Its
+template is ``report.html.jinja``.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from prodpointer.errors import ProdpointerError
+from prodpointer.migration.plan import Pair, Plan, Planned
+from prodpointer.promotion.sync import Class, Prefer
+from prodpointer.types import called
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+_CSS_CLASSES = {Class.DECISION: "decision", Class.SAFE: "safe", Class.NOTHING: "nothing"}
+_ORDER = tuple(_CSS_CLASSES)
+_NARROWEST = 1.0  # percent of the bar: one model of ten thousand is still seen
+_SIDES: dict[Prefer, str] = {
+    "alias": "what the alias names",
+    "stage": "what the stage holds, the highest of several",
+    "journal": "what the record of moves tells",
+}
+_NONE, _UNREAD = "—", "?"
+_PICTURES = {code: 0x2400 + code for code in range(32)} | {0x7F: 0x2421}
+"""A picture of each control character, which HTML would drop or take for a space."""
+
+# Names go first, since anything may stand in them. An apostrophe within a word opens nothing, and the alias of the rule
+# is the same for every model. Numbers with dots are releases of MLflow.
+_SHAPES = (
+    (re.compile(r"""(?<!\w)(?<!the alias )(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""), "'…'"),
+    (re.compile(r"'…'(?: and '…')+"), "'…'"),
+    (re.compile(r"\bevent [\w-]+"), "event …"),
+    (re.compile(r"(?<![\w.])\d+(?!\.?\w)"), "N"),
+    (re.compile(r"\bN(?: and N)+\b"), "N, M, …"),
+)
+
+
+def plan_page(plan: Plan, at: datetime) -> str:
+    """Return the text of the page.
+
+    Parameters
+    ----------
+    plan
+        What ``migrate plan`` found.
+    at
+        When it was found.
+
+    Raises
+    ------
+    ProdpointerError
+        Jinja2, which comes with MLflow but not with ``mlflow-skinny``, is not installed.
+    """
+    told = [_Told(model, tuple(dict.fromkeys(map(_shape, model.reasons)))) for model in plan.models]
+    told.sort(key=lambda each: _ORDER.index(each.model.kind))
+    groups = _groups(told)
+    columns = tuple(dict.fromkeys((pair.stage, pair.alias) for each in told for pair in each.model.pairs))
+    numbers = {(group.kind, group.shape): number for number, group in enumerate(groups)}
+    moment = at.astimezone(timezone.utc)
+    decisions, settled = plan.counts[Class.DECISION.value], _settled(plan, *_SIDES)
+    style, script = _file("report.css"), _file("report.js")
+    return _render(
+        plan=plan,
+        style=style,
+        script=script,
+        policy=_policy(style, script),
+        machine_time=f"{moment:%Y-%m-%dT%H:%M:%SZ}",
+        time=f"{moment:%Y-%m-%d %H:%M:%S} UTC",
+        next_step=_next_step(plan),
+        decisions=decisions,
+        settled=[(side, _settled(plan, side), _SIDES[side]) for side in _SIDES] if settled else [],
+        open=decisions - settled,
+        classes=_classes(plan),
+        css=_CSS_CLASSES,
+        groups=groups,
+        columns=columns,
+        rows=[_row(each, columns, numbers) for each in told],
+    )
+
+
+def _file(name: str) -> str:
+    """Return a file that stands beside this module."""
+    return resources.files("prodpointer.migration").joinpath(name).read_text(encoding="utf-8")
+
+
+def _render(**values: Any) -> str:
+    """Return the page with the values in their places; what is not marked as HTML is text."""
+    try:
+        from jinja2 import Environment, StrictUndefined
+    except ImportError as error:
+        raise ProdpointerError(
+            "The page of a plan needs Jinja2, which is not installed.",
+            next_step="Run: pip install 'prodpointer[report]'.",
+        ) from error
+    template = Environment(autoescape=True, undefined=StrictUndefined, finalize=_readable)
+    return template.from_string(_file("report.html.jinja")).render(values) + "\n"
+
+
+def _readable(value: object) -> object:
+    """Return what is to be a text in the page as one; what is HTML already stays."""
+    return _visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+
+
+def _visible(text: str) -> str:
+    """Return a text that every file can hold, with pictures for control characters."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8").translate(_PICTURES)
+
+
+@dataclass(frozen=True)
+class _Told:
+    """One model and the shapes of its reasons."""
+
+    model: Planned
+    shapes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Group:
+    """The models of one class whose reasons have one shape: how many, and the first."""
+
+    kind: Class
+    shape: str
+    count: int
+    example: str
+
+
+def _shape(reason: str) -> str:
+    """Return what a reason has in common with those of other models: without its numbers, ids and names."""
+    for pattern, instead in _SHAPES:
+        reason = pattern.sub(instead, reason)
+    return reason
+
+
+def _groups(told: Iterable[_Told]) -> list[_Group]:
+    """Return the reasons by their shape, the most frequent first."""
+    names: dict[tuple[Class, str], list[str]] = {}
+    for each in told:
+        for found in each.shapes:
+            names.setdefault((each.model.kind, found), []).append(each.model.name)
+    groups = [_Group(kind, found, len(named), named[0]) for (kind, found), named in names.items()]
+    return sorted(groups, key=lambda group: (-group.count, _ORDER.index(group.kind), group.shape))
+
+
+def _many(count: int) -> str:
+    """Return a number of models in words."""
+    return f"{count:,} model{'' if count == 1 else 's'}"
+
+
+def _policy(*texts: str) -> str:
+    """Return the policy by which a browser runs the page's own style and script, and asks nobody for anything."""
+    style, script = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii") for text in texts)
+    rest = "base-uri 'none'; form-action 'none'"
+    return f"default-src 'none'; style-src 'sha256-{style}'; script-src 'sha256-{script}'; {rest}"
+
+
+# What to do next
+
+
+def _next_step(plan: Plan) -> str:
+    """Return one sentence on what to do next, as HTML where it names a command."""
+    safe, decisions = plan.counts[Class.SAFE.value], plan.counts[Class.DECISION.value]
+    if not plan.models:
+        return "No registered model was found: look at the registry and at the patterns."
+    if plan.is_done:
+        return (
+            _html("Nothing is to be done or decided: ") + _command("verify", plan.globs) + " asks as plain clients do."
+        )
+    apply = _command("apply", plan.globs)
+    if not decisions:
+        return apply + f" carries what is safe ({_many(safe)})."
+    carried = any(model.may_be_carried(None) for model in plan.models)
+    first = (
+        apply + " carries what is safe; what" if carried else _html("What")
+    ) + f" needs a decision ({_many(decisions)})"
+    if not _settled(plan, *_SIDES):
+        return first + " waits for what its reasons name, and then for another plan."
+    asked = _code("prodpointer migrate apply --models 'PATTERN' --prefer alias|stage|journal")
+    return first + " stays as it is until you say, pattern by pattern, which side counts: " + asked + "."
+
+
+def _html(text: str) -> Markup:
+    """Return a text as HTML, to which more of either is added."""
+    from markupsafe import escape
+
+    return escape(text)
+
+
+def _command(verb: str, globs: Sequence[str]) -> Markup:
+    """Return a command for the models of the plan, as a shell takes it."""
+    return _code(shlex.join(["prodpointer", "migrate", verb, *(part for glob in globs for part in ("--models", glob))]))
+
+
+def _code(text: str) -> Markup:
+    """Return what may be typed."""
+    from markupsafe import Markup
+
+    return Markup("<code>{}</code>").format(_visible(text))
+
+
+def _settled(plan: Plan, *sides: Prefer) -> int:
+    """Return how many of the models that need a decision are settled by one of these sides."""
+    asked = [model for model in plan.models if model.kind is Class.DECISION and not model.problem]
+    return sum(any(_settles(model, side) for side in sides) for model in asked)
+
+
+def _settles(model: Planned, side: Prefer) -> bool:
+    """Tell whether a side decides every pair of a model that needs a decision."""
+    judged = [pair.judgement for pair in model.pairs]
+    return all(side in each.choices for each in judged if each.kind is Class.DECISION)
+
+
+# The counts and the bar
+
+
+def _classes(plan: Plan) -> list[dict[str, Any]]:
+    """Return each class with its count, its share, and where its part of the bar is, in percent."""
+    counts, total = [plan.counts[kind.value] for kind in _ORDER], len(plan.models)
+    widths = _widths(counts) if total else [0.0 for _ in counts]
+    return [
+        {
+            "css": _CSS_CLASSES[kind],
+            "name": kind.value,
+            "count": count,
+            "share": _share(count, total),
+            "left": sum(widths[:number]),
+            "width": widths[number],
+        }
+        for number, (kind, count) in enumerate(zip(_ORDER, counts, strict=True))
+    ]
+
+
+def _widths(counts: Sequence[int]) -> list[float]:
+    """Return the shares in percent of the bar; what is there at all stays wide enough to be seen."""
+    total = sum(counts)
+    found = [max(100 * count / total, _NARROWEST) if count else 0.0 for count in counts]
+    widest = found.index(max(found))
+    found[widest] += 100 - sum(found)
+    return found
+
+
+def _share(count: int, total: int) -> str:
+    """Return a share in words: never none for something, never all for less."""
+    percent = 100 * count / total if total else 0.0
+    if 0 < percent < 0.1:
+        return "under 0.1 %"
+    return "over 99.9 %" if 99.9 < percent < 100 else f"{percent:.1f} %"
+
+
+# The models
+
+
+def _row(told: _Told, columns: Sequence[tuple[str, str]], numbers: dict[tuple[Class, str], int]) -> dict[str, Any]:
+    """Return one model as a row: its class, the numbers of its reasons, its name and its cells."""
+    model = told.model
+    pairs = {(pair.stage, pair.alias): pair for pair in model.pairs}
+    pointers = [cell for column in columns for cell in _pointers(pairs.get(column))]
+    return {
+        "css": _CSS_CLASSES[model.kind],
+        "groups": " ".join(str(numbers[model.kind, found]) for found in told.shapes),
+        "name": model.name,
+        "cells": [model.kind.value, *pointers, _lines(_changes(model)) or _NONE, _lines(model.reasons)],
+    }
+
+
+def _lines(texts: Iterable[str]) -> str:
+    """Return texts, each on a line of its own where the style keeps lines."""
+    from markupsafe import Markup
+
+    return Markup("\n").join(map(_visible, texts))
+
+
+def _pointers(pair: Pair | None) -> tuple[str, str]:
+    """Return what the stage holds and what the alias names; unknown for a model whose pointers cannot be read."""
+    if pair is None:
+        return _UNREAD, _UNREAD
+    return ", ".join(map(str, pair.holds)) or _NONE, _NONE if pair.names is None else str(pair.names)
+
+
+def _changes(model: Planned) -> list[str]:
+    """Return what will change, a line each; of a decision what there is to choose from."""
+    if model.problem:
+        return ["left alone"]
+    return [line for pair in model.pairs for line in _changes_of_pair(pair)]
+
+
+def _changes_of_pair(pair: Pair) -> list[str]:
+    """Return what will change of one alias and its stage."""
+    judged = pair.judgement
+    if judged.kind is Class.NOTHING:
+        return []
+    if judged.kind is Class.DECISION:
+        sides = " · ".join(f"{side} {judged.choices[side]}" for side in _SIDES if side in judged.choices)
+        return [f"{pair.stage}: {sides or 'no choice yet'}"]
+    if judged.target is None:
+        return [f"{pair.stage}: {'waits for the move' if judged.under_way else 'the record is closed'}"]
+    return _moves(pair, judged.target)
+
+
+def _moves(pair: Pair, target: int) -> list[str]:
+    """Return the pointers of a pair that do not name the target yet."""
+    stages = {f"alias {pair.alias}": (pair.names,) if pair.names else (), f"stage {pair.stage}": pair.holds}
+    return [
+        f"{pointer}: {' and '.join(map(str, was)) or called(None)} → {target}"
+        for pointer, was in stages.items()
+        if was != (target,)
+    ]

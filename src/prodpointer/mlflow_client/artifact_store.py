@@ -1,0 +1,299 @@
+"""Runs, logged models and their bytes."""
+
+from __future__ import annotations
+
+import errno
+import os
+import posixpath
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from prodpointer.errors import ArtifactNotFound, ProdpointerError, RegistryError
+from prodpointer.mlflow_client.converters import LoggedModel
+from prodpointer.mlflow_client.exceptions import error_code, shown_cause, translated
+from prodpointer.mlflow_client.http_artifacts import ServedArtifacts, check_trusted, is_served
+from prodpointer.mlflow_client.local_artifacts import copy_local
+from prodpointer.mlflow_client.object_store import ObjectStore
+from prodpointer.mlflow_client.registry import Registry
+from prodpointer.mlflow_client.runs import knows_logged_models
+from prodpointer.mlflow_client.store_failures import store_failure
+from prodpointer.mlflow_client.uris import Place, place_of
+from prodpointer.mlflow_client.workspaces import called_in
+from prodpointer.types import ModelVersion, Run
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_NO_ROOM = {*_FULL, errno.EFBIG}
+_TELL = {"MlflowException", "Error"}  # of MLflow and of shutil: they keep the texts alone of what they collect
+_TOLD = re.compile(r"\[Errno (\d{1,4})\]")
+_NOT_WRITABLE = {errno.EROFS, errno.EACCES, errno.EPERM}
+_NO_FILE = {errno.EISDIR, errno.ENXIO, errno.ENODEV, errno.ELOOP}
+
+
+class ArtifactStore:
+    """The artifacts that belong to a registry's versions.
+
+    Parameters
+    ----------
+    registry
+        The registry; runs are read through its client's tracking URI.
+    stopped
+        Whether nobody waits for a download any more, asked while there is one.
+    """
+
+    def __init__(self, registry: Registry, *, stopped: Callable[[], bool] = lambda: False) -> None:
+        """Bind the registry; nothing is asked yet."""
+        self._registry = registry
+        self.is_stopped = stopped
+        self._tracking_uri = registry.addresses.tracking_uri
+
+    @property
+    def beside_registry(self) -> bool:
+        """Whether runs and registry are in the same place, so that the registry can check a run's own URIs."""
+        return self._tracking_uri == self._registry.addresses.registry_uri
+
+    @property
+    def resolves_logged_models(self) -> bool:
+        """Whether the registry can be told ``models:/m-…``.
+
+        On a database MLflow looks the logged model up through the process's tracking URI, not the client's (3.0.1 to
+        3.17.2, ``SqlAlchemyStore.create_model_version``).
+        """
+        import mlflow
+
+        return self._registry.place is not Place.DATABASE or mlflow.get_tracking_uri() == self._tracking_uri
+
+    def run(self, run_id: str) -> Run:
+        """Return a run, or raise ``ArtifactNotFound``."""
+
+        def missing() -> ArtifactNotFound:
+            return ArtifactNotFound(
+                f"The run {run_id!r} does not exist.",
+                where=self._tracking_uri,
+                next_step="Check the run id and MLFLOW_TRACKING_URI.",
+            )
+
+        # Some answers to an id that cannot be one are INVALID_PARAMETER_VALUE rather than RESOURCE_DOES_NOT_EXIST.
+        with self._registry.asking(f"read the run {run_id!r}", missing=missing, invalid=ArtifactNotFound):
+            return self._registry.runs.run(run_id).run
+
+    def logged_model(self, model_id: str) -> LoggedModel:
+        """Return a logged model of MLflow 3, or raise ``ArtifactNotFound``."""
+
+        def missing() -> ArtifactNotFound:
+            return ArtifactNotFound(
+                f"The logged model {model_id!r} does not exist.",
+                where=self._tracking_uri,
+                next_step="Logged models need MLflow 3 on both sides; check the id.",
+            )
+
+        if not knows_logged_models():
+            raise missing()
+        with self._registry.asking(f"read the logged model {model_id!r}", missing=missing, invalid=ArtifactNotFound):
+            return self._registry.runs.logged_model(model_id)
+
+    def logged_model_of(self, run: Run, name: str) -> LoggedModel | None:
+        """Return the newest logged model that a run logged under a name, or None; MLflow 3 keeps it beside the run."""
+        from mlflow.exceptions import MlflowException
+
+        if not knows_logged_models():
+            return None
+        of_run = f"source_run_id = '{run.run_id}'"
+        with self._registry.asking(f"find the logged model {name!r} of the run {run.run_id!r}"):
+            try:
+                found = self._registry.runs.logged_models(run.experiment_id, of_run)
+            except MlflowException as error:
+                if error_code(error) == "ENDPOINT_NOT_FOUND":  # a server of MLflow 2
+                    return None
+                raise
+        named = [model for model in found if model.name == name]
+        return max(named, key=lambda model: model.created, default=None)
+
+    def located(self, uri: str) -> str:
+        """Return a URI that can be read without MLflow's process-wide tracking URI.
+
+        ``runs:/`` is replaced by the run's own artifact URI: clients 3.0.0 to 3.1.1 cannot read it from servers of
+        MLflow 2, and 3.17.2 reports every failure of it as a missing path (measured).
+        """
+        if uri.startswith("runs:/"):
+            return self._located_in_run(*uri.removeprefix("runs:/").lstrip("/").split("/", 1))
+        if uri.startswith("mlflow-artifacts:"):
+            from mlflow.store.artifact.mlflow_artifacts_repo import MlflowArtifactsRepository
+
+            with translated(f"find the artifacts of {uri}", self._tracking_uri):
+                return str(MlflowArtifactsRepository.resolve_uri(uri, self._tracking_uri))
+        return uri
+
+    def location_of(self, version: ModelVersion) -> str:
+        """Return where the bytes of a version are, by its number and never by its ``source``."""
+        return self.located(self._registry.download_uri(version.name, version.version))
+
+    def has(self, version: ModelVersion) -> bool:
+        """Tell whether the artifact of a version is there; what a server keeps itself is where its ``source`` says."""
+        kept = self._registry.place is Place.SERVER and version.source.startswith("mlflow-artifacts:")
+        return self.exists(self.located(version.source) if kept else self.location_of(version))
+
+    def _located_in_run(self, run_id: str, path: str = "") -> str:
+        """Return where a run's artifact is: with the run, or beside it where MLflow 3 logged it as a model."""
+        run = self.run(run_id)
+        root = self.located(run.artifact_uri)
+        if self.kind(root, path) is None:
+            model = self.logged_model_of(run, path)
+            if model is not None:
+                return self.located(model.location)
+        return posixpath.join(root, path)
+
+    def kind(self, root: str, path: str) -> str | None:
+        """Return ``"file"`` or ``"directory"`` for a path under a located URI, or None where there is nothing."""
+        parent = posixpath.dirname(path)
+        with self._reading_storage(f"list the artifacts of {root}", root):
+            for entry, is_dir in self._listed(root, parent):
+                if posixpath.normpath(entry) == path:
+                    return "directory" if is_dir else "file"
+        return None
+
+    def download(self, uri: str, destination: Path) -> Path:
+        """Copy the file or directory at a located URI into ``destination`` and return its path there.
+
+        However long it takes, as long as bytes come: see ``object_store.STALLED``. ``destination`` belongs to this
+        download alone. Raises ``ArtifactNotFound`` for nothing and for an empty directory, which some MLflow versions
+        answer instead of an error (measured: ``models:/`` of a single file, clients 3.9.0 to 3.17.2).
+        """
+        root, _, leaf = uri.rstrip("/").rpartition("/")
+        try:
+            with self._reading_storage(f"download {uri}", uri):
+                found = self._downloaded(root, leaf, destination)
+        except RegistryError as error:
+            # The failure alone does not tell a missing artifact from a broken line: MLflow wraps both alike. An error
+            # without a code is a refusal of ours.
+            if error.code and self.kind(root, leaf) is None:
+                raise self._gone(uri) from None
+            raise
+        if not found.exists() or (found.is_dir() and not any(_files(found))):
+            raise self._gone(uri)
+        return found
+
+    def _listed(self, root: str, parent: str) -> list[tuple[str, bool]]:
+        """Return the path and whether it is a directory of each entry below a located URI, within the timeout."""
+        if is_served(root):
+            listed = self._served(root).listed(parent)
+            return [(posixpath.join(parent, entry.path), entry.is_dir) for entry in listed]
+        if not _is_local(root):
+            return self._in_store(root).listed(parent)
+        return [(entry.path, entry.is_dir) for entry in self._repository(root).list_artifacts(parent or None)]
+
+    def _downloaded(self, root: str, leaf: str, destination: Path) -> Path:
+        """Copy what is at a located URI: by its server, from this machine, or from some store."""
+        if is_served(root):
+            return self._served(root).download(leaf, destination)
+        if not _is_local(root):
+            return self._in_store(root).download(leaf, destination)
+        return copy_local(Path(self._repository(root).artifact_dir), leaf, destination)
+
+    def _in_store(self, root: str) -> ObjectStore:
+        """Return the reader of what MLflow reads from a store itself."""
+        return ObjectStore(root, timeout=self._wait, stopped=self.is_stopped)
+
+    def _served(self, root: str) -> ServedArtifacts:
+        """Return the reader of what a server hands out."""
+        return ServedArtifacts(root, self._registry.addresses, timeout=self._wait, stopped=self.is_stopped)
+
+    @property
+    def _wait(self) -> float:
+        """Seconds for each request."""
+        return self._registry.timeout
+
+    def exists(self, uri: str) -> bool:
+        """Tell whether there is a file or directory at a located URI, without its bytes."""
+        root, _, leaf = uri.rstrip("/").rpartition("/")
+        try:
+            return self.kind(root, leaf) is not None
+        except ArtifactNotFound:  # nor is there the bucket
+            return False
+
+    def upload(self, directory: Path, uri: str) -> None:
+        """Copy the files of a directory to a located URI."""
+        check_trusted(uri, self._registry.addresses, with_credentials=True)
+        with self._reading_storage(f"upload to {uri}", uri):
+            called_in(self._registry.addresses.workspace, lambda: self._repository(uri).log_artifacts(str(directory)))
+
+    @contextmanager
+    def _reading_storage(self, doing: str, uri: str) -> Iterator[None]:
+        """Translate what fails inside, also what the library of some object store raises: those are not MLflow's."""
+        by_mlflow = is_served(uri) or _is_local(uri)
+        try:
+            with self._registry.asking(doing) if by_mlflow else nullcontext(), _writing_here(doing):
+                yield
+        except ProdpointerError:
+            raise
+        except Exception as error:  # noqa: BLE001  # the border to the libraries of object stores
+            raise store_failure(doing, uri, error) from shown_cause(error)
+
+    def _repository(self, uri: str) -> Any:
+        """Return MLflow's reader for a place."""
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        return get_artifact_repository(uri)
+
+    def _gone(self, uri: str) -> ArtifactNotFound:
+        """Return the error for bytes that are not there."""
+        return ArtifactNotFound(
+            "There is no artifact there, or it is empty.",
+            where=uri,
+            next_step="Check that the run's artifacts were not deleted or moved, and register a version that has them.",
+        )
+
+
+@contextmanager
+def _writing_here(doing: str) -> Iterator[None]:
+    """Tell a disk of this machine that takes no more from a store that fails."""
+    try:
+        yield
+    except Exception as error:  # MLflow and the libraries of stores wrap it in errors of their own
+        cause = _disk_error(error)
+        if cause is None:
+            raise
+        raise refused_by_disk(doing, cause) from cause
+
+
+def _disk_error(error: BaseException | None) -> OSError | None:
+    """Return the error of a full or read-only disk that another one came from, also where only its text is left."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _NO_ROOM | {errno.EROFS}:
+            return error
+        told = _TOLD.search(str(error)) if type(error).__name__ in _TELL else None
+        if told is not None and int(told[1]) in _NO_ROOM | {errno.EROFS}:
+            return OSError(int(told[1]), os.strerror(int(told[1])))
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def is_full(error: BaseException) -> bool:
+    """Tell whether something failed because a disk of this machine is full."""
+    cause = error if isinstance(error, OSError) else error.__cause__
+    return isinstance(cause, OSError) and cause.errno in _FULL
+
+
+def refused_by_disk(doing: str, error: OSError) -> ProdpointerError:
+    """Return the error for a disk of this machine that is full, or cannot be written or read."""
+    if error.errno in _NO_ROOM:
+        step = "Make room on this disk, or choose another one with cache_dir= or PRODPOINTER_CACHE_DIR."
+    elif error.errno in _NOT_WRITABLE:
+        step = "Choose a directory that can be written with cache_dir= or PRODPOINTER_CACHE_DIR."
+    elif error.errno in _NO_FILE:
+        step = "A file belongs there. Remove what is in its place, then try again."
+    else:
+        step = "Nothing was removed. Try again; where it stays, check the limits of this process and the disk."
+    return ProdpointerError(f"Could not {doing}: {error.strerror}.", where=str(error.filename or ""), next_step=step)
+
+
+def _is_local(uri: str) -> bool:
+    """Tell whether a located URI is a path of this machine."""
+    return place_of(uri) is Place.FILES
+
+
+def _files(directory: Path) -> list[Path]:
+    """Return the files below a directory."""
+    return [Path(parent, name) for parent, _, names in os.walk(directory) for name in names]

@@ -1,0 +1,1 @@
+"""Moving a pointer: the snapshot before, the promotion, who moved which side."""

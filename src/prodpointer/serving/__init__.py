@@ -1,0 +1,1 @@
+"""Loading the live version, and following it."""

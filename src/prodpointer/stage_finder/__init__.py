@@ -1,0 +1,1 @@
+"""Who still uses stages in a source tree."""

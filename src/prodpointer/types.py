@@ -1,0 +1,304 @@
+"""The values that cross the border: frozen, typed, without I/O.
+
+Versions are ``int``, times are aware UTC datetimes, and a stage that is not set is ``None``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+Pointer = Literal["auto", "alias", "stage", "both"]
+POINTERS: tuple[str, ...] = get_args(Pointer)
+
+DIGEST_TAG = "prodpointer.sha256"
+POINTER_TAG = "prodpointer.pointer"
+WINDOW_TAG = "prodpointer.window"
+
+
+def utc_from_millis(millis: int | None) -> datetime | None:
+    """Return the aware UTC time of a count of milliseconds since 1970, or None."""
+    return None if millis is None else datetime.fromtimestamp(millis / 1000, tz=timezone.utc)
+
+
+def called(version: int | None) -> str:
+    """Return what a text calls a version or the lack of one."""
+    return "nothing" if version is None else f"version {version}"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersion:
+    """One version of a registered model, as the registry described it at one moment."""
+
+    name: str
+    version: int
+    stage: str | None
+    status: str
+    source: str
+    run_id: str | None
+    created_at: datetime | None
+    updated_at: datetime | None
+    tags: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def sha256(self) -> str | None:
+        """The digest recorded when the version was registered; None where none was, as for versions made elsewhere."""
+        return self.tags.get(DIGEST_TAG)
+
+
+@dataclass(frozen=True)
+class ModelReply:
+    """What one ``get_registered_model`` reply says: both kinds of pointer and the model's own tags.
+
+    ``aliases`` maps each alias as it is spelled to its version; ``newest`` maps each stage in use (``"Production"``,
+    ``"Staging"``, ``"Archived"``; None for versions without one) to the highest-numbered version in it. Measured for
+    MLflow 2.2.2 to 3.17.2: one request carries both. ``created_at`` tells a model from one of the same name that was
+    deleted before; ``updated_at`` is the time of the last move to a stage, and of no move of an alias.
+    """
+
+    name: str
+    aliases: Mapping[str, int] = field(hash=False)
+    newest: Mapping[str | None, ModelVersion] = field(hash=False)
+    tags: Mapping[str, str] = field(hash=False)
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """The facts of a run that registering an artifact needs."""
+
+    run_id: str
+    experiment_id: str
+    artifact_uri: str
+    git_commit: str | None
+    datasets: tuple[str, ...]
+
+
+Kind = Literal["promote", "rollback", "withdraw", "unrecorded", "migrate", "bridge", "finish", "undo"]
+State = Literal["intended", "done", "lost"]
+MIGRATING = ("migrate", "bridge", "finish", "undo")
+"""The kinds of moves that carry pointers from one to the other, and decide nothing of their own."""
+
+
+@dataclass(frozen=True)
+class Before:
+    """What one run of a migration found before it moved the pointers of one model, so that they can be put back.
+
+    ``stage`` is the stage that stands for the alias. ``alias`` is the version that the alias named, ``stages`` maps
+    each version that was moved to the stage it had (None for none), ``tag`` is what the model's tag
+    ``prodpointer.pointer`` said and ``window`` the run that had set it, None where it was not set.
+    """
+
+    run: str
+    stage: str | None = None
+    alias: int | None = None
+    stages: Mapping[int, str | None] = field(default_factory=dict, hash=False)
+    tag: str | None = None
+    window: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what is kept of it in an event."""
+        stages = {str(version): stage for version, stage in self.stages.items()}
+        return {**vars(self), "stages": stages}
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """One move of the pointer: promote, roll back or withdraw (``to_version`` is None).
+
+    ``pointers`` names what was moved, empty where nothing had to move. ``event`` is the id of its record in the
+    registry, None where there is none. ``alias`` is the name of the pointer that was moved, ``sha256`` the digest of
+    the version that went live. ``kind`` ``"unrecorded"`` is a move that other tools made: what is known of it is the
+    time by which it had happened. ``state`` is ``"intended"`` from before the pointer moves, then ``"done"``, or
+    ``"lost"`` where another promotion won. ``after`` is the last event that was done when this one was decided, so that
+    of two that met neither looks like a move by another tool. ``migration`` belongs to the moves of ``prodpointer
+    migrate``: the run, and what the pointers were before it.
+
+    ``holder_created_at`` is when the version that holds the record was created: what was copied with its tags to
+    another version is no event there. ``passing`` is the event by which the version that was found live was live, where
+    that event was not done yet; empty where there was none, None in events written before this was noted.
+    ``workspace`` is the one that the model is in, None where none was named.
+    """
+
+    name: str
+    from_version: int | None
+    to_version: int | None
+    pointers: tuple[str, ...]
+    at: datetime
+    by: str
+    reason: str = ""
+    gates: tuple[Mapping[str, Any], ...] = ()
+    event: str | None = None
+    alias: str = "production"
+    kind: Kind = "promote"
+    state: State = "done"
+    sha256: str | None = None
+    migration: Before | None = None
+    after: str | None = None
+    holder_created_at: datetime | None = None
+    passing: str | None = None
+    workspace: str | None = None
+
+    @property
+    def held_by(self) -> int | None:
+        """The version that holds the record of it: the one it moves to; of a move to nothing, the one that was live."""
+        return self.from_version if self.to_version is None else self.to_version
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the keys that ``promote --json`` and ``history --json`` print; ``source`` says who recorded it."""
+        keys = ("name", "from_version", "to_version", "pointers", "event", "at", "by", "reason", "gates")
+        values = {**vars(self), "at": self.at.isoformat()}
+        values |= {"pointers": list(self.pointers), "gates": [dict(gate) for gate in self.gates]}
+        document = {key: values[key] for key in (*keys, "kind", "state", "alias", "workspace", "sha256")}
+        migration = self.migration.as_json() if self.migration else None
+        source = "unrecorded" if self.kind == "unrecorded" else "prodpointer"
+        return {**document, "migration": migration, "source": source}
+
+
+@dataclass(frozen=True)
+class PointerStatus:
+    """What both pointers of one model say, side by side.
+
+    ``alias`` and ``stage`` are as the registry names them; ``live`` is the version that loads, None when nothing does.
+    ``dangling`` says that the alias names a version that was deleted, so it does not count. ``in_stage`` lists
+    every version in the stage: more than one means that ``agreed`` is false. ``mended`` says what a repair put right,
+    ``drift`` which pointer another tool moved where the two differ. ``workspace`` is the one that the model is in.
+    """
+
+    name: str
+    live: int | None
+    alias: int | None
+    stage: int | None
+    agreed: bool
+    pointer: str
+    last_event: Promotion | None
+    dangling: bool = False
+    in_stage: tuple[int, ...] = ()
+    mended: tuple[str, ...] = ()
+    drift: str = ""
+    workspace: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the keys that ``status --json`` prints for one model."""
+        return {
+            "name": self.name,
+            "live": self.live,
+            "alias": self.alias,
+            "stage": self.stage,
+            "agreed": self.agreed,
+            "pointer": self.pointer,
+            "last_event": self.last_event.as_json() if self.last_event else None,
+            "mismatch": self.drift,
+            "dangling": self.dangling,
+            "in_stage": list(self.in_stage),
+            "mended": list(self.mended),
+            "workspace": self.workspace,
+        }
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """A verified copy of a live version's artifact, and the digest it was checked against (None: none recorded)."""
+
+    name: str
+    version: int
+    path: Path
+    sha256: str | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the keys that ``pull --json`` prints."""
+        return {"name": self.name, "version": self.version, "path": str(self.path), "sha256": self.sha256}
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which pointer was chosen and why.
+
+    ``pointer`` is what a write would move now: ``alias``, ``stage`` or ``both``; ``requested`` is what was asked for,
+    ``auto`` unless overridden. ``registry_version`` is None where a registry does not tell.
+    """
+
+    pointer: str
+    requested: str
+    reason: str
+    client_version: str
+    registry_version: str | None
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What ``doctor`` found: the two versions, the pointer a new model gets and why, and what will not work.
+
+    ``rights`` are sentences on what the caller may do, ``next_step`` is what to do now. ``exit_code`` is 0 where a
+    registry can be used, whatever its limits. ``notes`` are worth knowing and keep nothing from working.
+    """
+
+    registry: str
+    client_version: str
+    registry_version: str | None
+    pointer: str | None
+    reason: str
+    problems: tuple[str, ...]
+    exit_code: int = 0
+    rights: tuple[str, ...] = ()
+    next_step: str = ""
+    notes: tuple[str, ...] = ()
+    workspace: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the keys that ``doctor --json`` prints; what matters of the rights is among the problems."""
+        return {
+            "client_version": self.client_version,
+            "registry_version": self.registry_version,
+            "pointer": self.pointer,
+            "reason": self.reason,
+            "problems": list(self.problems),
+            "notes": list(self.notes),
+            "registry": self.registry,
+            "workspace": self.workspace,
+        }
+
+
+LIVE = "production"
+"""What a gate's text calls the live version's value."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one gate said.
+
+    The numbers are None where there is none or it is not finite, and ``reason`` then says why. ``threshold`` is the
+    value that had to be reached. A gate that passed has a reason too where something was not compared.
+    """
+
+    gate: str
+    metric: str
+    candidate: float | None
+    production: float | None
+    threshold: float | None
+    passed: bool
+    reason: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the keys that an event and ``promote --json`` hold; both numbers always, the rest where there is any.
+
+        NaN and infinities are null, since JSON has no name for them.
+        """
+        numbers_of = {"candidate": self.candidate, "production": self.production}
+        document: dict[str, Any] = {"gate": self.gate, **numbers_of, "passed": self.passed}
+        if self.threshold is not None:
+            document["threshold"] = self.threshold
+        if self.reason:
+            document["reason"] = self.reason
+        return document
+
+    def as_text(self) -> str:
+        """Return one line for people."""
+        values = [f"candidate {self.candidate!r}"] if self.candidate is not None else []
+        values += [f"{LIVE} {self.production!r}"] if self.production is not None else []
+        said = ", ".join(values) + (": " if values and self.reason else "") + self.reason
+        return f"{'passed' if self.passed else 'refused'}: {self.gate} ({said})"
