@@ -2,8 +2,10 @@
 
 A test that takes the fixtures ``registry`` and ``pointer`` exists once for each store (a database opened directly, a
 server) and each pointer (auto, stage, alias, both). ``--combinations=all`` tries every one, ``half`` half of them: each
-pointer once, and each store for two of them. ``one`` tries one for each test. Which ones depends on the test and on the
-row of the table of MLflow versions: within a row the tests cover all combinations; from row to row each test moves on.
+pointer once, and each store for two of them. ``one`` tries one for each test. ``rest`` is a half without that one: it
+runs where ``one`` has run before. Which ones depends on the test and on the row of the table of MLflow versions: within
+a row the tests cover all combinations; from row to row each test moves on. The halves of two rows whose numbers differ
+by four are the whole.
 """
 
 from __future__ import annotations
@@ -14,9 +16,20 @@ from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from typing import TypeVar
 
-CHOICES = ("all", "half", "one")
+from tests import mlflow_table
+
+CHOICES = ("all", "half", "rest", "one")
 
 Item = TypeVar("Item", bound=Hashable)
+
+
+def row_of(installed: tuple[str, str]) -> int:
+    """Return the number of a row: one more than four times the major for its newest MLflow, else the position in the table."""
+    for major in (2, 3):
+        if installed == (mlflow_table.FULL, mlflow_table.newest_of_major(major).version):
+            return 4 * major + 1
+    rows = [(each.distribution, each.version) for each in mlflow_table.all_rows()]
+    return rows.index(installed) if installed in rows else len(rows)  # the nightly workflow: no row yet
 
 
 def spread(stores: Sequence[str], pointers: Sequence[str]) -> list[tuple[str, str]]:
@@ -29,11 +42,17 @@ def spread(stores: Sequence[str], pointers: Sequence[str]) -> list[tuple[str, st
 
 
 def chosen(test: str, row: int, stores: Sequence[str], pointers: Sequence[str], choice: str) -> list[tuple[str, str]]:
-    """Return the combinations in which a test runs in a row of the table, by the row's position there."""
+    """Return the combinations in which a test runs in a row of the table, by its number."""
     pairs = spread(stores, pointers)
-    size = {"all": len(pairs), "half": math.lcm(len(stores), len(pointers)), "one": 1}[choice]
-    first = (zlib.crc32(test.encode()) + row) * size % len(pairs)
-    return pairs[first : first + size]
+    if choice == "all":
+        return pairs
+    one = (zlib.crc32(test.encode()) + row) % len(pairs)
+    if choice == "one":
+        return pairs[one : one + 1]
+    size = math.lcm(len(stores), len(pointers))
+    first = one - one % size
+    half = pairs[first : first + size]
+    return half if choice == "half" or len(half) == 1 else [pair for pair in half if pair != pairs[one]]
 
 
 def select(items: dict[Item, tuple[str, str, str]], row: int, choice: str) -> set[Item]:
@@ -44,7 +63,7 @@ def select(items: dict[Item, tuple[str, str, str]], row: int, choice: str) -> se
     items
         For each item its test with its other parameters, its store and its pointer; empty texts where it has none.
     row
-        The position of the installed MLflow in the table.
+        The number of the installed MLflow's row; see ``row_of``.
     choice
         One of ``CHOICES``.
     """

@@ -21,7 +21,7 @@ from mlflow.version import VERSION
 import prodpointer
 from prodpointer import RegisteredModel
 from tests import mlflow_table
-from tests.conformance.combinations import select
+from tests.conformance.combinations import row_of, select
 from tests.conftest import NEWEST
 from tests.proxy import Proxy, proxy
 from tests.servers import environment, serve
@@ -71,9 +71,8 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the combinations that ``--combinations`` does not ask for."""
     here = [item for item in items if isinstance(item, pytest.Function) and Path(__file__).parent in item.path.parents]
-    rows = [(each.distribution, each.version) for each in mlflow_table.all_rows()]
-    row = rows.index(INSTALLED) if INSTALLED in rows else len(rows)  # the nightly workflow: no row yet
-    running = select({item: _combination(item) for item in here}, row, config.getoption("--combinations"))
+    choice = config.getoption("--combinations")
+    running = select({item: _combination(item) for item in here}, row_of(INSTALLED), choice)
     left_out = [item for item in here if item not in running]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in {*left_out}]
