@@ -8,8 +8,6 @@ was served, or the last version was not served within two intervals after the re
 from __future__ import annotations
 
 import argparse
-import datetime as dt
-import os
 import signal
 import sys
 import tempfile
@@ -23,7 +21,7 @@ from tests.majors.bad_day import SLACK, Day, bad_day
 from tests.majors.racing import MAJORS
 from tests.servers import environment, unpacked
 
-from benchmarks.reliability_page import keep, table
+from benchmarks.pages import RELIABILITY, cores, table, today, write_or_print
 
 HEAD = (
     "server",
@@ -39,35 +37,10 @@ HEAD = (
     "last version served after",
 )
 
-TEXT = """## Services through a bad day
 
-Services with the clients {clients} follow one model with `follow(every={every:g})` through a proxy, and read
-`live.model` about 500 times a second. Meanwhile versions are promoted, some of them bad: pickles that raise or end the
-process, models whose warm-up fails, ends, interrupts or cancels. Faults come one after the other: a registry that
-refuses, hangs, drops connections, answers 500 or is killed; bytes that are corrupted or break off in the middle of a
-download; a store that answers 403; {disk}; a process that forks in an outage, has no more
-descriptors, or whose clock jumps by a day; a process without a home where it may write; all of MLflow in the process
-turned to another team's registry, which holds the same names and numbers: a workspace of the same server from 3.10 on,
-a server of its own before. Measured on {day}, on {cores} cores; `nox -s faults` does it again and writes this part.
-
-"Failed" counts reads that found no model and forked processes that failed or hung, "wrong" counts versions served that
-were not promoted by then or are bad, "of another team" counts reads of the other registry's bytes, "left behind" counts
-threads, descriptors and files that are more than before once the services have stopped to follow. The last column is
-how long after the last fault, during which another version went live, every service served it: at most two intervals,
-and {slack:g} s to load it.
-
-{rows}
-
-The faults, by kind: {kinds}.
-"""
-
-REAL_DISK = "a cache on a full file system, on one that is read-only, or of another user"
-LIMITED = "a process that may write no byte more"
-
-
-def row(version: str, day: Day, seconds: float) -> str:
+def row(version: str, day: Day, seconds: float) -> tuple[object, ...]:
     """Return the row of one server."""
-    cells = (
+    return (
         version,
         f"{seconds / 60:.1f}",
         len(day.promotions),
@@ -80,7 +53,6 @@ def row(version: str, day: Day, seconds: float) -> str:
         day.swaps,
         f"{day.back_after:.1f} s",
     )
-    return f"| {' | '.join(map(str, cells))} |"
 
 
 def python_of(version: str) -> Path:
@@ -101,7 +73,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     chosen = [version for version in MAJORS if options.major in (None, int(version.partition(".")[0]))]
     days: list[Day] = []
-    rows: list[str] = []
+    rows: list[tuple[object, ...]] = []
     with tempfile.TemporaryDirectory(prefix="prodpointer-days-") as scratch:
         package = unpacked(mlflow_table.ROOT, Path(scratch))
         for version in chosen:
@@ -124,22 +96,22 @@ def main(arguments: Sequence[str]) -> int:
             )
             days.append(day)
             rows.append(row(version, day, time.monotonic() - began))
-            print(rows[-1], day.failed, day.wrong, day.left, file=sys.stderr, flush=True)
+            print(*rows[-1], day.failed, day.wrong, day.left, file=sys.stderr, flush=True)
     kinds = Counter(kind for day in days for kind in day.faults)
-    text = TEXT.format(
-        clients=" and ".join(MAJORS),
-        every=options.every,
-        day=dt.datetime.now(tz=dt.timezone.utc).date().isoformat(),
-        cores=os.cpu_count(),
-        slack=SLACK,
-        disk=REAL_DISK if all(day.real_disk for day in days) else LIMITED,
-        rows=table(HEAD, rows),
-        kinds=", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items())),
-    )
-    if options.print or options.major:
-        print(text)
-    else:
-        keep("bad days", text)
+    conditions = [
+        today(),
+        cores(),
+        ("clients", ", ".join(MAJORS)),
+        ("interval of the services", f"{options.every:g} s"),
+        ("time to load, beside two intervals", f"{SLACK:g} s"),
+        ("a full, a read-only and a foreign cache", "yes" if all(day.real_disk for day in days) else "needs root"),
+    ]
+    parts = {
+        "faults: conditions": table(["condition", "value"], conditions),
+        "faults": table(HEAD, rows),
+        "faults by kind": table(["fault", "times"], sorted(kinds.items())),
+    }
+    write_or_print(RELIABILITY, parts, only_print=options.print or options.major is not None)
     return 0 if all(day.kept for day in days) else 1
 
 

@@ -1,9 +1,10 @@
-"""``docs/benchmarks.md``, made of the results and of nothing else: what was measured, the targets, what is slower."""
+"""The tables of ``docs/benchmarks.md``, made of the results and of nothing else."""
 
 from __future__ import annotations
 
-from benchmarks.benchmark_prose import BOUGHT, HEAD
-from benchmarks.benchmark_tables import process_table, requests_table, slower_table, times_table
+from typing import NamedTuple
+
+from benchmarks.benchmark_tables import process_tables, ratio, requests_table, slower_tables, times_table
 from benchmarks.measurements import (
     FILE_RESTED,
     FILE_WARM,
@@ -11,24 +12,33 @@ from benchmarks.measurements import (
     MODEL_RESTED,
     MODEL_WARM,
     OURS,
-    PAUSE,
+    PAGE,
     READ,
     READ_TAGS,
-    SIZES,
     STORES,
     Measurement,
     Place,
     Results,
     World,
 )
+from benchmarks.pages import fill, table
 from benchmarks.slower import slower_places
 
 FASTER = 5.0
 FASTER_AT = "5 MB"
 
 
-def targets(results: Results) -> list[tuple[str, bool | None, str]]:
-    """Return each target: what it is, whether it was held or could not be measured, and by what."""
+class Target(NamedTuple):
+    """One target, and what was measured; ``held`` is None where nothing was."""
+
+    what: str
+    wanted: str
+    measured: str
+    held: bool | None
+
+
+def targets(results: Results) -> list[Target]:
+    """Return every target."""
     return [
         _reading(results),
         _warm(results, "a file", FILE_WARM, FILE_RESTED),
@@ -39,10 +49,14 @@ def targets(results: Results) -> list[tuple[str, bool | None, str]]:
 
 def missed(results: Results) -> list[str]:
     """Return the targets that were missed."""
-    return [f"missed: {what}: {how}" for what, held, how in targets(results) if held is False]
+    return [
+        f"missed: {each.what}: {each.measured}; wanted: {each.wanted}"
+        for each in targets(results)
+        if each.held is False
+    ]
 
 
-def _reading(results: Results) -> tuple[str, bool | None, str]:
+def _reading(results: Results) -> Target:
     """Judge the requests of reading."""
     more = {}
     for world in results.worlds:
@@ -50,34 +64,28 @@ def _reading(results: Results) -> tuple[str, bool | None, str]:
             there = results.at(world, place)
             if place.operation in (READ, READ_TAGS) and OURS in there and "MLflow" in there:
                 more[world, place] = (there[OURS].requests or 0) - (there["MLflow"].requests or 0)
-    costly = sorted({str(place) for (_, place), extra in more.items() if extra > 0})
-    how = (
-        f"one more for {'; '.join(costly)}, where the one request shows both pointers and the other the version"
-        if costly
-        else "none takes more"
-    )
-    return (
-        "reading takes at most one request more than plain MLflow, and only where both pointers are seen for it",
-        max(more.values()) <= 1 if more else None,
-        how if more and max(more.values()) <= 1 else f"{max(more.values(), default=0)} more: {'; '.join(costly)}",
+    most = max(more.values(), default=0)
+    costly = sorted({str(place) for (_, place), extra in more.items() if extra == most > 0})
+    return Target(
+        "requests of a read, more than plain MLflow",
+        "at most 1",
+        f"{most}: {'; '.join(costly)}" if costly else str(most),
+        most <= 1 if more else None,
     )
 
 
-def _warm(results: Results, what: str, warm: str, rested: str) -> tuple[str, bool | None, str]:
+def _warm(results: Results, what: str, warm: str, rested: str) -> Target:
     """Judge the warm load of a file or of a model, against MLflow's load of the model that holds the same bundle."""
+    target = f"warm load of {what} of {FASTER_AT}, times faster than `pyfunc.load_model`"
+    wanted = f"at least {FASTER:.0f}"
     ratios = _times_faster(results, warm, MODEL_WARM)
-    target = f"a warm load of {what} of {FASTER_AT} is at least {FASTER:.0f} times faster than `pyfunc.load_model`"
     if not ratios:
-        return target, None, "not measured"
+        return Target(target, wanted, "not measured", None)
     slowest, world = ratios[min(ratios)]
-    asked = results.at(world, Place(READ, slowest.pointer)).get(OURS)
-    how = f"{min(ratios):.1f} to {max(ratios):.1f} times; the lowest on {world}, {slowest.pointer}"
-    if asked:
-        spent, request = slowest.seconds.median * 1000, asked.seconds.median * 1000
-        how += f", where {request:.1f} of {spent:.1f} ms are the one request"
+    measured = f"{ratio(min(ratios))} to {ratio(max(ratios))}; lowest on {world}, {slowest.pointer}"
     if after := _times_faster(results, rested, MODEL_RESTED):
-        how += f"; {min(after):.1f} to {max(after):.1f} times after a pause, for which there is no target"
-    return target, min(ratios) >= FASTER, how
+        measured += f"; after a pause {ratio(min(after))} to {ratio(max(after))} (no target)"
+    return Target(target, wanted, measured, min(ratios) >= FASTER)
 
 
 def _times_faster(results: Results, operation: str, theirs: str) -> dict[float, tuple[Measurement, World]]:
@@ -92,45 +100,47 @@ def _times_faster(results: Results, operation: str, theirs: str) -> dict[float, 
     return ratios
 
 
-def _explained(results: Results) -> tuple[str, bool | None, str]:
+def _explained(results: Results) -> Target:
     """Judge that every slower place has its reason, without which there is no page."""
     found = slower_places(results)
-    return (
-        "every place where prodpointer is slower is listed with its reason",
+    return Target(
+        "places where prodpointer is slower, without a reason",
+        "none",
+        str(sum(not each.reason for each in found)),
         all(each.reason for each in found),
-        f"{len(found)} places, below",
     )
 
 
 def page(results: Results) -> str:
-    """Return the page."""
+    """Return the page with the tables of these results."""
+    words = {True: "yes", False: "**no**", None: "not measured"}
+    judged = [(each.what, each.wanted, each.measured, words[each.held]) for each in targets(results)]
+    times = [f"### MLflow {world}\n\n{times_table(results, world)}" for world in results.worlds]
+    parts = {
+        "conditions": table(["condition", "value"], conditions(results)),
+        "targets": table(["target", "wanted", "measured", "held"], judged),
+        "requests": "\n\n".join(requests_table(results, version) for version in results.versions),
+        "times": "\n\n".join(times),
+        "processes": process_tables(results),
+        "slower": slower_tables(results),
+    }
+    return fill(PAGE.read_text(encoding="utf-8"), parts)
+
+
+def conditions(results: Results) -> list[tuple[str, object]]:
+    """Return what holds for every number of the page."""
     made = results.made
-    head = HEAD.format(
-        day=made["day"],
-        cores=made["cores"],
-        modelctl=made["modelctl"],
-        without_modelctl=f"\nmodelctl could not be installed: `{made['without_modelctl']}`\n"
-        if made["without_modelctl"]
-        else "",
-        sizes=in_words([size for size in SIZES if size in made["sizes"]]),
-        versions=in_words(results.versions),
-        stores=in_words([STORES[store] for store in made["stores"]]),
-        runs=made["runs"],
-        large=LARGE,
-        large_runs=made["large_runs"],
-        pause=PAUSE,
-    )
-    words = {True: "held", False: "**missed**", None: "not measured"}
-    judged = [f"- {what}: {words[held]} ({how})." for what, held, how in targets(results)]
-    parts = [head.strip(), "## Targets", "\n".join(judged), "## Requests"]
-    parts += [requests_table(results, version) for version in results.versions]
-    parts += ["## Times"]
-    for world in results.worlds:
-        parts += [f"### MLflow {world}", times_table(results, world)]
-    parts += ["## Processes", process_table(results), slower_table(results), BOUGHT.strip()]
-    return "\n\n".join(parts) + "\n"
-
-
-def in_words(parts: list[str]) -> str:
-    """Return a list as prose."""
-    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+    left_out = [("modelctl left out", f"`{made['without_modelctl']}`")] if made["without_modelctl"] else []
+    return [
+        ("measured on", made["day"]),
+        ("cores", made["cores"]),
+        ("MLflow, client and server", ", ".join(results.versions)),
+        ("databases", ", ".join(STORES[store] for store in made["stores"])),
+        ("sizes of the bundle", ", ".join(made["sizes"])),
+        ("runs of each", made["runs"]),
+        (f"runs with {LARGE}", made["large_runs"]),
+        ("runs of a process of its own", made["process_runs"]),
+        ("time limit for a dead registry", f"{made['limit']:.0f} s"),
+        ("modelctl-mlflow", made["modelctl"]),
+        *left_out,
+    ]

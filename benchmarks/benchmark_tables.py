@@ -18,17 +18,8 @@ from benchmarks.measurements import (
     Results,
     World,
 )
-from benchmarks.reliability_page import table
+from benchmarks.pages import table
 from benchmarks.slower import Slower, slower_places
-
-PROCESSES = """Each is a process of its own, its beginning and end included; {runs} of each, in turns. "First answer"
-says which version is live. In the last two the registry died after prodpointer had loaded what is live: prodpointer
-begins with that (`on_unavailable="last-known-good"`). The others try until they give up, once, with the settings that
-MLflow has by itself; "no end" had not given up after {limit:.0f} s."""
-
-NOTHING_SLOWER = "In none of the places above is the median of prodpointer above that of another one."
-SLOWER = """Every place where the median of prodpointer is above that of another one, taken from the results: how many
-times as long prodpointer takes; empty where it does not."""
 
 
 def duration(seconds: float) -> str:
@@ -65,14 +56,13 @@ def cell(each: Measurement | None, ours: Measurement) -> str:
     return text if each is ours else f"{text}, {ratio(times) if times > 1 else f'**{ratio(times)}**'}"
 
 
-def rows(results: Results, world: World, places: Iterable[Place]) -> list[str]:
-    """Return a line for each place that was measured in a world."""
-    lines = []
+def rows(results: Results, world: World, places: Iterable[Place]) -> list[list[object]]:
+    """Return a row for each place that was measured in a world."""
+    lines: list[list[object]] = []
     for place in places:
         there = results.at(world, place)
         if OURS in there:
-            cells = [cell(there.get(by), there[OURS]) for by in CONTENDERS]
-            lines.append(f"| {place} | {' | '.join(cells)} |")
+            lines.append([place, *(cell(there.get(by), there[OURS]) for by in CONTENDERS)])
     return lines
 
 
@@ -88,31 +78,30 @@ def requests_table(results: Results, version: str) -> str:
         if each.version == version and each.store and each.requests is not None:
             there = counts.setdefault(each.place._replace(size=""), {})
             there.setdefault(each.by, set()).add(each.requests)
-    lines = []
-    for place, by in counts.items():
-        cells = [" or ".join(map(str, sorted(by.get(contender, ())))) for contender in CONTENDERS]
-        lines.append(f"| {place} | {' | '.join(cells)} |")
+    lines = [
+        [place, *(" or ".join(map(str, sorted(by.get(contender, ())))) for contender in CONTENDERS)]
+        for place, by in counts.items()
+    ]
     return table([f"requests to MLflow {version}", *CONTENDERS], lines)
 
 
-def process_table(results: Results) -> str:
+def process_tables(results: Results) -> str:
     """Return what processes of their own took, with each MLflow."""
-    parts = [PROCESSES.format(runs=results.made["process_runs"], limit=results.made["limit"])]
     places = [Place(operation) for operation in (IMPORT, HELP, FIRST, REFUSED, HANGING)]
-    parts += [
+    tables = [
         table([f"MLflow {version}", *CONTENDERS], rows(results, World(version, NO_STORE), places))
         for version in results.versions
     ]
-    return "\n\n".join(parts)
+    return "\n\n".join(tables)
 
 
-def slower_table(results: Results) -> str:
+def slower_tables(results: Results) -> str:
     """Return every place where this library is slower, with the reasons."""
     found = slower_places(results)
     if not found:
-        return f"## Where prodpointer is slower\n\n{NOTHING_SLOWER}"
+        return "None."
     reasons = list(dict.fromkeys(each.reason for each in found))
-    parts = ["## Where prodpointer is slower", SLOWER]
+    parts = []
     for title, of_process in (("", False), ("in a process of its own", True)):
         some = [each for each in found if of_process is all(not world.store for world in each.times)]
         if some:
@@ -124,8 +113,13 @@ def slower_table(results: Results) -> str:
 
 def _slower(title: str, found: list[Slower], worlds: list[World], reasons: list[str]) -> str:
     """Return a table of slower places."""
-    lines = []
-    for each in found:
-        cells = [ratio(each.times[world]) if world in each.times else "" for world in worlds]
-        lines.append(f"| {each.place} | {each.by} | {' | '.join(cells)} | {reasons.index(each.reason) + 1} |")
-    return table([title, "than", *map(str, worlds), "reason"], lines)
+    lines = [
+        [
+            each.place,
+            each.by,
+            *(ratio(each.times[world]) if world in each.times else "" for world in worlds),
+            reasons.index(each.reason) + 1,
+        ]
+        for each in found
+    ]
+    return table([title, "than", *worlds, "reason"], lines)

@@ -10,14 +10,12 @@ THREADS`` is the loop.
 from __future__ import annotations
 
 import argparse
-import datetime as dt
 import itertools
 import json
 import platform
 import re
 import signal
 import sys
-import textwrap
 import time
 import warnings
 from collections.abc import Callable, Collection, Sequence
@@ -25,13 +23,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tests import mlflow_table
 
 from benchmarks.fleet_crashes import IN_FLIGHT, WRITES, Crashes, crashes, pages
-from benchmarks.fleet_seed import CARRIED, CORES, NEWEST, STAGES, WORKERS, Ground, Measure, Served, ground
-from benchmarks.reliability_page import table
+from benchmarks.fleet_seed import CARRIED, NEWEST, STAGES, WORKERS, Ground, Measure, Served, ground
+from benchmarks.pages import cores, table, today, write_or_print
 
 PAGE = mlflow_table.ROOT / "docs" / "migration-at-scale.md"
 VERBS = ("plan", "apply", "verify", "undo")
@@ -39,54 +37,8 @@ WAYS = {"ours": "prodpointer", "loop": "loop", "pages": "loop over pages", "thre
 MOST_REQUESTS = 8.0
 MOST_MEGABYTES = 300.0
 FLAT = 1.2  # times the cost of a model
-FULL = 0.9  # of the most requests a second: more in flight does not get much more out of the server
 WORK_TO_DO = 4  # the exit code of a plan with something to do
 UNDONE_BY = "carried"
-LINE = 120
-
-TEXT = """# Migration at scale
-
-`prodpointer migrate` on registries of {sizes} models with {versions} versions each, one in Production, one in Staging,
-one archived: MLflow {mlflow} with {workers} workers on PostgreSQL, all on one machine of {cores} cores and
-{memory:.0f} GB, Python {python}. Each verb is a process of its own, start-up included, with {in_flight} models in
-flight. The registries were seeded through MLflow's own store in process; this library was measured on a fresh copy with
-a fresh server, the loops one after the other on another. Measured on {day}; `nox -s fleet` does it again and writes
-this page. It takes more than an hour, not all of it at one time, and other work on the machine comes and goes: the last
-column says how much there was.
-
-The loop beside it is what one would write by hand: plain `MlflowClient`, one model after the other; for each stage
-`get_latest_versions`, then `set_registered_model_alias`. Its `verify` asks `get_latest_versions` and
-`get_model_version_by_alias`, its `undo` deletes the aliases. "Loop over pages" takes the versions from
-`latest_versions` of the pages of `search_registered_models`: the fewest requests that a plain client needs. Neither
-checks again before it moves, records, or confirms.
-
-Requests are counted in the server's log, pages of all models or all versions apart. A loop takes as long for each model
-as for any other, so most of its work was measured on a part of the models, of which it then reads no more pages. The
-last columns are CPU time, as a part of {cores} cores over the wall time: of the server, of PostgreSQL, of the process
-itself, and of everything else that ran on the machine.
-
-{parts}
-
-## In flight
-
-`apply` on {small} models, with more and more of them in flight.
-
-{flights}
-
-{limit}
-
-## Killed
-
-`apply` on {killed} models with {in_flight} in flight, ended with `kill -9` at {kills} random moments, each time on what
-the run before had left, then once to its end. Plain MLflow sees each alias name what its stage holds, stages and other
-tags as before; `history()` of each alias is one migration that is done.
-
-{crashes}
-
-## Targets
-
-{targets}
-"""
 
 
 def in_stage(client: Any, name: str, stage: str) -> str | None:
@@ -194,11 +146,10 @@ class Row:
         took = self.took
         return [f"{took.share(each):.0f} %" for each in (took.server, took.database, took.own, took.others)]
 
-    def line(self) -> str:
-        """Return a line of the table."""
+    def cells(self) -> list[str]:
+        """Return a row of the table."""
         cells = [self.verb, WAYS[self.way], f"{self.models:,}", f"{self.requests:.1f}", str(self.took.pages)]
-        cells += [f"{self.took.seconds:.1f} s", f"{self.rate:.1f}", f"{self.took.megabytes:.0f} MB", *self.shares]
-        return f"| {' | '.join(cells)} |"
+        return [*cells, f"{self.took.seconds:.1f} s", f"{self.rate:.1f}", f"{self.took.megabytes:.0f} MB", *self.shares]
 
 
 @dataclass(slots=True)
@@ -310,7 +261,7 @@ class Course:
 
     def _told(self, row: Row) -> Row:
         """Tell of a row and return it."""
-        self.on.say(row.line())
+        self.on.say("  ".join(row.cells()))
         return row
 
 
@@ -318,36 +269,33 @@ HEAD = ("verb", "how", "models", "requests a model", "pages", "wall", "models/s"
 SHARES = ("server", "PostgreSQL", "itself", "others")
 
 
-def page(found: Findings, killed: Crashes) -> str:
-    """Return the page."""
-    told = {True: "Held", False: "**Missed**"}
-    text = TEXT.format(
-        sizes=" and ".join(f"{size:,}" for size in sizes(found)),
-        versions=len(STAGES),
-        mlflow=NEWEST,
-        workers=WORKERS,
-        cores=CORES,
-        memory=memory(),
-        python=platform.python_version(),
-        in_flight=IN_FLIGHT,
-        day=dt.datetime.now(tz=dt.timezone.utc).date().isoformat(),
-        parts="\n\n".join(map(partial(part, found), sizes(found))),
-        small=f"{min(sizes(found)):,}",
-        flights=flights(found),
-        limit=limit(found),
-        killed=killed.models,
-        kills=len(killed.after),
-        crashes=what_kills_left(killed),
-        targets="\n".join(wrapped(f"- {told[held]}: {text}", indent="  ") for held, text in targets(found, killed)),
-    )
-    paragraphs = text.split("\n\n")
-    laid = [each if each.startswith(("#", "|", "-")) else wrapped(each) for each in paragraphs]
-    return "\n\n".join(laid).rstrip() + "\n"
+def parts(found: Findings, killed: Crashes) -> dict[str, str]:
+    """Return the generated parts of the page."""
+    words = {True: "yes", False: "**no**"}
+    judged = [(each.what, each.wanted, each.measured, words[each.held]) for each in targets(found, killed)]
+    return {
+        "conditions": table(["condition", "value"], conditions(found)),
+        "verbs": "\n\n".join(map(partial(verbs_table, found), sizes(found))),
+        "in flight": flights(found),
+        "killed": table(["", "measured", "wanted"], what_kills_left(killed)),
+        "targets": table(["target", "wanted", "measured", "held"], judged),
+    }
 
 
-def wrapped(text: str, indent: str = "") -> str:
-    """Return a paragraph in lines of the length that the other pages have."""
-    return textwrap.fill(text, LINE, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+def conditions(found: Findings) -> list[tuple[str, object]]:
+    """Return what holds for every number of the page."""
+    return [
+        today(),
+        cores(),
+        ("memory", f"{memory():.0f} GB"),
+        ("Python", platform.python_version()),
+        ("MLflow, client and server", NEWEST),
+        ("database", "PostgreSQL"),
+        ("workers of the server", WORKERS),
+        ("models", " and ".join(f"{size:,}" for size in sizes(found))),
+        ("versions of each model", len(STAGES)),
+        ("models in flight", IN_FLIGHT),
+    ]
 
 
 def sizes(found: Findings) -> list[int]:
@@ -361,14 +309,14 @@ def memory() -> float:
     return int(found[1]) / 1e6 if found else 0.0
 
 
-def part(found: Findings, size: int) -> str:
-    """Return the part of one registry."""
+def verbs_table(found: Findings, size: int) -> str:
+    """Return the table of one registry."""
     ways = list(WAYS)
     rows = sorted(
         (row for row in found.rows if row.size == size),
         key=lambda row: (VERBS.index(row.verb), ways.index(row.way)),
     )
-    return f"## {size:,} models\n\n{table([*HEAD, *SHARES], [row.line() for row in rows])}"
+    return f"## {size:,} models\n\n{table([*HEAD, *SHARES], [row.cells() for row in rows])}"
 
 
 def flights(found: Findings) -> str:
@@ -376,90 +324,92 @@ def flights(found: Findings) -> str:
     rows = []
     for in_flight, row in sorted(found.flights.items()):
         speed = f"{row.took.requests / row.took.seconds:.0f}"
-        cells = [in_flight, f"{row.took.seconds:.1f} s", f"{row.rate:.1f}", speed, *row.shares]
-        rows.append(f"| {' | '.join(map(str, cells))} |")
+        rows.append([in_flight, f"{row.took.seconds:.1f} s", f"{row.rate:.1f}", speed, *row.shares])
     return table(("in flight", "wall", "models/s", "requests/s", *SHARES), rows)
 
 
-def limit(found: Findings) -> str:
-    """Return where more in flight carries no more, and who is busy there."""
-    speeds = {in_flight: row.took.requests / row.took.seconds for in_flight, row in sorted(found.flights.items())}
-    full = next(in_flight for in_flight, speed in speeds.items() if speed >= FULL * max(speeds.values()))
-    took = found.flights[full].took
-    theirs, every = took.server + took.database, took.server + took.database + took.own + took.others
-    a_request = 1000 * theirs / took.requests
-    return (
-        f"{full} in flight get {speeds[full]:.0f} requests a second out of the server, the most is "
-        f"{max(speeds.values()):.0f}. The cores are {took.share(every):.0f} % busy by then, {took.share(theirs):.0f} % "
-        f"with the server and PostgreSQL, to which one request is {a_request:.0f} ms of CPU time: alone on these "
-        f"{CORES} cores they could not answer more than {1000 * CORES / a_request:.0f} a second."
-    )
+def what_kills_left(found: Crashes) -> list[tuple[str, object, object]]:
+    """Return what the kills led to."""
+    return [
+        ("models", found.models, ""),
+        ("kills", len(found.after), ""),
+        ("models done at a kill", f"{min(found.after)} to {max(found.after)}", ""),
+        ("models in progress at a kill", f"{min(found.half_way)} to {max(found.half_way)}", f"at most {IN_FLIGHT}"),
+        ("models with a second or a rewritten event", sum(found.repeated), 0),
+        (f"writes beyond the {WRITES * found.models:,} of a run without kills", max(0, found.written_again), ""),
+        ("lost", len(found.lost), 0),
+    ]
 
 
-def what_kills_left(found: Crashes) -> str:
-    """Return what came of the kills."""
-    return (
-        f"The kills came after {min(found.after)} to {max(found.after)} models and left {min(found.half_way)} to "
-        f"{max(found.half_way)} models half way. All kills together gave {sum(found.repeated)} models a second event "
-        f"or one that was written anew, and the server got {max(0, found.written_again)} writes more than the "
-        f"{WRITES * found.models:,} of a run that nobody kills. Lost: {len(found.lost)}."
-    )
+class Target(NamedTuple):
+    """One target, and what was measured."""
+
+    what: str
+    wanted: str
+    measured: str
+    held: bool
 
 
-def targets(found: Findings, killed: Crashes) -> list[tuple[bool, str]]:
-    """Return for each target whether it was held, and what was measured."""
+def targets(found: Findings, killed: Crashes) -> list[Target]:
+    """Return every target."""
     speed = [faster(found, size) for size in sizes(found)]
     return [*speed, few(found), light(found), *flat(found), safe(killed)]
 
 
-def faster(found: Findings, size: int) -> tuple[bool, str]:
-    """Compare how fast models are carried."""
+def faster(found: Findings, size: int) -> Target:
+    """Compare how fast models are migrated."""
     ours, loop, by_pages = (found.row(size, way, "apply") for way in ("ours", "loop", "pages"))
-    measured = "" if loop.models == size else f", measured on {loop.models:,} of them"
-    return ours.rate >= loop.rate, (
-        f"on {size:,} models `apply` carries {ours.rate:.1f} models a second, the loop {loop.rate:.1f}{measured} "
-        f"({ours.rate / loop.rate:.1f} times as many), the loop over pages {by_pages.rate:.1f}."
+    return Target(
+        f"models/s of `apply` on {size:,} models",
+        f"at least the loop's {loop.rate:.1f}",
+        f"{ours.rate:.1f} (loop over pages: {by_pages.rate:.1f})",
+        ours.rate >= loop.rate,
     )
 
 
-def few(found: Findings) -> tuple[bool, str]:
-    """Look at the requests of each model."""
+def few(found: Findings) -> Target:
+    """Judge the requests of each model."""
     most = max(row.requests for row in found.rows if (row.way, row.verb) == ("ours", "apply"))
-    return most <= MOST_REQUESTS, f"`apply` sends {most:.2f} requests a model, at most {MOST_REQUESTS:.0f} are wanted."
+    return Target("requests a model of `apply`", f"at most {MOST_REQUESTS:.0f}", f"{most:.2f}", most <= MOST_REQUESTS)
 
 
-def light(found: Findings) -> tuple[bool, str]:
-    """Look at the memory of every process of this library."""
+def light(found: Findings) -> Target:
+    """Judge the memory of every process of this library."""
     heaviest = max((row for row in found.rows if row.way == "ours"), key=lambda row: row.took.megabytes)
-    return heaviest.took.megabytes < MOST_MEGABYTES, (
-        f"no process takes more than {heaviest.took.megabytes:.0f} MB (`{heaviest.verb}` of {heaviest.size:,} models), "
-        f"less than {MOST_MEGABYTES:.0f} are wanted."
+    measured = f"{heaviest.took.megabytes:.0f} MB: `{heaviest.verb}` of {heaviest.size:,} models"
+    return Target(
+        "peak memory", f"less than {MOST_MEGABYTES:.0f} MB", measured, heaviest.took.megabytes < MOST_MEGABYTES
     )
 
 
-def flat(found: Findings) -> list[tuple[bool, str]]:
+def flat(found: Findings) -> list[Target]:
     """Compare what a model costs in the smallest and in the largest registry."""
     small, large = min(sizes(found)), max(sizes(found))
     if small == large:
         return []
     pairs = {verb: (found.row(small, "ours", verb), found.row(large, "ours", verb)) for verb in VERBS}
     cpu = {verb: last.cpu / first.cpu for verb, (first, last) in pairs.items()}
-    more = any(last.requests > first.requests for first, last in pairs.values())
-    told = [f"`{verb}` {cpu[verb]:.2f} ({first.rate / last.rate:.2f})" for verb, (first, last) in pairs.items()]
-    text = (
-        f"a model among {large:,} takes {'more' if more else 'no more'} requests than one among {small:,}. Its CPU "
-        f"time, of which at most {FLAT} times as much is wanted: {', '.join(told)} times as much. In brackets wall "
-        "time, which depends on what else the machine does."
-    )
-    return [(max(cpu.values()) <= FLAT and not more, text)]
+    requests = {verb: last.requests - first.requests for verb, (first, last) in pairs.items()}
+    among = f"of a model among {large:,}, to one among {small:,}"
+    return [
+        Target(
+            f"requests {among}",
+            "no more",
+            ", ".join(f"`{verb}` {more:+.2f}" for verb, more in requests.items()),
+            max(requests.values()) <= 0,
+        ),
+        Target(
+            f"CPU time {among}",
+            f"at most {FLAT} times",
+            ", ".join(f"`{verb}` {ratio:.2f}" for verb, ratio in cpu.items()),
+            max(cpu.values()) <= FLAT,
+        ),
+    ]
 
 
-def safe(found: Crashes) -> tuple[bool, str]:
-    """Look at what the kills left."""
-    return found.held, (
-        f"after {len(found.after)} kills {len(found.lost)} things are lost, and no kill left more than "
-        f"{max(found.half_way)} models to be taken up again, with {IN_FLIGHT} in flight."
-    )
+def safe(found: Crashes) -> Target:
+    """Judge what the kills left."""
+    return Target(f"lost after {len(found.after)} kills", "none", str(len(found.lost)), found.held)
 
 
 def numbers(text: str) -> list[int]:
@@ -497,13 +447,9 @@ def main(arguments: Sequence[str]) -> int:
     with ground(say) as on:
         Course(on, options, found).run()
     killed = found.crashes or Crashes(0)
-    text = page(found, killed)
-    if options.print:
-        print(text)
-    else:
-        PAGE.write_text(text, encoding="utf-8")
+    write_or_print(PAGE, parts(found, killed), only_print=options.print)
     say("\n".join(killed.lost[:20]) or "nothing was lost")
-    return 0 if all(is_held for is_held, _ in targets(found, killed)) else 1
+    return 0 if all(each.held for each in targets(found, killed)) else 1
 
 
 if __name__ == "__main__":

@@ -8,8 +8,6 @@ left anything but one live version, or a promoter saw an error, or a reader saw 
 from __future__ import annotations
 
 import argparse
-import datetime as dt
-import os
 import re
 import signal
 import sys
@@ -25,9 +23,6 @@ from tests import mlflow_table
 from tests.majors.racing import (
     MAJORS,
     POINTERS,
-    PROMOTERS,
-    PROMOTERS_PER_MAJOR,
-    SPREAD_SECONDS,
     Race,
     Racers,
     race,
@@ -37,7 +32,7 @@ from tests.postgres import postgres
 from tests.servers import ServerFailed, environment, serve, unpacked
 
 from benchmarks.mariadb import NoMariaDB, mariadb
-from benchmarks.reliability_page import keep, table
+from benchmarks.pages import RELIABILITY, cores, table, today, write_or_print
 
 WORKERS = 4
 ROUNDS_OF_ONE_MODEL = 10
@@ -46,31 +41,6 @@ DATABASE_ERROR = re.compile(r"^.*(?:pymysql|sqlalchemy|alembic)\S*(?:Error|Excep
 LONGEST_ERROR = 300
 
 NewDatabase = Callable[[str], str]
-
-TEXT = """## One live version
-
-Promoters in {promoters} processes, {each} with each of the clients {clients}, promote {promoters} different
-versions of one model, to a server with {workers} workers, again and again: in half of the rounds at one moment, in the
-others within {spread} s, so that some come while others are half way. Every {model} rounds there is a new model, so
-that the first promotion of all is raced for too. Measured on {day}, on {cores} cores; `nox -s reliability` does it
-again and writes this part.
-
-"One live" counts the rounds after which plain MLflow sees exactly one live version: one version in Production, one
-behind the alias, and the same one where both are used. "Lost" counts promotions that were told so by `PromotionLost`:
-another one won. "Errors" counts promoters that saw any other error, of a database for instance. "Misread" counts what
-a reader beside them, that asks `live_version()` all the time, must not see: nothing live, an unknown version, an error.
-
-### prodpointer
-
-{ours}
-
-### Plain MLflow
-
-The same rounds with MLflow's own calls: `set_registered_model_alias`, `transition_model_version_stage` with
-`archive_existing_versions=True`, and for both one after the other. MLflow tells nobody that another one won.
-
-{plain}
-"""
 
 
 @dataclass(slots=True)
@@ -123,16 +93,16 @@ class Tally:
         """How often the reader asked."""
         return sum(race.looks for race in self.races)
 
-    def row(self, *, plain: bool) -> str:
-        """Return a line of the table."""
+    def row(self, *, plain: bool) -> list[object]:
+        """Return a row of the table."""
         one_live = f"{self.one_live}" if self.one_live == self.rounds else f"**{self.one_live}**"
-        cells = [self.version, TITLES[self.store], self.pointer, self.rounds, one_live]
+        cells: list[object] = [self.version, TITLES[self.store], self.pointer, self.rounds, one_live]
         if not plain:
             cells.append(self.lost)
         cells += [f"{self.slowest:.1f} s", len(self.errors)]
         if not plain:
             cells += [self.looks, self.misread]
-        return f"| {' | '.join(map(str, cells))} |"
+        return cells
 
 
 @dataclass(slots=True)
@@ -149,36 +119,21 @@ class Findings:
         bad = [each for each in self.ours if each.one_live < each.rounds or each.errors or each.misread]
         return [f"{each.row(plain=False)} {each.errors[:3]}" for each in bad]
 
-    def page(self) -> str:
-        """Return the page."""
+    def parts(self) -> dict[str, str]:
+        """Return the generated parts of the page."""
         head = ["server", "database", "pointer", "rounds", "one live", "lost", "slowest", "errors", "looks", "misread"]
         short = [title for title in head if title not in {"lost", "looks", "misread"}]
-        text = TEXT.format(
-            promoters=PROMOTERS,
-            each=PROMOTERS_PER_MAJOR,
-            clients=" and ".join(MAJORS),
-            workers=WORKERS,
-            spread=SPREAD_SECONDS,
-            model=ROUNDS_OF_ONE_MODEL,
-            day=dt.datetime.now(tz=dt.timezone.utc).date().isoformat(),
-            cores=os.cpu_count(),
-            ours=table(head, [each.row(plain=False) for each in self.ours]),
-            plain=table(short, [each.row(plain=True) for each in self.plain]),
-        )
         errors = sorted({shortened(error) for each in self.plain for error in each.errors})
+        plain = [table(short, [each.row(plain=True) for each in self.plain])]
         if errors:
-            text += (
-                "\nErrors that its promoters saw, for instance:\n\n"
-                + "\n".join(f"- `{each}`" for each in errors[:5])
-                + "\n"
-            )
+            plain.append("\n".join(f"- `{each}`" for each in errors[:5]))
         if self.failed:
-            text += (
-                "\n### Databases on which MLflow does not run\n\n"
-                + "\n".join(f"- {each}" for each in self.failed)
-                + "\n"
-            )
-        return text
+            plain.append(table(["MLflow does not run on"], [[each] for each in self.failed]))
+        return {
+            "races: conditions": table(["condition", "value"], [today(), cores(), ("clients", ", ".join(MAJORS))]),
+            "races": table(head, [each.row(plain=False) for each in self.ours]),
+            "races of plain MLflow": "\n\n".join(plain),
+        }
 
 
 def shortened(text: str) -> str:
@@ -275,10 +230,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--print", action="store_true", help="print the page and leave docs/reliability.md as it is")
     options = parser.parse_args(arguments)
     findings = run(options)
-    if options.print:
-        print(findings.page())
-    else:
-        keep("one live version", findings.page())
+    write_or_print(RELIABILITY, findings.parts(), only_print=options.print)
     print("\n".join(findings.broken) if findings.broken else "one version was live after every round", file=sys.stderr)
     return 1 if findings.broken else 0
 

@@ -23,52 +23,51 @@ from benchmarks.measurements import (
 )
 
 _TO_LOAD_AGAIN = (
-    "Both ask one thing, compute the SHA-256 of the copy here and unpickle it. prodpointer asks for the model, to see "
-    "both pointers, marks the copy as in use, so that no other process removes it, and keeps a note of what was live "
-    "for the day on which the registry is down."
+    "Both send one request, compute the SHA-256 of the local copy and unpickle it. prodpointer asks for the model, to "
+    "see both pointers, marks the copy as in use, so that no other process removes it, and records what was live for "
+    "the next outage."
 )
 REASONS: Mapping[str, str] = {
     READ: (
-        "It is one request either way. prodpointer asks for the model, whose answer has every alias and the newest "
-        "version of each stage, to see both pointers; to look up one alias is less work for the server."
+        "One request either way. prodpointer asks for the model, whose answer has every alias and the newest version "
+        "of each stage, to see both pointers; looking up one alias is less work for the server."
     ),
     READ_TAGS: (
         "prodpointer asks for the model, to see both pointers, and then for the version, to notice an alias of a "
-        "version that was deleted."
+        "deleted version."
     ),
     PROMOTE: (
-        "Before the move prodpointer reads pointers and record and writes its event, after it closes the event and "
-        "reads back what is live. A stage is moved without MLflow's "
-        "archiving, which leaves two versions live where two promotions meet: what was displaced is archived by writes "
-        "of their own, and the versions are read again."
+        "prodpointer reads pointers and record and writes its event before the move, closes the event afterwards and "
+        "reads back which version is live. It moves a stage without MLflow's archiving, which leaves two versions live "
+        "after a race, and archives the displaced version by a write of its own."
     ),
     ROLLBACK: (
-        "It is a promotion, before which the record is read for what was live and that version's artifact is looked "
-        "for. The others set the number before the live one, or one that they are given."
+        "A rollback is a promotion, after reading the record for the version that was live before and checking that "
+        "its artifact exists. The others set the previous number, or a given one."
     ),
     FILE_COLD: (
-        "The SHA-256 of what came is checked before it is unpickled, and the download is kept on this machine, with a "
-        "note of its digest."
+        "The SHA-256 of the download is verified before unpickling, and the download is kept on this machine together "
+        "with its digest."
     ),
     FILE_WARM: _TO_LOAD_AGAIN,
     FILE_RESTED: _TO_LOAD_AGAIN,
     MODEL_COLD: (
-        "The SHA-256 of every file is checked and the paths in `MLmodel` are looked at before anything is loaded, and "
+        "The SHA-256 of every file is verified and the paths in `MLmodel` are checked before anything is loaded, and "
         "the download is kept on this machine."
     ),
     IMPORT: (
-        "`import modelctl` reads its own version number; everything else, MLflow included, comes with the first call. "
-        "`import prodpointer` brings its own modules and those of its cache, without MLflow."
+        "`import modelctl` only reads its version number; everything else, MLflow included, is imported at the first "
+        "call. `import prodpointer` imports its own modules and those of its cache, without MLflow."
     ),
     FIRST: (
-        "Most of it is importing MLflow, for all of them. prodpointer's own modules come to that, and one request: "
-        "which MLflow the server is."
+        "Most of the time is importing MLflow, for every contender. prodpointer adds its own modules and one request "
+        "for the server's version."
     ),
 }
 
 
 class NoReason(Exception):
-    """The library is slower somewhere and nobody has written why."""
+    """The library is slower somewhere, and REASONS does not say why."""
 
 
 @dataclass
@@ -87,7 +86,7 @@ class Slower:
         except KeyError:
             how = ", ".join(f"{ratio:.2f} times as long on {world}" for world, ratio in self.times.items())
             raise NoReason(
-                f"prodpointer is slower than {self.by} in {self.place!s} ({how}): find out why, mend it or write the "
+                f"prodpointer is slower than {self.by} in {self.place!s} ({how}): fix it, or write the "
                 "reason in benchmarks/slower.py, then make the page with --page."
             ) from None
 

@@ -19,37 +19,37 @@ from tests.majors.soaking import MAJORS, Soak, soak
 from tests.postgres import postgres
 from tests.servers import environment, serve, wheel
 
-from benchmarks.reliability_page import keep, table
+from benchmarks.pages import RELIABILITY, cores, table, today, write_or_print
 
 WORKERS = 4
 SEEN_PROBLEMS = 20
-PROSE = """## Two fleets at once
-
-For {seconds:.0f} seconds {clients} promoted and read {models} models on one
-registry, while `prodpointer migrate` planned, applied, verified, finished, undid and started again, without a pause.
-`nox -s soak` runs it, in front of servers of both majors on PostgreSQL."""
-BROKEN = """Broken would be: a model without exactly one live version, plain clients of the stage and of the alias that
-load two where both pointers are, an intent that nobody closed, a move that the history does not know, or a record that
-ends with another version than the one that is live."""
 
 
-def page(found: dict[str, Soak], options: argparse.Namespace) -> str:
-    """Return what the soaks found, as a part of the page."""
-    rows = []
-    for version, each in found.items():
-        for client, did in each.did.items():
-            counts = [did["read"], did["promoted"], did["lost"]]
-            rows.append(f"| {version} | {client} | {' | '.join(f'{count:,}' for count in counts)} |")
+def parts(found: dict[str, Soak], options: argparse.Namespace) -> dict[str, str]:
+    """Return what the soaks found, as a generated part of the page."""
+    conditions = [
+        today(),
+        cores(),
+        ("seconds for each server", f"{options.seconds:.0f}"),
+        ("models", options.models),
+        ("processes of each client", options.each),
+    ]
+    crowd = [
+        [version, client, *(f"{did[what]:,}" for what in ("read", "promoted", "lost"))]
+        for version, each in found.items()
+        for client, did in each.did.items()
+    ]
     runs = []
     for version, each in found.items():
         ran = ", ".join(f"{verb} {count}" for verb, count in each.runs.items())
         moved = sum(count for outcome, count in each.outcomes.items() if outcome.endswith(" moved"))
-        runs.append(f"| {version} | {ran} | {moved:,} | {len(each.wrong) + len(each.failed)} | {len(each.broken)} |")
-    clients = f"{options.each} processes of MLflow {MAJORS[0]} and {options.each} of {MAJORS[1]}"
-    began = PROSE.format(seconds=options.seconds, clients=clients, models=options.models)
-    crowd = table(["server", "clients", "reads", "promotions", "lost to another"], rows)
-    head = ["server", "runs", "pointers moved by them", "reads of nothing and errors", "broken in the end"]
-    return "\n\n".join([began, crowd, table(head, runs), BROKEN])
+        runs.append([version, ran, f"{moved:,}", len(each.wrong) + len(each.failed), len(each.broken)])
+    tables = [
+        table(["condition", "value"], conditions),
+        table(["server", "clients", "reads", "promotions", "lost to another"], crowd),
+        table(["server", "runs", "pointers moved by them", "reads of nothing and errors", "broken in the end"], runs),
+    ]
+    return {"soak": "\n\n".join(tables)}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -82,11 +82,7 @@ def main(arguments: Sequence[str]) -> int:
                         each=options.each,
                         seconds=options.seconds,
                     )
-    text = page(found, options)
-    if options.print:
-        print(text)
-    else:
-        keep("two fleets", text)
+    write_or_print(RELIABILITY, parts(found, options), only_print=options.print)
     problems = [text for each in found.values() for text in (*each.wrong, *each.failed, *each.broken)]
     print("\n".join(problems[:SEEN_PROBLEMS]) or "nothing was wrong", file=sys.stderr)
     return 1 if problems else 0

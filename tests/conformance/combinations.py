@@ -24,7 +24,7 @@ Item = TypeVar("Item", bound=Hashable)
 
 
 def row_of(installed: tuple[str, str]) -> int:
-    """Return the number of a row: one more than four times the major for its newest MLflow, else the position in the table."""
+    """Return the number of a row: ``4 * major + 1`` for the newest MLflow of a major, else its place in the table."""
     for major in (2, 3):
         if installed == (mlflow_table.FULL, mlflow_table.newest_of_major(major).version):
             return 4 * major + 1

@@ -21,6 +21,7 @@ from benchmarks.measurements import (
     read,
     spread,
 )
+from benchmarks.pages import NoSuchPart, fill
 from benchmarks.slower import NoReason, slower_places
 
 SQLITE = World("3.17.2", "sqlite")
@@ -57,7 +58,7 @@ def test_every_slower_place_has_a_reason() -> None:
 
 
 def test_a_slower_place_without_a_reason_makes_no_page() -> None:
-    """A place where this library is slower, and nobody wrote why, is an error that names it."""
+    """A place where this library is slower, without a written reason, is an error that names it."""
     results = Results(MADE, [measured("juggle", OURS, 0.2), measured("juggle", "MLflow", 0.1)])
     with pytest.raises(
         NoReason, match=r"slower than MLflow in juggle, alias \(2\.00 times as long on 3\.17\.2 SQLite\)"
@@ -88,13 +89,25 @@ def test_a_warm_load_is_five_times_faster(operation: str, seconds: float, held: 
     assert (found == []) is held
 
 
-def test_a_load_after_a_pause_is_told_and_has_no_target() -> None:
+def test_a_load_after_a_pause_is_shown_without_a_target() -> None:
     """The target is for warm loads; how it stands after a pause is on the page beside it."""
     warm = [measured(MODEL_WARM, by, seconds, size="5 MB") for by, seconds in ((OURS, 0.01), ("MLflow", 0.06))]
     rested = [measured(MODEL_RESTED, by, seconds, size="5 MB") for by, seconds in ((OURS, 0.02), ("MLflow", 0.07))]
     results = Results(MADE, warm + rested)
     assert missed(results) == []
-    assert "held (6.0 to 6.0 times; the lowest on 3.17.2 SQLite, alias; 3.5 to 3.5 times after a pause" in page(results)
+    assert "6.00x to 6.00x; lowest on 3.17.2 SQLite, alias; after a pause 3.50x to 3.50x (no target)" in page(results)
+
+
+def test_a_page_without_the_place_for_a_table_is_refused() -> None:
+    """A generated part that the page does not have is an error that says what to write."""
+    with pytest.raises(NoSuchPart, match="<!-- times -->"):
+        fill("# A page\n", {"times": "| |"})
+
+
+def test_the_text_around_a_table_stays() -> None:
+    """Only what stands between the two comments is replaced."""
+    before = "one\n<!-- times -->\nold\n<!-- end of times -->\ntwo\n"
+    assert fill(before, {"times": "new"}) == "one\n<!-- times -->\n\nnew\n\n<!-- end of times -->\ntwo\n"
 
 
 def test_results_survive_the_file(tmp_path: Path) -> None:
