@@ -27,7 +27,7 @@ os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "1"
 import mlflow
 
 import prodpointer
-from prodpointer.diagnostics.conformance import try_registry
+from prodpointer.diagnostics.conformance import check_registry
 
 NEVER = "does not exist anywhere"
 LOADER = """
@@ -173,7 +173,7 @@ def beside(uri: str, seeds: list[str], aliases: bool) -> dict[str, str]:
 
 def try_pair(uri: str, seeds: str) -> dict[str, Any]:
     """Try the laws on a registry, and what there is beside them."""
-    found = try_registry(tracking_uri=uri)
+    found = check_registry(tracking_uri=uri)
     can = found.outcomes.get("alias") == "works"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

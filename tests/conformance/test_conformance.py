@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from prodpointer.cli.main import main
-from prodpointer.diagnostics.conformance import Conformance, try_registry
+from prodpointer.diagnostics.conformance import Conformance, check_registry
 from tests.conformance.conftest import HAS_ALIASES, HERE, RELEASE, STORES, Registry
 from tests.conformance.test_doctor import wait_for
 from tests.proxy import Answer, Hang, Proxy, on_path
@@ -25,7 +25,7 @@ def tried(request: pytest.FixtureRequest) -> tuple[Registry, set[str], Conforman
     """A registry, the models it had before, and what the laws found."""
     registry: Registry = request.getfixturevalue(request.param)
     before = registry.names()
-    return registry, before, try_registry(tracking_uri=registry.uri)
+    return registry, before, check_registry(tracking_uri=registry.uri)
 
 
 def test_every_law_holds(tried: tuple[Registry, set[str], Conformance]) -> None:
@@ -48,14 +48,14 @@ def test_nothing_is_left_behind(tried: tuple[Registry, set[str], Conformance]) -
 def test_the_row_names_both_sides(tried: tuple[Registry, set[str], Conformance]) -> None:
     """The row for the page has the versions of client and registry and a sign for each pointer."""
     registry, _, found = tried
-    told = HERE if RELEASE >= (2, 1, 0) or registry.uri.startswith("sqlite") else "not told"
+    told = HERE if RELEASE >= (2, 1, 0) or registry.uri.startswith("sqlite") else "unknown"
     assert found.row.startswith(f"| {HERE} | {told} | auto ✅ | alias {'✅' if HAS_ALIASES else '⛔'} |")
 
 
 def test_a_registry_that_forgets_a_move_is_found_out(between: Proxy) -> None:
     """A registry that answers every withdrawal with success and keeps the pointer breaks the law of withdrawing."""
     between.when(on_path("transition-stage"), Answer(200, b'{"model_version": {}}'))
-    found = try_registry(tracking_uri=between.uri, pointers=("stage",))
+    found = check_registry(tracking_uri=between.uri, pointers=("stage",))
     assert found.failed
     broken = {finding.law for finding in found.findings if finding.outcome == "failed"}
     assert broken
@@ -66,7 +66,7 @@ def test_what_cannot_be_removed_is_named(between: Proxy, served: Registry) -> No
     """A registry that refuses to delete leaves models behind, and each is named."""
     between.when(on_path("registered-models/delete"), Answer(403, b"no", "text/plain"))
     before = served.names()
-    found = try_registry(tracking_uri=between.uri, pointers=("stage",))
+    found = check_registry(tracking_uri=between.uri, pointers=("stage",))
     left = served.names() - before
     assert left
     assert all(any(repr(name) in text for text in found.left) for name in left)

@@ -59,7 +59,7 @@ def test_the_limits_of_one_version_are_told(served: Registry, forgetful: None) -
     """Before 2.3 there are no aliases, before 2.1 there is no version to go by, and single files are a limit always."""
     problems = diagnose(tracking_uri=served.uri, registry_uri=None).problems
     limits = [each for each in problems if "cannot read names" not in each]  # of models that other tests made
-    expected = [(not HAS_ALIASES, "has no aliases"), (not TELLS, "does not tell"), (True, "a single file")]
+    expected = [(not HAS_ALIASES, "has no aliases"), (not TELLS, "does not report"), (True, "a single file")]
     assert len(limits) == sum(there for there, _ in expected)
     assert [words for there, words in expected if any(words in limit for limit in limits)] == [
         words for there, words in expected if there
@@ -87,7 +87,7 @@ def test_a_server_that_does_not_tell_its_version_is_said_to(between: Proxy) -> N
     """Without a version the limits are not known, and doctor says that too."""
     found = diagnose(tracking_uri=telling(between, None), registry_uri=None)
     assert found.registry_version is None
-    assert any("does not tell its version" in problem for problem in found.problems)
+    assert any("does not report its version" in problem for problem in found.problems)
 
 
 def test_a_server_that_refuses_all_but_its_version_is_found_out(between: Proxy) -> None:
@@ -126,7 +126,7 @@ def test_looking_writes_nothing(between: Proxy) -> None:
 
 def test_a_server_without_logins_is_told(served: Registry, forgetful: None) -> None:
     """A server that answers who gives no name is said to."""
-    assert diagnose(tracking_uri=served.uri, registry_uri=None).rights[0].startswith("no login is wanted; ")
+    assert diagnose(tracking_uri=served.uri, registry_uri=None).rights[0].startswith("no login required; ")
 
 
 @pytest.mark.parametrize(("status", "wanted"), [(302, True), (401, True), (403, True), (200, None), (500, None)])
@@ -177,7 +177,7 @@ def test_trying_leaves_nothing_behind(served: Registry, forgetful: None) -> None
 def test_what_there_is_not_is_not_tried(between: Proxy) -> None:
     """On a server without aliases none is set, and doctor says so."""
     found = diagnose(tracking_uri=telling(between, "2.2.2"), registry_uri=None, trying=True)
-    assert "on a scratch model, not tried (there are none): set an alias, delete an alias" in found.rights
+    assert "on a scratch model, not tried (not supported): set an alias, delete an alias" in found.rights
     assert not any(path.endswith("/registered-models/alias") for _, path in between.requests)
 
 
@@ -214,7 +214,7 @@ def test_a_scratch_model_that_cannot_be_removed_is_named(served: Registry, betwe
     found = diagnose(tracking_uri=between.uri, registry_uri=None, trying=True)
     (left,) = scratch_models(served)
     assert found.exit_code == 1
-    assert f"scratch model {left} could not be removed (HTTP 403: not for you)" in found.problems[0]
+    assert f"scratch model {left} could not be deleted (HTTP 403: not for you)" in found.problems[0]
     command = found.next_step.partition(": ")[2]
     environment = {**os.environ, "MLFLOW_TRACKING_URI": served.uri, "PATH": str(Path(sys.executable).parent)}
     subprocess.run(["/bin/sh", "-c", command], check=True, env=environment, capture_output=True)
@@ -248,7 +248,7 @@ def test_an_interrupted_trial_that_cannot_clean_up_says_so(served: Registry, bet
     (left,) = scratch_models(served)
     served.plain.delete_registered_model(left)
     assert process.returncode == 1
-    assert f"scratch model {left} could not be removed" in said
+    assert f"scratch model {left} could not be deleted" in said
 
 
 def test_asking_about_a_model_changes_nothing(fresh: Connect, registry: Registry) -> None:

@@ -112,7 +112,7 @@ def test_promote_says_what_is_live(at: Command, lab: Lab, name: str) -> None:
 def test_promote_says_when_nothing_had_to_move(at: Command, lab: Lab, name: str) -> None:
     """Promoting what is live is no move."""
     lab.model(name).promote(1)
-    assert at("promote", name, "1").out == f"{name}: version 1 is live (nothing had to move)\n"
+    assert at("promote", name, "1").out == f"{name}: version 1 is live (no pointer had to move)\n"
 
 
 def test_promote_prints_json(at: Command, lab: Lab, name: str) -> None:
@@ -224,7 +224,7 @@ def test_history_prints_json(at: Command, lab: Lab, name: str) -> None:
 def test_history_prints_a_table(at: Command, lab: Lab, name: str) -> None:
     """For people it is a line a move, with who and why; moves of other tools are among them."""
     model = lab.model(name, 2)
-    assert at("history", name).out == "No move was recorded.\n"
+    assert at("history", name).out == "No moves are recorded.\n"
     model.promote(1, reason="weekly retrain", by="ada")
     apart_by_others(lab, name)
     lines = at("history", name).out.splitlines()
@@ -262,7 +262,7 @@ def test_repair_says_what_it_mended(at: Command, lab: Lab, name: str) -> None:
     apart(lab, name)
     answer = at("repair", name)
     assert (answer.exit_code, "holds version" in answer.out) == (0, True)
-    assert at("repair", name).out == f"{name}: there was nothing to mend\n"
+    assert at("repair", name).out == f"{name}: nothing to repair\n"
     [found] = at("repair", name, "--json").document["models"]
     assert (set(found), found["agreed"]) == (STATUS_KEYS, True)
 
@@ -406,7 +406,7 @@ def test_pull_copies_what_is_live(at: Command, lab: Lab, name: str, tmp_path: Pa
     lab.model(name, 2).promote(2)
     answer = at("pull", name, tmp_path / "there")
     assert answer.exit_code == 0
-    assert answer.out == f"{name}: version 2 is at {tmp_path / 'there' / 'bundle'}\n"
+    assert answer.out == f"{name}: copied version 2 to {tmp_path / 'there' / 'bundle'}\n"
     assert pickle.loads((tmp_path / "there" / "bundle" / "model.pkl").read_bytes()) == {"n": 2}
 
 
@@ -427,7 +427,7 @@ def test_pull_where_nothing_is_live_fails(at: Command, lab: Lab, name: str, tmp_
     lab.model(name)
     answer = at("pull", name, tmp_path / "there")
     assert (answer.exit_code, (tmp_path / "there").exists()) == (1, False)
-    assert f"Nothing of '{name}' is live" in one_line(answer)
+    assert f"No version of '{name}' is live" in one_line(answer)
 
 
 def test_pull_replaces_nothing(at: Command, lab: Lab, name: str, tmp_path: Path) -> None:
@@ -483,7 +483,7 @@ def test_adopt_records_a_digest(at: Command, lab: Lab, name: str, tmp_path: Path
     model.promote(1)
     digest = hashlib.sha256(b"bytes").hexdigest()
     assert at("adopt", name, "1", "--json").document == {"name": name, "version": 1, "sha256": digest}
-    assert at("adopt", name, "1").out == f"{name}: version 1 has the SHA-256 {digest}\n"
+    assert at("adopt", name, "1").out == f"{name}: recorded SHA-256 {digest} for version 1\n"
     assert model.version(1).sha256 == digest
     assert at("pull", name, tmp_path, "--verify", "required").exit_code == 0
 
@@ -639,7 +639,7 @@ def test_demo_prints_each_step(cli: Command, tmp_path: Path) -> None:
     lines = cli("demo", "--dir", tmp_path / "demo").out.splitlines()
     assert [line.split(".")[0] for line in lines[:-1]] == [str(number) for number in range(1, 8)]
     uri = f"sqlite:///{(tmp_path / 'demo' / 'registry.db').as_posix()}"
-    assert lines[-1] == f"Look at it again: prodpointer --tracking-uri {uri} status digits"
+    assert lines[-1] == f"Try next: prodpointer --tracking-uri {uri} status digits"
 
 
 def test_demo_makes_a_directory_of_its_own(cli: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

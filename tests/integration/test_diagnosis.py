@@ -204,7 +204,7 @@ def test_every_line_of_the_screen_is_told_what_it_is(lab: Lab) -> None:
     """Each entry has its label, and text that goes on is set in below it."""
     labels = [line[:18].strip() for line in screen(diagnose(tracking_uri=lab.uri, registry_uri=None))]
     told = [label for label in labels if label]
-    assert told == ["registry", "client version", "registry version", "pointer", "right", "problem", "next"]
+    assert told == ["registry", "client version", "registry version", "pointer", "permission", "problem", "next"]
 
 
 def test_a_long_word_is_cut_to_the_screen() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from prodpointer.diagnostics.doctor import _of_address, diagnose, screen
+from prodpointer.diagnostics.doctor import _address_notes, diagnose, screen
 from prodpointer.errors import InvalidName
 from prodpointer.history.log import EVENT_TAG
 from prodpointer.types import Diagnosis
@@ -82,11 +82,11 @@ def test_a_tag_that_names_no_pointer_is_overridden(lab: Lab, name: str) -> None:
 def test_an_address_that_is_not_encrypted_is_told(uri: str, open_: bool) -> None:
     """Plain HTTP to another machine is worth knowing; on this one it stays here."""
     registry: Any = SimpleNamespace(addresses=SimpleNamespace(registry_uri=uri, tracking_uri=uri))
-    assert len(_of_address(registry)) == open_
+    assert len(_address_notes(registry)) == open_
 
 
 def test_a_login_in_such_an_address_is_not_told() -> None:
     """The address is shown as everywhere else."""
     uri = "http://ada:s3cr3t@mlflow.example"
     registry: Any = SimpleNamespace(addresses=SimpleNamespace(registry_uri=uri, tracking_uri=uri))
-    assert "s3cr3t" not in "".join(_of_address(registry))
+    assert "s3cr3t" not in "".join(_address_notes(registry))

@@ -205,7 +205,7 @@ def test_doctor_tells_that_the_login_is_taken(guard: Guarded, log_in: As, login:
     log_in(login)
     found = told(guard)
     assert (found.exit_code, found.registry_version) == (0, guard.server.version)
-    assert found.rights[0].startswith("a login is wanted, and this one taken; models that can be read: ")
+    assert found.rights[0].startswith("login required and accepted; readable models: ")
     assert "doctor --model NAME" in found.next_step
 
 

@@ -24,7 +24,7 @@ import prodpointer
 from prodpointer import AccessDenied, RegistryUnsupported, WorkspaceNotFound
 from prodpointer.cli.main import main
 from prodpointer.connection import registered_model_names
-from prodpointer.diagnostics.conformance import try_registry
+from prodpointer.diagnostics.conformance import check_registry
 from prodpointer.migration.migration import Migration
 from prodpointer.testing.environments import Release, environment
 from tests import mlflow_table
@@ -269,7 +269,7 @@ def test_a_deleted_workspace_ends_last_known_good(two_teams: Server) -> None:
 
 def test_conformance_tries_one_workspace(two_teams: Server) -> None:
     """The models and runs that it makes are in that workspace, and gone afterwards."""
-    found = try_registry(tracking_uri=two_teams.uri, workspace="team-b", pointers=("alias",), timeout=30)
+    found = check_registry(tracking_uri=two_teams.uri, workspace="team-b", pointers=("alias",), timeout=30)
     assert ([each for each in found.findings if each.outcome == "failed"], found.left) == ([], ())
     assert found.registry.endswith("workspace team-b")
 

@@ -25,7 +25,7 @@ def test_the_first_signal_stops_a_run_and_says_what_it_waits_for(
         assert stopped.wait(10)
     output, errors = capfd.readouterr()
     assert output == ""  # which may be one JSON document
-    assert errors == "\nStopping after the models in flight; Ctrl-C once more interrupts these too.\n"
+    assert errors == "\nStopping after the models in progress. Press Ctrl-C again to interrupt them.\n"
 
 
 def test_a_second_ctrl_c_interrupts() -> None:

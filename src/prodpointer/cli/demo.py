@@ -1,4 +1,4 @@
-"""The whole loop on one machine, with real models and no server."""
+"""The demo: two real models, trained, promoted, loaded and rolled back on one machine without a server."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ARTIFACT = "bundle"
 
 @dataclass(frozen=True)
 class Step:
-    """One step of the demonstration; ``live`` and ``accuracy`` are measured, None where nothing was loaded."""
+    """One step of the demo; ``live`` and ``accuracy`` are measured, None if the step loads nothing."""
 
     did: str
     version: int | None = None
@@ -30,7 +30,7 @@ class Step:
     def __str__(self) -> str:
         """Return the step as one line for people."""
         if self.accuracy is not None:
-            return f"{self.did}: live is {self.live}, accuracy {self.accuracy:.4f} on held-out rows"
+            return f"{self.did}: version {self.live} is live, accuracy {self.accuracy:.4f} on held-out rows"
         return self.did if self.version is None else f"{self.did} as version {self.version}"
 
     def as_json(self) -> dict[str, Any]:
@@ -39,18 +39,18 @@ class Step:
 
 
 def demonstrate(directory: Path) -> Iterator[Step]:
-    """Train two classifiers, register both, promote one, then the other, then go back; yield each step when done.
+    """Train and register two classifiers, promote one, then the other, then roll back; yield each finished step.
 
     Parameters
     ----------
     directory
-        Where the registry (``registry.db``) and its artifacts are kept; made if it does not exist. In a directory used
-        before, two more versions are added.
+        Directory for the registry (``registry.db``) and its artifacts; created if it does not exist. A second run in
+        the same directory adds two more versions.
 
     Raises
     ------
     ProdpointerError
-        scikit-learn is not installed, or whatever the verbs raise.
+        scikit-learn is not installed, or one of the calls failed.
     """
     directory = directory.absolute()
     directory.mkdir(parents=True, exist_ok=True)
@@ -58,7 +58,7 @@ def demonstrate(directory: Path) -> Iterator[Step]:
     train, held_out = _digits()
     digits = connect(MODEL, tracking_uri=uri)
     chosen = digits.selection
-    yield Step(f"made a registry with MLflow {chosen.client_version} at {uri}")
+    yield Step(f"created a registry with MLflow {chosen.client_version} at {uri}")
     yield Step(f"chose the {chosen.pointer} as pointer: {chosen.reason}")
     versions = []
     for name, classifier in _classifiers():
@@ -67,26 +67,26 @@ def demonstrate(directory: Path) -> Iterator[Step]:
         versions.append(version)
         yield Step(f"trained a {name} on {len(train[0])} rows and registered it", version=version)
     first, second = versions
-    for version, did in ((first, "promoted"), (second, "promoted"), (first, "went back to")):
-        digits.promote(version, reason="demonstration")
+    for version, did in ((first, "promoted"), (second, "promoted"), (first, "rolled back to")):
+        digits.promote(version, reason="demo")
         yield _scored(digits, f"{did} version {version}", version, held_out)
 
 
 def registry_uri(directory: Path) -> str:
-    """Return the URI of the registry that the demonstration keeps in a directory."""
+    """Return the URI of the demo's registry in a directory."""
     return f"sqlite:///{(directory / 'registry.db').as_posix()}"
 
 
 def _scored(digits: RegisteredModel, did: str, version: int, held_out: tuple[Any, Any]) -> Step:
-    """Load what is live and score that very object."""
+    """Load the live version and score the loaded object."""
     live = digits.live_version()
     bundle = digits.load_production()
     accuracy = float(bundle["classifier"].score(*held_out))
-    return Step(f"{did}, loaded what is live", version=version, live=live, accuracy=accuracy)
+    return Step(f"{did} and loaded it", version=version, live=live, accuracy=accuracy)
 
 
 def _register(digits: RegisteredModel, uri: str, directory: Path, bundle: dict[str, Any]) -> int:
-    """Log a bundle as a directory with one pickle, which every MLflow can download, and register it."""
+    """Log a bundle as a directory with one pickle (every MLflow can download a directory), and register it."""
     with tempfile.TemporaryDirectory(prefix="prodpointer-demo-") as scratch:
         Path(scratch, "digits.pkl").write_bytes(pickle.dumps(bundle))
         run_id = log_directory(uri, "prodpointer-demo", directory / "artifacts", Path(scratch), _ARTIFACT)
@@ -94,13 +94,13 @@ def _register(digits: RegisteredModel, uri: str, directory: Path, bundle: dict[s
 
 
 def _digits() -> tuple[tuple[Any, Any], tuple[Any, Any]]:
-    """Return the digits that scikit-learn ships: rows to train on and rows held out."""
+    """Return the digits dataset of scikit-learn: training rows and held-out rows."""
     try:
         from sklearn.datasets import load_digits
         from sklearn.model_selection import train_test_split
     except ModuleNotFoundError:
         raise ProdpointerError(
-            "The demonstration trains with scikit-learn, which is not installed.", next_step="pip install scikit-learn"
+            "The demo needs scikit-learn, which is not installed.", next_step="pip install scikit-learn"
         ) from None
     rows, labels = load_digits(return_X_y=True)
     train, held_out, train_labels, held_out_labels = train_test_split(rows, labels, test_size=0.3, random_state=7)
@@ -108,7 +108,7 @@ def _digits() -> tuple[tuple[Any, Any], tuple[Any, Any]]:
 
 
 def _classifiers() -> list[tuple[str, Any]]:
-    """Return two classifiers that differ in what they can do."""
+    """Return two classifiers of different accuracy."""
     from sklearn.svm import SVC
     from sklearn.tree import DecisionTreeClassifier
 

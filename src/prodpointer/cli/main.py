@@ -1,7 +1,7 @@
-"""The command line: one thin layer over the API.
+"""The command line: a thin layer over the API.
 
 Results go to standard output, as tables for people or as one JSON document with ``--json``; progress and errors go to
-standard error. MLflow is imported by the commands that need it, never by ``--help`` or ``--version``.
+standard error. Only commands that need MLflow import it; ``--help`` and ``--version`` do not.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from prodpointer.registered_model import RegisteredModel
 from prodpointer.types import PointerStatus, Promotion, called
 
 DISAGREE = 4
-"""The exit code that says: pointers disagree."""
+"""The exit code for pointers that disagree."""
 
 
 class _Commands(click.Group):
-    """A group that ends with the contract's exit codes and shows errors and warnings as one line each."""
+    """A group that ends with the documented exit codes and prints errors and warnings as one line each."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command, or say in one line why it could not be done."""
+        """Run a command, or print its error in one line."""
         try:
             with quiet():
                 return super().invoke(ctx)
@@ -47,7 +47,7 @@ class _Commands(click.Group):
 @shared_options
 @click.pass_context
 def main(ctx: click.Context, /, **options: Any) -> None:
-    """Say which version of a model is live and move that pointer, the same way on MLflow 2 and MLflow 3.
+    """Show and change which version of a registered model is live, the same way on MLflow 2 and MLflow 3.
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 promotion refused or lost, 4 pointers disagree, 5 registry
     unavailable.
@@ -60,12 +60,12 @@ def main(ctx: click.Context, /, **options: Any) -> None:
     "--dir",
     "directory",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where to keep the registry (default: a new directory).",
+    help="Directory for the registry (default: a new one).",
 )
 @JSON
 @click.pass_context
 def demo(ctx: click.Context, /, directory: Path | None, **options: Any) -> None:
-    """Run the whole loop on this machine: train, register, promote, load, go back. Needs no server."""
+    """Train, register, promote, load and roll back on this machine. Needs no server."""
     settings = settings_of(ctx, options)
     directory = directory or Path(tempfile.mkdtemp(prefix="prodpointer-demo-"))
     steps = []
@@ -77,25 +77,27 @@ def demo(ctx: click.Context, /, directory: Path | None, **options: Any) -> None:
     if settings.as_json:
         print_json({"directory": str(directory), "tracking_uri": uri, "steps": [step.as_json() for step in steps]})
     else:
-        say(f"Look at it again: prodpointer --tracking-uri {uri} status {MODEL}")
+        say(f"Try next: prodpointer --tracking-uri {uri} status {MODEL}")
 
 
 @main.command()
 @click.argument("name")
 @click.argument("run_id")
 @click.argument("artifact")
-@click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="A tag of the version; may be repeated.")
-@click.option("--sha256", help="The artifact's digest, to save the download that computes it.")
+@click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="A tag for the version; may be repeated.")
+@click.option("--sha256", help="The artifact's digest; saves the download that computes it.")
 @click.option(
-    "--local-path", type=click.Path(exists=True, path_type=Path), help="A local copy to take the digest from."
+    "--local-path",
+    type=click.Path(exists=True, path_type=Path),
+    help="A local copy to compute the digest from.",
 )
-@click.option("--git-commit", help="The commit of the code, where the run recorded none or another one.")
-@click.option("--no-digest", is_flag=True, help="Record no digest; loading will warn.")
+@click.option("--git-commit", help="The commit of the code (default: the one that the run recorded).")
+@click.option("--no-digest", is_flag=True, help="Record no digest; loading warns that it cannot verify the artifact.")
 @click.option(
     "--if-exists",
     type=click.Choice(("new", "reuse")),
     default="new",
-    help="What to do where the artifact is a version already: make a new one, or take that one (default: new).",
+    help="If the artifact is already registered: create a new version, or reuse that one (default: new).",
 )
 @shared_options
 @click.pass_context
@@ -113,7 +115,7 @@ def register(  # noqa: PLR0917  # click passes them by name
     if_exists: Any,
     **options: Any,
 ) -> None:
-    """Register ARTIFACT of the run RUN_ID as a new version of NAME; nothing goes live."""
+    """Register ARTIFACT of the run RUN_ID as a new version of NAME, without making it live."""
     settings = settings_of(ctx, options)
     model = settings.model(name, create_database=None)
     number = model.register(
@@ -136,12 +138,15 @@ def register(  # noqa: PLR0917  # click passes them by name
 @main.command()
 @click.argument("name")
 @click.argument("version")
-@click.option("--expected", help="Refuse unless this version is live now; 'none' for nothing.")
+@click.option("--expected", help="Refuse unless this version is live; 'none': no version is live.")
 @click.option(
-    "--gate", "gates", multiple=True, help="Refuse unless this holds: 'auc >= production + 0.002'; may be repeated."
+    "--gate",
+    "gates",
+    multiple=True,
+    help="Refuse unless this condition holds, such as 'auc >= production + 0.002'; may be repeated.",
 )
-@click.option("--across-datasets", is_flag=True, help="Compare metrics also where the runs logged other datasets.")
-@click.option("--reason", default="", help="Why, for the record.")
+@click.option("--across-datasets", is_flag=True, help="Compare metrics even if the runs logged different datasets.")
+@click.option("--reason", default="", help="The reason, recorded in the history.")
 @shared_options
 @click.pass_context
 def promote(  # noqa: PLR0917  # click passes them by name
@@ -155,7 +160,7 @@ def promote(  # noqa: PLR0917  # click passes them by name
     reason: str,
     **options: Any,
 ) -> None:
-    """Make VERSION of NAME live, also one older than what is live."""
+    """Make VERSION of NAME live; it may be older than the live version."""
     settings = settings_of(ctx, options)
     model = settings.model(name)
     move = model.promote(
@@ -166,26 +171,26 @@ def promote(  # noqa: PLR0917  # click passes them by name
 
 @main.command()
 @click.argument("name")
-@click.option("--reason", default="", help="Why, for the record.")
+@click.option("--reason", default="", help="The reason, recorded in the history.")
 @shared_options
 @click.pass_context
 def withdraw(ctx: click.Context, /, name: str, reason: str, **options: Any) -> None:
-    """Make nothing of NAME live any more; its versions stay."""
+    """Unset the pointers of NAME, so that no version is live; the versions stay."""
     settings = settings_of(ctx, options)
     _show_move(settings, settings.model(name).withdraw(reason=reason))
 
 
 @main.command()
 @click.argument("name")
-@click.option("--to", help="The version to go back to; by default the one that was live before.")
-@click.option("--expected", help="Refuse unless this version is live now; 'none' for nothing.")
-@click.option("--reason", default="", help="Why, for the record.")
+@click.option("--to", help="The version to roll back to (default: the one that was live before).")
+@click.option("--expected", help="Refuse unless this version is live; 'none': no version is live.")
+@click.option("--reason", default="", help="The reason, recorded in the history.")
 @shared_options
 @click.pass_context
 def rollback(
     ctx: click.Context, /, name: str, to: str | None, expected: str | None, reason: str, **options: Any
 ) -> None:
-    """Make the version of NAME live that was live before; twice goes two back, and a withdrawal is restored."""
+    """Make the previously live version of NAME live again. Twice goes back two versions; a withdrawal is undone."""
     settings = settings_of(ctx, options)
     model = settings.model(name)
     _show_move(settings, model.rollback(to=to, expected=_expected(expected), reason=reason))
@@ -196,13 +201,13 @@ def rollback(
 @shared_options
 @click.pass_context
 def repair(ctx: click.Context, /, name: str, **options: Any) -> None:
-    """Make the rest of NAME's pointers follow what is live, after a promotion that was stopped half way."""
+    """Set NAME's other pointers to the live version, for example after an interrupted promotion."""
     settings = settings_of(ctx, options)
     found = settings.model(name).repair()
     if settings.as_json:
         print_json({"models": [found.as_json()]})
     else:
-        for text in found.mended or ("there was nothing to mend",):
+        for text in found.mended or ("nothing to repair",):
             say(f"{name}: {text}")
     if not found.agreed:
         ctx.exit(DISAGREE)
@@ -210,11 +215,11 @@ def repair(ctx: click.Context, /, name: str, **options: Any) -> None:
 
 @main.command()
 @click.argument("name")
-@click.option("--at", "when", help="Tell what was live at this time instead, such as 2026-11-23T12:00 (UTC).")
+@click.option("--at", "when", help="Show the version that was live at this time, such as 2026-11-23T12:00 (UTC).")
 @shared_options
 @click.pass_context
 def history(ctx: click.Context, /, name: str, when: str | None, **options: Any) -> None:
-    """Show each move of NAME's pointer, oldest first, moves that nobody recorded among them."""
+    """Show each move of NAME's pointer, oldest first, including unrecorded moves by other tools."""
     settings = settings_of(ctx, options)
     model = settings.model(name)
     if when is not None:
@@ -232,14 +237,14 @@ def history(ctx: click.Context, /, name: str, when: str | None, **options: Any) 
 @shared_options
 @click.pass_context
 def status(ctx: click.Context, /, names: tuple[str, ...], **options: Any) -> None:
-    """Show what both pointers say, of every model or of those named. Exit code 4 where they disagree.
+    """Show the alias and the stage of the named models, or of all models. Exit code 4: they disagree.
 
-    Of a model that cannot be told the error is printed, and it decides the exit code; the others are shown.
+    For a model that cannot be read the error is printed and sets the exit code; the others are shown.
     """
     settings = settings_of(ctx, options)
-    told = [_status(settings, name) for name in names or settings.names()]
-    found = [each for each in told if isinstance(each, PointerStatus)]
-    errors = [each for each in told if isinstance(each, ProdpointerError)]
+    results = [_status(settings, name) for name in names or settings.names()]
+    found = [each for each in results if isinstance(each, PointerStatus)]
+    errors = [each for each in results if isinstance(each, ProdpointerError)]
     for text in dict.fromkeys(map(str, errors)):
         say(f"error: {text}", err=True)
     if found or not errors:
@@ -251,7 +256,7 @@ def status(ctx: click.Context, /, names: tuple[str, ...], **options: Any) -> Non
 
 
 def _status(settings: Settings, name: str) -> PointerStatus | ProdpointerError:
-    """Return the status of a model, or the error that is about this model alone."""
+    """Return the status of a model, or the error if it concerns this model only."""
     try:
         return settings.model(name).status()
     except (ModelNotFound, InvalidName, PointerUnsupported, AccessDenied) as error:
@@ -265,20 +270,20 @@ def _status(settings: Settings, name: str) -> PointerStatus | ProdpointerError:
     "--verify",
     type=click.Choice(get_args(Verify)),
     default="warn",
-    help="What to do where no digest is recorded (default: warn).",
+    help="What to do if no digest is recorded (default: warn).",
 )
 @shared_options
 @click.pass_context
 def pull(ctx: click.Context, /, name: str, destination: Path, verify: Verify, **options: Any) -> None:
-    """Copy the live version's artifact of NAME, its digest checked, into the directory DESTINATION."""
+    """Copy the artifact of NAME's live version into the directory DESTINATION, after checking its digest."""
     settings = settings_of(ctx, options)
     pulled = settings.model(name).pull(destination, verify=verify)
     if pulled is None:
-        raise ProdpointerError(f"Nothing of {name!r} is live.", next_step="Promote a version first.")
+        raise ProdpointerError(f"No version of {name!r} is live.", next_step="Promote a version first.")
     if settings.as_json:
         print_json(pulled.as_json())
     else:
-        say(f"{name}: version {pulled.version} is at {pulled.path}")
+        say(f"{name}: copied version {pulled.version} to {pulled.path}")
 
 
 @main.command()
@@ -287,14 +292,14 @@ def pull(ctx: click.Context, /, name: str, destination: Path, verify: Verify, **
 @shared_options
 @click.pass_context
 def adopt(ctx: click.Context, /, name: str, version: str, **options: Any) -> None:
-    """Record the digest of VERSION of NAME, which was registered elsewhere, as its bytes are now."""
+    """Record the current digest of VERSION of NAME, which another tool registered without one."""
     settings = settings_of(ctx, options)
     model = settings.model(name)
     digest = model.adopt(version)
     if settings.as_json:
         print_json({"name": name, "version": int(version), "sha256": digest})
     else:
-        say(f"{name}: version {version} has the SHA-256 {digest}")
+        say(f"{name}: recorded SHA-256 {digest} for version {version}")
 
 
 main.add_command(conformance)
@@ -306,17 +311,17 @@ def _tags(pairs: tuple[str, ...]) -> dict[str, str]:
     """Return KEY=VALUE pairs as a mapping."""
     for pair in pairs:
         if "=" not in pair:
-            raise click.BadParameter(f"{pair!r} is not KEY=VALUE", param_hint="--tag")
+            raise click.BadParameter(f"Invalid tag {pair!r}; write KEY=VALUE", param_hint="--tag")
     return dict(pair.split("=", 1) for pair in pairs)
 
 
 def _expected(text: str | None) -> Any:
-    """Return what ``--expected`` says: a version, None for nothing, or that it was not given."""
+    """Return the value of ``--expected``: a version, None for no live version, or NOT_GIVEN."""
     return NOT_GIVEN if text is None else None if text.lower() == "none" else text
 
 
 def _show_move(settings: Settings, move: Promotion) -> None:
-    """Print one move of a pointer, as the settings say."""
+    """Print one move of a pointer, as text or as JSON."""
     if settings.as_json:
         print_json(move.as_json())
     else:
@@ -324,7 +329,7 @@ def _show_move(settings: Settings, move: Promotion) -> None:
 
 
 def _show_statuses(settings: Settings, found: list[PointerStatus]) -> None:
-    """Print the status of some models, as the settings say."""
+    """Print the status of models, as a table or as JSON."""
     if settings.as_json:
         print_json({"models": [each.as_json() for each in found]})
     else:
@@ -332,7 +337,7 @@ def _show_statuses(settings: Settings, found: list[PointerStatus]) -> None:
 
 
 def _print_live_at(settings: Settings, model: RegisteredModel, when: str) -> None:
-    """Print what was live at a time."""
+    """Print the version that was live at a time."""
     try:
         at = datetime.fromisoformat(f"{when[:-1]}+00:00" if when.endswith("Z") else when)
     except ValueError:

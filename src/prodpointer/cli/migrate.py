@@ -1,4 +1,4 @@
-"""The commands of ``prodpointer migrate``: one thin layer over the migration of a fleet.
+"""The commands of ``prodpointer migrate``: a thin layer over ``prodpointer.migration``.
 
 Results go to standard output; progress goes to standard error, as a bar on a terminal and as plain lines elsewhere.
 """
@@ -35,7 +35,7 @@ from prodpointer.cli.options import (
     settings_of,
 )
 from prodpointer.cli.output import print_json, say
-from prodpointer.cli.progress import told
+from prodpointer.cli.progress import show_progress
 from prodpointer.cli.signals import stopped_by_signals
 from prodpointer.errors import ProdpointerError, RegistryUnavailable
 
@@ -45,15 +45,15 @@ if TYPE_CHECKING:
     from prodpointer.migration.migration import Migration
 
 WORK_TO_DO = 4
-"""The exit code that says: there is work to do, a decision is open, or pointers disagree."""
+"""The exit code for work to do, models that need a decision, or pointers that disagree."""
 
 
 @click.group()
 def migrate() -> None:
-    """Carry all registered models from stages to aliases, with nobody stopped.
+    """Migrate registered models from stages to aliases, without downtime.
 
-    plan shows what would change; start, apply, verify and finish do it; undo takes a run back; bridge carries what
-    other tools move meanwhile; find lists the source code that still uses stages.
+    plan shows what would change; start, apply, verify and finish do it; undo reverts a run; bridge copies moves by
+    other tools to the other pointer; find lists source code that still uses stages.
     """
 
 
@@ -64,32 +64,32 @@ _MODELS = (
         "mapping",
         multiple=True,
         metavar="STAGE=ALIAS",
-        help="The alias of a stage, or skip; may be repeated (default: Production=production Staging=staging "
+        help="The alias for a stage, or skip; may be repeated (default: Production=production Staging=staging "
         "Archived=skip).",
     ),
     click.option(
         "--models",
         multiple=True,
         metavar="GLOB",
-        help="Names of the models, such as 'news-*'; may be repeated (default: every model).",
+        help="Names of the models, such as 'news-*'; may be repeated (default: all models).",
     ),
 )
 _AT_ONCE = click.option(
-    "--at-once", type=click.IntRange(1, 64), default=8, show_default=True, help="Models worked on at a time."
+    "--at-once", type=click.IntRange(1, 64), default=8, show_default=True, help="Models processed at a time."
 )
 _FAILURES = click.option(
     "--max-failures",
     type=click.IntRange(0),
     default=20,
     show_default=True,
-    help="Models that may fail; with one more nothing new is begun.",
+    help="Models that may fail; one more stops the run.",
 )
-_RUN = click.option("--run", help="The name of this run, by which it can be undone (default: made up).")
-_REASON = click.option("--reason", default="", help="Why, for the record.")
+_RUN = click.option("--run", help="The name of this run, for undo (default: generated).")
+_REASON = click.option("--reason", default="", help="The reason, recorded in the history.")
 
 
 def _options(*own: Callable[[Any], Any]) -> Callable[[Command], Command]:
-    """Add a command's own options, and those that say which registry and which models."""
+    """Add a command's own options, and those that select the registry and the models."""
 
     def add(command: Command) -> Command:
         for option in (*_REGISTRY, *_MODELS, *reversed(own)):
@@ -100,17 +100,17 @@ def _options(*own: Callable[[Any], Any]) -> Callable[[Command], Command]:
 
 
 def _opened(ctx: click.Context, options: dict[str, Any]) -> tuple[Settings, Migration]:
-    """Return the settings in force and the migration they describe."""
+    """Return the settings and the migration that they describe."""
     from prodpointer.migration.migration import Migration
 
     chosen = {key: options.pop(key) for key in ("as_json", "timeout", "workspace", "registry_uri", "tracking_uri")}
     settings = settings_of(ctx, chosen)
     if settings.pointer or settings.alias:
-        raise click.UsageError("--pointer and --alias have no part in a migration: see --map.")
+        raise click.UsageError("--pointer and --alias cannot be used with migrate. Use --map STAGE=ALIAS.")
     mapping = options.pop("mapping", ())
     for pair in mapping:
         if "=" not in pair:
-            raise click.BadParameter(f"{pair!r} is not STAGE=ALIAS", param_hint="--map")
+            raise click.BadParameter(f"Invalid mapping {pair!r}; write STAGE=ALIAS", param_hint="--map")
     migration = Migration(
         tracking_uri=settings.tracking_uri,
         registry_uri=settings.registry_uri,
@@ -125,13 +125,13 @@ def _opened(ctx: click.Context, options: dict[str, Any]) -> tuple[Settings, Migr
 
 
 @migrate.command()
-@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write the plan as a page for people.")
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Also write the plan as an HTML page.")
 @_options()
 @click.pass_context
 def plan(ctx: click.Context, /, html: Path | None, **options: Any) -> None:
-    """Show what is, what would change and why, for each model; nothing is changed.
+    """Show for each model what would change and why, without changing anything.
 
-    Exit code 0: nothing to do. 4: work to do, or decisions open.
+    Exit code 0: nothing to do. 4: work to do, or models that need a decision.
     """
     settings, migration = _opened(ctx, options)
     made = migration.plan()
@@ -145,7 +145,7 @@ def plan(ctx: click.Context, /, html: Path | None, **options: Any) -> None:
 
 
 def _write_page(file: Path, made: Any) -> None:
-    """Write the page of a plan."""
+    """Write a plan as an HTML page."""
     from prodpointer.migration.report import plan_page
 
     try:
@@ -160,9 +160,9 @@ def _write_page(file: Path, made: Any) -> None:
 @_options(_RUN, _AT_ONCE, _FAILURES)
 @click.pass_context
 def start(ctx: click.Context, /, run: str | None, **options: Any) -> None:
-    """Begin the window: mark the models, so that every promotion moves both pointers, also of new models.
+    """Begin the migration: mark the models, so that every promotion moves both pointers.
 
-    The mark is the tag prodpointer.pointer=both. A model that has the tag already is left as it is.
+    The mark is the tag prodpointer.pointer=both. Models that already have this tag are not changed.
     """
     _run(ctx, options, run, lambda migration, name: migration.start(name))
 
@@ -171,14 +171,14 @@ def start(ctx: click.Context, /, run: str | None, **options: Any) -> None:
 @click.option(
     "--prefer",
     type=click.Choice(("alias", "stage", "journal")),
-    help="Which side counts for models that need a decision (default: they are left alone).",
+    help="Which pointer counts for models that need a decision (default: they are not changed).",
 )
 @_options(_RUN, _REASON, _AT_ONCE, _FAILURES)
 @click.pass_context
 def apply(ctx: click.Context, /, prefer: Any, run: str | None, reason: str, **options: Any) -> None:
-    """Set what is missing; each model is looked at again right before it is moved.
+    """Set the missing pointers; each model is read again right before it is changed.
 
-    May be interrupted and called again. Exit code 4: models were left that need a decision.
+    Can be interrupted and run again. Exit code 4: some models need a decision and were not changed.
     """
     _run(
         ctx, options, run, lambda migration, name: migration.apply(migration.plan(), name, prefer=prefer, reason=reason)
@@ -189,9 +189,9 @@ def apply(ctx: click.Context, /, prefer: Any, run: str | None, reason: str, **op
 @_options(_RUN, _REASON, _AT_ONCE, _FAILURES)
 @click.pass_context
 def finish(ctx: click.Context, /, run: str | None, reason: str, **options: Any) -> None:
-    """End the stages of models whose readers have moved: name them with --models ('*' for all). Can be undone."""
+    """Empty the stages of models whose readers use the alias: name them with --models ('*' for all). Can be undone."""
     if not options["models"]:
-        raise click.UsageError("Say whose readers have moved: --models 'news-*', or --models '*' for all.")
+        raise click.UsageError("Name the models whose readers use the alias: --models 'news-*' ('*' for all).")
     _run(ctx, options, run, lambda migration, name: migration.finish(name, reason=reason))
 
 
@@ -200,9 +200,9 @@ def finish(ctx: click.Context, /, run: str | None, reason: str, **options: Any) 
 @_options(_REASON, _AT_ONCE, _FAILURES)
 @click.pass_context
 def undo(ctx: click.Context, /, run: str | None, reason: str, **options: Any) -> None:
-    """Put the pointers back to what they were before RUN; models promoted since are left alone.
+    """Restore the pointers to their state before RUN; models promoted since are not changed.
 
-    Without RUN: list the runs that the record tells of.
+    Without RUN: list the recorded runs.
     """
     if run is not None:
         _run(ctx, options, run, lambda migration, name: migration.undo(name, reason=reason))
@@ -218,7 +218,7 @@ def undo(ctx: click.Context, /, run: str | None, reason: str, **options: Any) ->
 def _run(
     ctx: click.Context, options: dict[str, Any], run: str | None, begin: Callable[[Migration, str], Iterator[Any]]
 ) -> None:
-    """Carry out one run, show how far it is, and tell what became of it."""
+    """Execute one run, show its progress, and print its results."""
     from prodpointer.migration.migration import plainly, run_name
 
     name = run_name(run)
@@ -228,7 +228,7 @@ def _run(
     steps: list[Step] = []
     with stopped_by_signals(migration.stopped):
         results = begin(migration, name)
-        for result in told(results, migration.total, verb):
+        for result in show_progress(results, migration.total, verb):
             steps += plainly([result])
             if result.error is not None:
                 errors.append(result.error)
@@ -241,16 +241,16 @@ def _run(
 
 
 def _stopped(migration: Migration, errors: list[ProdpointerError]) -> str:
-    """Return why a run ended before its end, the empty text where it did not."""
+    """Return why a run stopped early, or the empty text if it did not."""
     if migration.stopped.is_set():
-        return "Stopped by a signal. Call it again to go on where it was."
+        return "Stopped by a signal. Run the command again to continue."
     if len(errors) > migration.most_failures:
-        return f"Stopped after {len(errors)} failures. Mend what is wrong, and call it again to go on where it was."
+        return f"Stopped after {len(errors)} failures. Fix the cause, then run the command again to continue."
     return ""
 
 
 def _exit_code(steps: list[Step], errors: list[ProdpointerError], *, stopped: bool) -> int:
-    """Return what a run ends with."""
+    """Return the exit code of a run."""
     if errors:
         return errors[-1].exit_code if all(isinstance(each, RegistryUnavailable) for each in errors) else 1
     if stopped:
@@ -262,13 +262,13 @@ def _exit_code(steps: list[Step], errors: list[ProdpointerError], *, stopped: bo
 @_options(_AT_ONCE)
 @click.pass_context
 def verify(ctx: click.Context, /, **options: Any) -> None:
-    """Ask for each model what plain clients ask, by the stage and by the alias. Exit code 4: they differ."""
+    """Read each model's stage and alias as plain MLflow clients do. Exit code 4: they differ."""
     settings, migration = _opened(ctx, options)
     checks: list[Any] = []
     errors: list[ProdpointerError] = []
     with stopped_by_signals(migration.stopped):
         results = migration.verify()
-        for result in told(results, migration.total, "verify"):
+        for result in show_progress(results, migration.total, "verify"):
             checks += result.value or []
             if result.error is not None:
                 errors.append(result.error)
@@ -289,13 +289,13 @@ def verify(ctx: click.Context, /, **options: Any) -> None:
     show_default=True,
     help="Seconds between two sweeps.",
 )
-@click.option("--once", is_flag=True, help="One sweep and no more, for a scheduler of your own.")
-@click.option("--start", "mark", is_flag=True, help="Mark models as start does, also those that are made meanwhile.")
-@click.option("--run", help="The name under which moves are recorded (default: made up).")
+@click.option("--once", is_flag=True, help="Run one sweep and exit, for use with a scheduler.")
+@click.option("--start", "mark", is_flag=True, help="Mark models as start does, including new ones.")
+@click.option("--run", help="The name of this run in the history (default: generated).")
 @_options(_AT_ONCE)
 @click.pass_context
 def bridge(ctx: click.Context, /, every: float, once: bool, mark: bool, run: str | None, **options: Any) -> None:
-    """Carry what plain MLflow moves on one side to the other, until SIGTERM or Ctrl-C. One line for each move."""
+    """Copy moves that plain MLflow makes on one pointer to the other, until SIGTERM or Ctrl-C. One line per move."""
     from prodpointer.migration.bridge import Bridge
     from prodpointer.migration.migration import run_name
 
@@ -305,7 +305,7 @@ def bridge(ctx: click.Context, /, every: float, once: bool, mark: bool, run: str
     last: Sweep | None = None
     with stopped_by_signals(migration.stopped):
         for last in Bridge(migration, name, every=every, mark=mark).sweeps():
-            _tell_sweep(settings, name, last)
+            _print_sweep(settings, name, last)
             if once:
                 migration.stopped.set()
     if not once or last is None:
@@ -314,8 +314,8 @@ def bridge(ctx: click.Context, /, every: float, once: bool, mark: bool, run: str
     ctx.exit(last.error.exit_code if last.error else 1 if failed else 0)
 
 
-def _tell_sweep(settings: Settings, name: str, sweep: Sweep) -> None:
-    """Print what a sweep did, one JSON document or one line each; nothing for a sweep that found nothing."""
+def _print_sweep(settings: Settings, name: str, sweep: Sweep) -> None:
+    """Print the moves of a sweep, as one JSON document or one line each; nothing if there were none."""
     if sweep.error is not None:
         say(f"error: {sweep.error}", err=True)
     elif sweep.steps and settings.as_json:

@@ -1,4 +1,4 @@
-"""What ``prodpointer migrate`` prints for people, and its JSON documents."""
+"""Output of ``prodpointer migrate``: tables for people, and JSON documents."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def print_plan_json(plan: Plan) -> None:
 
 
 def _print_long_json(head: dict[str, Any], key: str, items: Iterable[dict[str, Any]]) -> None:
-    """Print one JSON document whose last key is a list, item by item: the text of a fleet is never there as a whole."""
+    """Print one JSON document whose last key is a list, item by item, to limit the memory for large fleets."""
     head = {"schema_version": SCHEMA_VERSION, **head}
     click.echo(json_text(head).removesuffix("\n}") + f',\n  "{key}": [', nl=False)
     end = "]\n}"
@@ -42,7 +42,7 @@ def _print_long_json(head: dict[str, Any], key: str, items: Iterable[dict[str, A
 
 
 def print_plan(plan: Plan) -> None:
-    """Print the counts, and a line for each model with something to do; the whole is in ``--json`` and ``--html``."""
+    """Print the counts, and a line for each model with work to do; ``--json`` and ``--html`` have all models."""
     rows = [model for kind in ("NEEDS A DECISION", "SAFE") for model in plan.models if model.kind.value == kind]
     shown = [
         (
@@ -55,11 +55,11 @@ def print_plan(plan: Plan) -> None:
     ]
     _print_first(("model", "class", "change", "why"), shown, len(rows), "--html or --json")
     counts = ", ".join(f"{count} {kind}" for kind, count in plan.counts.items())
-    say(counts if plan.models else "No registered model was found: look at the registry and at --models.")
+    say(counts if plan.models else "No registered models found. Check the registry and --models.")
 
 
 def _change(pair: Pair) -> str:
-    """Return what would change of one alias and its stage, or what there is to choose."""
+    """Return what would change for one alias and its stage, or the versions to choose from."""
     judged = pair.judgement
     if judged.target is not None:
         moved = pair.alias if pair.names != judged.target else pair.stage
@@ -71,7 +71,7 @@ def _change(pair: Pair) -> str:
 
 
 def print_steps(run: str, verb: str, steps: Sequence[Step], *, stopped: str = "") -> None:
-    """Print what became of a run: the counts, and a line for each model that was left or failed."""
+    """Print the results of a run: the counts, and a line for each model that was skipped or failed."""
     bad = [step for step in steps if step.outcome in ("left", "failed")]
     shown = [(step.name, step.alias or "-", step.outcome, step.reason) for step in bad[:_MOST_ROWS]]
     _print_first(("model", "alias", "outcome", "why"), shown, len(bad), "--json")
@@ -84,34 +84,34 @@ def print_steps(run: str, verb: str, steps: Sequence[Step], *, stopped: str = ""
 
 
 def _counted(steps: Sequence[Step], verb: str) -> str:
-    """Return how many there are of each outcome: pointers, and models where these were marked."""
+    """Return the count of each outcome: of pointers, or of models if these were marked."""
     counted = Counter("marked" if (verb, step.outcome) == ("start", "moved") else step.outcome for step in steps)
-    return ", ".join(f"{count} {outcome}" for outcome, count in counted.items()) or "there was nothing to do"
+    return ", ".join(f"{count} {outcome}" for outcome, count in counted.items()) or "nothing to do"
 
 
 def print_steps_json(run: str, steps: Sequence[Step]) -> None:
-    """Print what became of a run as one JSON document."""
+    """Print the results of a run as one JSON document."""
     _print_long_json(_run_json(run, steps), "steps", map(_step_json, steps))
 
 
 def print_sweep_json(run: str, steps: Sequence[Step]) -> None:
-    """Print what a sweep did as one JSON document on one line, with the keys of a run."""
+    """Print the results of a sweep as one JSON document on one line, with the keys of a run."""
     print_json({**_run_json(run, steps), "steps": [_step_json(step) for step in steps]}, indent=None)
 
 
 def _run_json(run: str, steps: Sequence[Step]) -> dict[str, Any]:
-    """Return the name of a run and how many there are of each outcome."""
+    """Return the name of a run and the count of each outcome."""
     return {"run": run, "counts": dict(Counter(step.outcome for step in steps))}
 
 
 def _step_json(step: Step) -> dict[str, Any]:
-    """Return what became of one alias of one model."""
+    """Return the result for one alias of one model."""
     keys = ("name", "alias", "outcome", "reason", "from_version", "to_version", "pointers", "event")
     return {key: list(value) if isinstance(value := getattr(step, key), tuple) else value for key in keys}
 
 
 def sweep_line(step: Step) -> str:
-    """Return one line on what the bridge did or left."""
+    """Return one line about a move of the bridge, or about a model that it did not move."""
     if step.outcome != "moved":
         return f"{step.name}: {step.alias or 'model'} {step.outcome}: {step.reason}"
     moved = " and ".join(step.pointers)
@@ -119,15 +119,15 @@ def sweep_line(step: Step) -> str:
 
 
 def print_checks(checks: Sequence[Checked]) -> None:
-    """Print a line for each model for which plain clients differ, and how many there were."""
+    """Print a line for each stage/alias pair that disagrees, and the count of those that agree."""
     bad = [each for each in checks if each.problem]
     shown = [(each.name, each.stage, each.alias, each.problem) for each in bad[:_MOST_ROWS]]
     _print_first(("model", "stage", "alias", "problem"), shown, len(bad), "--json")
-    say(f"{len(checks) - len(bad)} of {len(checks)} pairs of stage and alias are as plain clients need them")
+    say(f"{len(checks) - len(bad)} of {len(checks)} stage/alias pairs agree")
 
 
 def _print_first(head: Sequence[str], rows: Sequence[Sequence[str]], count: int, whole: str) -> None:
-    """Print the first rows of ``count``, and where the whole is; nothing where there are none."""
+    """Print the first of ``count`` rows, and where to find all of them; nothing if there are none."""
     from rich.table import Table
 
     table = Table(*head)
@@ -147,11 +147,11 @@ def print_runs(runs: Sequence[Run]) -> None:
     for run in runs:
         times = [f"{at:%Y-%m-%d %H:%M:%S}" if at else "-" for at in (run.first, run.last)]
         table.add_row(visible(run.name), run.kind, str(run.models), *times)
-    print_table(table if runs else "No run is recorded.")
+    print_table(table if runs else "No runs are recorded.")
 
 
 def print_stage_uses(uses: Sequence[StageUse]) -> None:
-    """Print each place that uses stages: where, what stands there, and what to write instead."""
+    """Print each use of stages: the place, the line, and its replacement."""
     for use in uses:
         say(f"{use.path}:{use.line}: {use.kind}s {use.what}")
         say(f"    {use.text}")

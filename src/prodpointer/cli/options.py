@@ -1,4 +1,4 @@
-"""The options that every command shares, and what they are together."""
+"""The options that every command shares, and their values."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class Settings:
     as_json: bool = False
 
     def overridden_by(self, other: Settings) -> Settings:
-        """Return these settings with those of ``other`` that were given: options count before and after a command."""
+        """Return these settings, overridden by those given in ``other``: options work before and after a command."""
         given = {key: value for key, value in vars(other).items() if value}
         return replace(self, **given)
 
     def model(self, name: str, *, create_database: bool | None = False) -> RegisteredModel:
-        """Connect to one registered model; a mistyped SQLite file is not made by looking at it."""
+        """Connect to one registered model; unless allowed, a missing SQLite file is not created."""
         pointer: Any = self.pointer or "auto"
         return connect(
             name,
@@ -64,20 +64,22 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON docu
 TIMEOUT = click.option(
     "--timeout", type=click.FloatRange(0, min_open=True), help="Seconds for each request (default: 10)."
 )
-REGISTRY_URI = click.option("--registry-uri", help="The model registry, where it is another server or database.")
+REGISTRY_URI = click.option(
+    "--registry-uri", help="The model registry, if not the tracking server (default: MLFLOW_REGISTRY_URI)."
+)
 WORKSPACE = click.option(
-    "--workspace", help="The workspace, on a server that has some (default: the one active in MLflow)."
+    "--workspace", help="The workspace, on a server with workspaces (default: MLflow's active workspace)."
 )
 TRACKING_URI = click.option("--tracking-uri", help="The MLflow server or database (default: MLFLOW_TRACKING_URI).")
 
 
 def shared_options(command: Command) -> Command:
-    """Add the options that every command shares and hand them over as one value."""
+    """Add the options that every command shares."""
     for option in (
         JSON,
         TIMEOUT,
         click.option("--alias", help="Name of the pointer (default: production)."),
-        click.option("--pointer", type=click.Choice(POINTERS), help="Override which pointer is used (default: auto)."),
+        click.option("--pointer", type=click.Choice(POINTERS), help="The pointer to use (default: auto)."),
         WORKSPACE,
         REGISTRY_URI,
         TRACKING_URI,
@@ -87,6 +89,6 @@ def shared_options(command: Command) -> Command:
 
 
 def settings_of(ctx: click.Context, options: dict[str, Any]) -> Settings:
-    """Return the settings in force for a command, and keep them for those below it."""
+    """Return the settings of a command: its own options, then those of the group."""
     above = ctx.obj if isinstance(ctx.obj, Settings) else Settings()
     return above.overridden_by(Settings(**options))

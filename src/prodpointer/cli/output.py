@@ -1,4 +1,4 @@
-"""What the command line prints: tables and sentences for people, one JSON document for programs."""
+"""Output of the command line: tables and sentences for people, one JSON document for programs."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 SCHEMA_VERSION = 1
-"""The version of every JSON document that is printed; keys are only added to it."""
+"""The version of every printed JSON document; keys are only added."""
 
 
 def print_history(found: list[Promotion]) -> None:
-    """Print one line an event."""
+    """Print one line per event."""
     from rich.table import Table
 
     table = Table("at (UTC)", "move", "from", "to", "pointers", "by", "reason")
@@ -30,50 +30,50 @@ def print_history(found: list[Promotion]) -> None:
         pointers = " and ".join(each.pointers) if each.state == "done" else "-"
         row = (at, kind, _cell(each.from_version), _cell(each.to_version), pointers, each.by, each.reason)
         table.add_row(*map(visible, row))
-    print_table(table if found else "No move was recorded.")
+    print_table(table if found else "No moves are recorded.")
 
 
 def print_move(move: Promotion) -> None:
     """Print one move of a pointer."""
     before = f"was {called(move.from_version)}; moved {' and '.join(move.pointers)}"
-    moved = before if move.pointers else "nothing had to move"
+    moved = before if move.pointers else "no pointer had to move"
     say(f"{move.name}: {called(move.to_version)} is live ({moved})")
 
 
 def print_statuses(found: list[PointerStatus]) -> None:
-    """Print one line a model."""
+    """Print one line per model."""
     from rich.table import Table
 
-    drifted = any(each.drift for each in found)
-    table = Table("model", "live", "alias", "stage", "agreed", "pointer", *(("who moved",) if drifted else ()))
+    differ = any(each.drift for each in found)
+    table = Table("model", "live", "alias", "stage", "agreed", "pointer", *(("mismatch",) if differ else ()))
     for each in found:
         alias = f"{each.alias} (deleted)" if each.dangling else _cell(each.alias)
         stage = ", ".join(map(str, each.in_stage)) if len(each.in_stage) > 1 else _cell(each.stage)
         row = (each.name, _cell(each.live), alias, stage, "yes" if each.agreed else "no", each.pointer)
-        table.add_row(*map(visible, row), *((visible(each.drift),) if drifted else ()))
+        table.add_row(*map(visible, row), *((visible(each.drift),) if differ else ()))
     print_table(table if found else "There are no registered models.")
 
 
 def print_conformance(found: Conformance) -> None:
-    """Print one line a law that does not simply hold, and the row for a table of compatibility."""
-    held = sum(finding.outcome == "works" for finding in found.findings)
+    """Print one line per check that did not pass, and the row for a compatibility table."""
+    passed = sum(finding.outcome == "works" for finding in found.findings)
     say(f"registry  {found.registry}")
-    say(f"laws      {held} of {len(found.findings)} hold")
+    say(f"checks    {passed} of {len(found.findings)} passed")
     for finding in found.findings:
         if finding.outcome != "works":
             say(f"{finding.outcome:9} {finding.pointer}: {finding.law}: {finding.detail}")
     for text in found.left:
-        say(f"left      {text}")
+        say(f"remains   {text}")
     say(found.row)
 
 
 def print_table(table: Table | str) -> None:
-    """Print a table, or what there is instead of one; what a terminal is too narrow for goes on in the next line."""
+    """Print a table, or a sentence in its place; cells wider than the terminal are wrapped."""
     from rich.console import Console
 
     for column in [] if isinstance(table, str) else table.columns:
         column.overflow = "fold"
-    width = None if sys.stdout.isatty() else 1000  # a pipe has no width to fit
+    width = None if sys.stdout.isatty() else 1000  # a pipe has no width
     Console(markup=False, emoji=False, highlight=False, width=width).print(table)
 
 
@@ -83,7 +83,7 @@ def _cell(version: int | None) -> str:
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Print a text that may hold what somebody wrote into a registry: what a terminal would act on is escaped."""
+    """Print a text; control characters, which may come from the registry, are escaped."""
     click.echo(visible(text), err=err)
 
 
@@ -93,6 +93,6 @@ def print_json(document: dict[str, Any], *, indent: int | None = 2) -> None:
 
 
 def json_text(document: dict[str, Any], *, indent: int | None = 2) -> str:
-    """Return a document as JSON that a terminal can show: what it would act on is coded, which no reader notices."""
+    """Return a document as JSON; control characters are written as JSON escapes, so that a terminal ignores them."""
     text = json.dumps(document, indent=indent, ensure_ascii=False)
     return INVISIBLE.sub(lambda found: json.dumps(found.group())[1:-1], text)

@@ -1,4 +1,4 @@
-"""How far a run is: a bar with rate and time left on a terminal, a plain line now and then elsewhere."""
+"""Progress of a run: a bar with rate and remaining time on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import click
 
 T = TypeVar("T")
 
-_A_WHILE = 5.0  # seconds between two plain lines
+_INTERVAL = 5.0  # seconds between two plain lines
 
 
-def told(results: Iterable[T], total: int, verb: str) -> Iterator[T]:
-    """Yield the results as they come, and tell on standard error how many there were.
+def show_progress(results: Iterable[T], total: int, verb: str) -> Iterator[T]:
+    """Yield the results as they arrive, and report the progress on standard error.
 
     Parameters
     ----------
     results
-        What comes, in its own time.
+        The results.
     total
-        How many will come.
+        How many results there will be.
     verb
-        What is being done.
+        The command that is running.
     """
     if sys.stderr.isatty():
         yield from _with_bar(results, total, verb)
@@ -33,7 +33,7 @@ def told(results: Iterable[T], total: int, verb: str) -> Iterator[T]:
 
 
 def _with_bar(results: Iterable[T], total: int, verb: str) -> Iterator[T]:
-    """Show a bar with rate and time left."""
+    """Show a bar with rate and remaining time."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -55,21 +55,21 @@ def _with_bar(results: Iterable[T], total: int, verb: str) -> Iterator[T]:
 
 
 def _with_lines(results: Iterable[T], total: int, verb: str) -> Iterator[T]:
-    """Print a line now and then, and one at the end of what took longer."""
+    """Print a line every few seconds, and one at the end."""
     began = last = time.monotonic()
     done = 0
     for result in results:
         done += 1
-        if time.monotonic() - last >= _A_WHILE:
+        if time.monotonic() - last >= _INTERVAL:
             last = time.monotonic()
             rate = _rate(done, began)
             left = (total - done) / rate
-            click.echo(f"{verb}: {done} of {total} models, {rate:.1f} a second, {left:.0f} s left", err=True)
+            click.echo(f"{verb}: {done} of {total} models, {rate:.1f} models/s, {left:.0f} s left", err=True)
         yield result
     seconds = time.monotonic() - began
     click.echo(f"{verb}: {done} of {total} models in {seconds:.1f} s", err=True)
 
 
 def _rate(done: int, began: float) -> float:
-    """Return how many were done in a second."""
+    """Return the number of results per second."""
     return done / max(time.monotonic() - began, 1e-3)

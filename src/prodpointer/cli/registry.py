@@ -1,4 +1,4 @@
-"""The commands that are about a registry as a whole and not about a model: ``doctor`` and ``conformance``."""
+"""The commands for a registry as a whole: ``doctor`` and ``conformance``."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import click
 from prodpointer.cli.options import DEFAULT_TIMEOUT, settings_of, shared_options
 from prodpointer.cli.output import print_conformance, print_json, say
 from prodpointer.cli.signals import interrupted_by_signals
-from prodpointer.diagnostics.conformance import try_registry
+from prodpointer.diagnostics.conformance import check_registry
 from prodpointer.types import POINTERS
 
 
 @click.command()
-@click.option("--try", "trying", is_flag=True, help="Try every move on a scratch model, and remove it again.")
-@click.option("--model", help="Ask what you may do with this registered model; nothing of it is changed.")
+@click.option("--try", "trying", is_flag=True, help="Try every move on a scratch model, which is deleted afterwards.")
+@click.option("--model", help="Check your permissions on this registered model, without changing it.")
 @shared_options
 @click.pass_context
 def doctor(ctx: click.Context, /, trying: bool, model: str | None, **options: Any) -> None:
-    """Tell what there is, what was chosen and why, what will not work, and what to do next."""
+    """Show versions, the chosen pointer and why, known problems, permissions, and the next step."""
     from prodpointer.diagnostics.doctor import diagnose, screen
 
     settings = settings_of(ctx, options)
@@ -43,17 +43,17 @@ def doctor(ctx: click.Context, /, trying: bool, model: str | None, **options: An
 
 
 @click.command()
-@click.option("--prefix", default="", help="What the models' names start with, such as 'catalog.schema.'.")
+@click.option("--prefix", default="", help="Prefix of the model names, such as 'catalog.schema.'.")
 @shared_options
 @click.pass_context
 def conformance(ctx: click.Context, /, prefix: str, **options: Any) -> None:
-    """Try the laws on this registry: fresh models and runs are made, tried, and deleted again.
+    """Check this registry with temporary models and runs, which are deleted afterwards.
 
-    Tried are all four pointers, or the one that --pointer names. Exit code 1 where a law is broken.
+    Checks all four pointers, or the one given by --pointer. Exit code 1: a check failed, or something remains.
     """
     settings = settings_of(ctx, options)
     with interrupted_by_signals():
-        found = try_registry(
+        found = check_registry(
             tracking_uri=settings.tracking_uri,
             registry_uri=settings.registry_uri,
             workspace=settings.workspace,

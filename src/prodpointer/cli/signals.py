@@ -1,4 +1,4 @@
-"""What a command changes in its own process for a time: how warnings and logs show, and what a signal does."""
+"""Process-wide settings while a command runs: warnings, logs and signal handlers."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ import click
 from prodpointer._text import visible
 from prodpointer.errors import without_credentials
 
-_STOPPING = b"\nStopping after the models in flight; Ctrl-C once more interrupts these too.\n"
+_STOPPING = b"\nStopping after the models in progress. Press Ctrl-C again to interrupt them.\n"
 _PROGRESS_BARS = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Show warnings as one line each, and keep MLflow's migration log and progress bars away from the results."""
+    """Print warnings as one line each, and silence MLflow's schema-migration log and progress bars."""
     disabled, bars = logging.root.manager.disable, os.environ.get(_PROGRESS_BARS)
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         logging.disable(logging.INFO)
-        os.environ.setdefault(_PROGRESS_BARS, "false")  # MLflow shows them wherever tqdm is installed
+        os.environ.setdefault(_PROGRESS_BARS, "false")  # MLflow shows them if tqdm is installed
         try:
             yield
         finally:
@@ -38,20 +38,20 @@ def quiet() -> Iterator[None]:
 
 @contextmanager
 def interrupted_by_signals() -> Iterator[None]:
-    """Let SIGTERM interrupt like Ctrl-C, so that what was made for a moment is removed."""
+    """Let SIGTERM interrupt like Ctrl-C, so that temporary models are deleted."""
     with _handled(signal.default_int_handler, signal.SIGTERM):
         yield
 
 
 @contextmanager
 def stopped_by_signals(stopped: threading.Event) -> Iterator[None]:
-    """Let SIGTERM and Ctrl-C stop a run after the models in flight, and say so; a second Ctrl-C interrupts."""
+    """Let SIGTERM and Ctrl-C stop a run after the models in progress; a second Ctrl-C interrupts it."""
 
     def stop(number: int, _: object) -> None:
         if stopped.is_set() and number == signal.SIGINT:
             raise KeyboardInterrupt
         stopped.set()
-        os.write(2, _STOPPING)  # a handler may meet a print that is under way
+        os.write(2, _STOPPING)  # print() is not reentrant in a signal handler
 
     with _handled(stop, signal.SIGTERM, signal.SIGINT):
         yield
@@ -59,7 +59,7 @@ def stopped_by_signals(stopped: threading.Event) -> Iterator[None]:
 
 @contextmanager
 def _handled(handler: Callable[[int, Any], Any], *numbers: signal.Signals) -> Iterator[None]:
-    """Let a function handle some signals until the block ends."""
+    """Handle signals with a function until the block ends."""
     before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
@@ -69,6 +69,6 @@ def _handled(handler: Callable[[int, Any], Any], *numbers: signal.Signals) -> It
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-    """Print a warning to standard error: this library's as it is, others by their kind."""
+    """Print a warning to standard error; other libraries' warnings start with their class."""
     kind = "" if category.__module__.startswith("prodpointer") else f"{category.__name__}: "
     click.echo(visible(f"warning: {kind}{without_credentials(str(message))}"), err=True)

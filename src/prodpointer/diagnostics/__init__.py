@@ -1,1 +1,1 @@
-"""What is wrong with a registry, and whether it behaves."""
+"""``doctor`` and ``conformance``: diagnose a registry and check its behaviour."""

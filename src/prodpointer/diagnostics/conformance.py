@@ -1,4 +1,4 @@
-"""A registry put to the test: the laws tried on models of their own, which are removed again."""
+"""Conformance: the checks run on temporary models of a registry, which are deleted afterwards."""
 
 from __future__ import annotations
 
@@ -11,7 +11,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from prodpointer.diagnostics.checks import EACH_POINTER, ONCE, Law, LawBroken, Trial, bundle_files, check, refusal
+from prodpointer.diagnostics.checks import (
+    EACH_POINTER,
+    ONCE,
+    Check,
+    CheckFailed,
+    Trial,
+    bundle_files,
+    find_refusal,
+    run_check,
+)
 from prodpointer.errors import ModelNotFound, ProdpointerError
 from prodpointer.mlflow_client.capabilities import capabilities, client_version
 from prodpointer.mlflow_client.open import open_registry
@@ -25,19 +34,19 @@ SIGNS: dict[str, str] = {"works": "✅", "refused": "⛔", "failed": "❌"}
 
 @dataclass(frozen=True)
 class Finding:
-    """What became of one law under one pointer; ``detail`` says why it was refused or how it failed."""
+    """The outcome of one check with one pointer; ``detail`` says why it was refused or how it failed."""
 
     pointer: str
-    law: str
+    law: str  # the check; the name is a key of the printed JSON
     outcome: Outcome
     detail: str = ""
 
 
 @dataclass(frozen=True)
 class Conformance:
-    """What this client and one registry were found to do together.
+    """The results of all checks with this client and one registry.
 
-    ``left`` names what could not be removed again.
+    ``left`` lists what could not be deleted afterwards.
     """
 
     registry: str
@@ -48,7 +57,7 @@ class Conformance:
 
     @property
     def outcomes(self) -> dict[str, str]:
-        """Return one outcome a pointer: ``failed`` where any law failed, else ``refused`` or ``works``."""
+        """Return one outcome per pointer: ``failed`` if any check failed, else ``refused`` or ``works``."""
         found: dict[str, str] = {}
         for finding in self.findings:
             if found.get(finding.pointer) != "failed":
@@ -57,14 +66,14 @@ class Conformance:
 
     @property
     def failed(self) -> bool:
-        """Whether any law failed."""
+        """Whether any check failed."""
         return "failed" in self.outcomes.values()
 
     @property
     def row(self) -> str:
-        """The row for a table of compatibility: client, registry, and a sign for each pointer."""
+        """The row for a compatibility table: client, registry, and a sign for each pointer."""
         signs = [f"{pointer} {SIGNS[outcome]}" for pointer, outcome in self.outcomes.items()]
-        return " | ".join(["", self.client_version, self.registry_version or "not told", *signs, ""]).strip()
+        return " | ".join(["", self.client_version, self.registry_version or "unknown", *signs, ""]).strip()
 
     def as_json(self) -> dict[str, Any]:
         """Return the keys that ``conformance --json`` prints."""
@@ -78,7 +87,7 @@ class Conformance:
         }
 
 
-def try_registry(
+def check_registry(
     *,
     tracking_uri: str | None = None,
     registry_uri: str | None = None,
@@ -87,21 +96,21 @@ def try_registry(
     prefix: str = "",
     timeout: float = 10.0,
 ) -> Conformance:
-    """Try every law under every pointer on models made for it, remove them, and return what was found.
+    """Run every check with every pointer on temporary models, delete them, and return the results.
 
     Parameters
     ----------
     tracking_uri, registry_uri, workspace, timeout
-        As for :func:`prodpointer.connect`. No database is made or upgraded.
+        As for :func:`prodpointer.connect`. No database is created or upgraded.
     pointers
-        The pointers to try.
+        The pointers to check.
     prefix
-        What the names of the models start with, such as ``catalog.schema.`` where names have levels.
+        Start of the model names, such as ``catalog.schema.`` for registries whose names have levels.
 
     Raises
     ------
     ProdpointerError
-        There is no registry to try, or no run can be logged beside it.
+        The registry cannot be used, or no run can be logged.
     """
     registry = open_registry(
         tracking_uri,
@@ -115,33 +124,33 @@ def try_registry(
     name = f"{prefix}prodpointer-conformance-{secrets.token_hex(4)}"
     left: list[str] = []
     with _trial(registry, name, left) as trial:
-        findings = tuple(finding for pointer in pointers for finding in _try_pointer(trial, pointer))
+        findings = tuple(finding for pointer in pointers for finding in _check_pointer(trial, pointer))
     return Conformance(registry.addresses.shown, str(client_version()), version, findings, tuple(left))
 
 
-def _try_pointer(trial: Trial, pointer: str) -> Iterator[Finding]:
-    """Try the laws of one pointer, or find that it cannot be held and is refused by name."""
+def _check_pointer(trial: Trial, pointer: str) -> Iterator[Finding]:
+    """Run the checks of one pointer, or report that the registry does not support it."""
     try:
-        error = refusal(trial, pointer)
-    except (LawBroken, ProdpointerError) as failure:
+        error = find_refusal(trial, pointer)
+    except (CheckFailed, ProdpointerError) as failure:
         yield Finding(pointer, "a first promotion", "failed", f"{type(failure).__name__}: {failure}")
         return
     if error is not None:
         yield Finding(pointer, "a first promotion", "refused", f"{type(error).__name__}: {error.what}")
         return
-    for law in (*EACH_POINTER, *(ONCE if pointer == "auto" else ())):
-        broken = check(law, trial, pointer)
-        yield Finding(pointer, _named(law), "failed" if broken else "works", broken or "")
+    for check in (*EACH_POINTER, *(ONCE if pointer == "auto" else ())):
+        broken = run_check(check, trial, pointer)
+        yield Finding(pointer, _name(check), "failed" if broken else "works", broken or "")
 
 
-def _named(law: Law) -> str:
-    """Return a law's name in words."""
-    return str(getattr(law, "__name__", law)).replace("_", " ")
+def _name(check: Check) -> str:
+    """Return the name of a check in words."""
+    return str(getattr(check, "__name__", check)).replace("_", " ")
 
 
 @contextmanager
 def _trial(registry: Registry, name: str, left: list[str]) -> Iterator[Trial]:
-    """Make a trial's experiment and runs; remove them and every model made, and note in ``left`` what stays."""
+    """Create the experiment and runs; delete them and every model at the end, and add what remains to ``left``."""
     with tempfile.TemporaryDirectory(prefix="prodpointer-conformance-") as scratch:
         experiment = ScratchExperiment(registry, name, Path(scratch))
         trial = Trial(registry, experiment, (), name, Path(scratch) / "cache")
@@ -149,20 +158,20 @@ def _trial(registry: Registry, name: str, left: list[str]) -> Iterator[Trial]:
             trial.runs = tuple(experiment.log(bundle_files(number)) for number in (1, 2, 3))
             yield trial
         finally:
-            left += _removed(trial)
+            left += _clean_up(trial)
 
 
-def _removed(trial: Trial) -> list[str]:
-    """Remove what a trial made and return what stays, with the reason."""
+def _clean_up(trial: Trial) -> list[str]:
+    """Delete what the checks created and return what remains, with the reason."""
     removals: list[tuple[str, Callable[[], None]]] = [
         (f"the registered model {name!r}", partial(trial.registry.delete_model, name)) for name in trial.made
     ]
     removals.append((f"the experiment {trial.prefix!r}", trial.experiment.delete))
-    return [text for what, remove in removals if (text := _failure_of(what, remove))]
+    return [text for what, remove in removals if (text := _try_to_remove(what, remove))]
 
 
-def _failure_of(what: str, remove: Callable[[], None]) -> str | None:
-    """Remove one thing and return why it stays, None where it is gone."""
+def _try_to_remove(what: str, remove: Callable[[], None]) -> str | None:
+    """Remove one item; return why it could not be removed, or None if it is gone."""
     try:
         remove()
     except ModelNotFound:

@@ -1,4 +1,4 @@
-"""What ``doctor`` tells: what there is, what was chosen and why, what will not work, rights, and the next step."""
+"""``doctor``: versions, the chosen pointer and why, known problems, permissions, and the next step."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ from urllib.parse import urlsplit
 
 from prodpointer.connection import rule_for
 from prodpointer.diagnostics.known_issues import limits
-from prodpointer.diagnostics.permissions import Readable, Rights, asked, readable, tried
+from prodpointer.diagnostics.permissions import (
+    Permissions,
+    ReadAccess,
+    probe_model,
+    probe_read_access,
+    probe_scratch_model,
+)
 from prodpointer.errors import ProdpointerError, without_credentials
 from prodpointer.history import log
 from prodpointer.mlflow_client.capabilities import Capabilities, capabilities, client_version
@@ -22,10 +28,10 @@ from prodpointer.types import POINTER_TAG, POINTERS, Diagnosis, ModelReply
 from prodpointer.validation import model_name
 
 LINES, COLUMNS = 24, 100
-"""The screen that everything fits on."""
+"""The size of the screen that the printed diagnosis fits on."""
 
 _LABEL = 18
-_FEW = 3  # of a kind that are named
+_FEW = 3  # examples listed by name
 
 
 def diagnose(
@@ -39,23 +45,23 @@ def diagnose(
     model: str | None = None,
     trying: bool = False,
 ) -> Diagnosis:
-    """Return what can be said of the registry in force; an unusable one is a finding, not an exception.
+    """Return a diagnosis of the configured registry; an unusable registry is a finding, not an exception.
 
     Parameters
     ----------
     tracking_uri, registry_uri, workspace, pointer, alias, timeout
-        As for :func:`prodpointer.connect`. No database is made or upgraded.
+        As for :func:`prodpointer.connect`. No database is created or upgraded.
     model
-        A registered model to ask about: what may be done with it. The requests cannot change it.
+        A registered model whose permissions are probed, by requests that cannot change it.
     trying
-        Whether to find out on a scratch model, which is removed again. Otherwise nothing is written.
+        Whether to probe permissions on a scratch model, which is deleted afterwards. Otherwise nothing is written.
 
     Raises
     ------
     InvalidName
-        The pointer, alias or model is none.
+        The pointer, alias or model name is invalid.
     ProdpointerError
-        It was interrupted while ``trying``, and the scratch model is still there.
+        It was interrupted while ``trying``, and the scratch model could not be deleted.
     """
     rule = rule_for(alias, None, pointer)
     subject = None if model is None else model_name(model)
@@ -69,7 +75,7 @@ def diagnose(
             workspace=workspace,
         )
         found = capabilities(registry)
-        seen = readable(registry, timeout=timeout)
+        access = probe_read_access(registry, timeout=timeout)
     except ProdpointerError as error:
         shown = without_credentials(registry_uri or tracking_uri or "MLflow's own settings")
         shown += f", workspace {workspace}" if workspace else ""
@@ -78,62 +84,66 @@ def diagnose(
             str(client_version()),
             None,
             None,
-            "no registry can be used",
+            "no usable registry",
             (str(error),),
             error.exit_code,
             next_step=error.next_step,
             workspace=workspace or None,
         )
-    known = [] if subject is None else [asked(registry, found, subject)]
-    known += [tried(registry, found)] if trying else []
-    told = _told(registry, found, rule, seen, known)
-    problems, notes = ((), ()) if subject is None else _of_model(registry, subject)
-    named = registry.addresses.workspace
-    return replace(told, problems=(*told.problems, *problems), notes=(*_of_address(registry), *notes), workspace=named)
+    permissions = [] if subject is None else [probe_model(registry, found, subject)]
+    permissions += [probe_scratch_model(registry, found)] if trying else []
+    diagnosis = _diagnose_registry(registry, found, rule, access, permissions)
+    problems, notes = ((), ()) if subject is None else _check_tags(registry, subject)
+    return replace(
+        diagnosis,
+        problems=(*diagnosis.problems, *problems),
+        notes=(*_address_notes(registry), *notes),
+        workspace=registry.addresses.workspace,
+    )
 
 
-def _of_model(registry: Registry, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return what is wrong with the tags of one model and of its versions, and what is to be known of them."""
+def _check_tags(registry: Registry, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return problems and notes about the tags of one model and of its versions."""
     try:
         tag = registry.model(name).tags.get(POINTER_TAG)
         found = log.record(registry.versions(name))
-    except ProdpointerError:  # told by the rights
+    except ProdpointerError:  # reported with the permissions
         return (), ()
     problems, notes = [], []
     if tag is not None and tag not in POINTERS:
         problems.append(
-            f"The tag {POINTER_TAG} of {name!r} is {tag!r}: loads, promotions and status fail. Set it to one of "
+            f"Invalid tag {POINTER_TAG}={tag!r} on {name!r}: loads, promotions and status fail. Set it to one of "
             f"{', '.join(POINTERS)}, or delete it; pointer= (--pointer) overrides it."
         )
     if found.faulty:
-        repair = f" `prodpointer repair {name}` removes those with an impossible id." if found.impossible else ""
+        repair = f" `prodpointer repair {name}` removes those with an invalid id." if found.impossible else ""
         problems.append(
-            f"Tags that are not valid events and are ignored ({len(found.faulty)}): "
+            f"Invalid event tags, ignored ({len(found.faulty)}): "
             f"{_first([f'{key} of version {number}' for number, key in found.faulty])}.{repair}"
         )
     if found.foreign:
         models = sorted({repr(event.name) for _, event in found.foreign if event.name not in ("", name)})
         notes.append(
-            f"Events that were copied with the tags of other versions and do not count ({len(found.foreign)}), "
+            f"Events copied from other versions, ignored ({len(found.foreign)}), "
             f"{f'of {_first(models)}, ' if models else ''}on versions: "
             f"{_first([str(number) for number in sorted({version.version for version, _ in found.foreign})])}."
         )
     return tuple(problems), tuple(notes)
 
 
-def _of_address(registry: Registry) -> tuple[str, ...]:
-    """Return what is to be known of addresses that are not encrypted."""
+def _address_notes(registry: Registry) -> tuple[str, ...]:
+    """Return a note for each address that is not encrypted."""
     uris = dict.fromkeys((registry.addresses.registry_uri, registry.addresses.tracking_uri))
     return tuple(
-        f"{without_credentials(uri)} is not encrypted: others on the network can read logins and change models. "
+        f"{without_credentials(uri)} is not encrypted: others on the network can read credentials and change models. "
         "Use https."
         for uri in uris
-        if _is_open(uri)
+        if _is_unencrypted(uri)
     )
 
 
-def _is_open(uri: str) -> bool:
-    """Tell whether a URI names another machine by plain HTTP."""
+def _is_unencrypted(uri: str) -> bool:
+    """Return whether a URI names another machine by plain HTTP."""
     parts = urlsplit(uri)
     if parts.scheme.lower() != "http":
         return False
@@ -145,19 +155,21 @@ def _is_open(uri: str) -> bool:
 
 
 def _first(texts: Sequence[str]) -> str:
-    """Return the first few texts, and how many more there are."""
+    """Return the first few texts, and the number of the others."""
     more = f" and {len(texts) - _FEW} more" if len(texts) > _FEW else ""
     return ", ".join(texts[:_FEW]) + more
 
 
-def _told(registry: Registry, found: Capabilities, rule: Rule, seen: Readable, known: Sequence[Rights]) -> Diagnosis:
-    """Return what was found out about a registry that can be used."""
+def _diagnose_registry(
+    registry: Registry, found: Capabilities, rule: Rule, access: ReadAccess, permissions: Sequence[Permissions]
+) -> Diagnosis:
+    """Return the diagnosis of a usable registry."""
     where = registry.addresses.shown
     chosen = view(rule, ModelReply(CONTROL_MODEL, {}, {}, {}), found, where)
     pointers, reason = chosen.moved()
-    of_rights = [*(problem for each in known for problem in each.problems), *seen.problems]
-    problems = (*of_rights, *limits(registry, found, seen.names))
-    step = _next_step(seen, known)
+    denied = [*(problem for each in permissions for problem in each.problems), *access.problems]
+    problems = (*denied, *limits(registry, found, access.names))
+    step = _next_step(access, permissions)
     try:
         chosen.check_supported(pointers, where)
     except ProdpointerError as error:
@@ -169,35 +181,35 @@ def _told(registry: Registry, found: Capabilities, rule: Rule, seen: Readable, k
         pointer_name(pointers),
         reason,
         problems,
-        max((error.exit_code for each in known for error in each.errors), default=0),
-        rights=(seen.shown, *(line for each in known for line in each.shown)),
+        max((error.exit_code for each in permissions for error in each.errors), default=0),
+        rights=(access.shown, *(line for each in permissions for line in each.shown)),
         next_step=step,
     )
 
 
-def _next_step(seen: Readable, known: Sequence[Rights]) -> str:
-    """Return what to do now, by what is known of rights."""
-    for error in (error for each in known for error in each.errors):
+def _next_step(access: ReadAccess, permissions: Sequence[Permissions]) -> str:
+    """Return the next step for the permissions found."""
+    for error in (error for each in permissions for error in each.errors):
         return error.next_step
-    if any(each.problems for each in known):
-        return "Ask the registry's administrator for what is missing, then run this again."
-    if seen.login and not known:
-        return "`prodpointer doctor --model NAME` asks what you may do with it; --try makes a scratch model."
-    if seen.login and all(each.of_scratch for each in known):
-        return "A scratch model is your own; `prodpointer doctor --model NAME` asks of one that is not."
-    if not seen.names:
+    if any(each.problems for each in permissions):
+        return "Ask the registry's administrator for the missing permissions, then run this command again."
+    if access.login and not permissions:
+        return "`prodpointer doctor --model NAME` checks your permissions on a model; --try creates a scratch model."
+    if access.login and all(each.of_scratch for each in permissions):
+        return "You own the scratch model; `prodpointer doctor --model NAME` checks one that you do not own."
+    if not access.names:
         return "`prodpointer register NAME RUN_ID ARTIFACT`, then `prodpointer promote NAME 1`."
-    return "`prodpointer status` shows what is live."
+    return "`prodpointer status` shows the live versions."
 
 
 def screen(found: Diagnosis) -> list[str]:
-    """Return a diagnosis as lines that fit on one screen; what does not fit is counted, and ``--json`` has it all."""
+    """Return a diagnosis as lines that fit on one screen; the rest is counted, and ``--json`` has all of it."""
     head = [
         *_entry("registry", found.registry),
         *_entry("client version", found.client_version),
-        *_entry("registry version", found.registry_version or "not told"),
+        *_entry("registry version", found.registry_version or "unknown"),
         *_entry("pointer", f"{found.pointer or 'none'}: {found.reason}"),
-        *(line for right in found.rights for line in _entry("right", right)),
+        *(line for permission in found.rights for line in _entry("permission", permission)),
     ]
     end = _entry("next", found.next_step) if found.next_step else []
     step = f" {found.next_step}"

@@ -1,4 +1,4 @@
-"""What a pair of MLflow versions is known not to do, as measured; each limit with what to do instead."""
+"""Known issues of a pair of MLflow versions, as measured; each with a workaround."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _REFUSES_NAMES = Version("3.11.1")
 
 
 def limits(registry: Registry, found: Capabilities, names: Sequence[str]) -> tuple[str, ...]:
-    """Return the known limits of this client on this registry, the most serious first.
+    """Return the known issues of this client with this registry, the most serious first.
 
     Parameters
     ----------
     registry, found
-        The registry and what it can do.
+        The registry and its capabilities.
     names
-        The registered models that could be listed.
+        The registered models that can be listed.
     """
     unreadable = tuple(_names(found.version, names))
     if registry.place is Place.DATABASE:  # the client is the registry, so there is no pair
@@ -33,19 +33,17 @@ def limits(registry: Registry, found: Capabilities, names: Sequence[str]) -> tup
 
 
 def _aliases(registry: Registry, found: Capabilities, client: Version) -> Iterator[str]:
-    """Yield what there is to say of aliases."""
+    """Yield the issues with aliases."""
     if not found.aliases and found.stages:
-        yield (
-            "The registry has no aliases (they came with MLflow 2.3.0): stages are used until the server is upgraded."
-        )
+        yield "The registry has no aliases (added in MLflow 2.3.0): stages are used until the server is upgraded."
     elif found.aliases and not registry.client_has_aliases:
         yield f"Plain MLflow {client} has no alias methods: read and move aliases with prodpointer, which uses REST."
     if found.version is None:
-        yield "The registry does not tell its version, so its limits are not known: try `prodpointer doctor --try`."
+        yield "The registry does not report its version, so its limits are unknown: run `prodpointer doctor --try`."
 
 
 def _pair(client: Version, server: Version | None, found: Capabilities) -> Iterator[str]:
-    """Yield what plain MLflow of one version does not do on a server of another."""
+    """Yield what does not work with plain MLflow of one version on a server of another."""
     if server is None:
         return
     if client.major >= 3 > server.major:
@@ -62,22 +60,22 @@ def _pair(client: Version, server: Version | None, found: Capabilities) -> Itera
         )
     if lists_nothing(found):
         yield (
-            f"Plain search_registered_models of MLflow {client} is empty on {server}, in silence: use "
+            f"Plain search_registered_models of MLflow {client} returns nothing on {server}, without an error: use "
             "`prodpointer status`."
         )
 
 
 def _files(client: Version) -> Iterator[str]:
-    """Yield what becomes of a version whose source is a single file; measured for every server."""
-    becomes = "is an empty directory" if client >= _EMPTY_DIRECTORY else "fails"
-    yield f"Plain models:/ of a single file {becomes}: register a directory."
+    """Yield what plain MLflow does with a version that is a single file; the same on every server (measured)."""
+    result = "is an empty directory" if client >= _EMPTY_DIRECTORY else "fails"
+    yield f"Plain models:/ of a single file {result}: register a directory."
 
 
 def _names(server: Version | None, names: Sequence[str]) -> Iterator[str]:
-    """Yield the models that MLflow 3.11.1 and later do not read by their names (measured at 3.10.1 and 3.11.1)."""
+    """Yield the models whose names MLflow 3.11.1 and later cannot read (measured with 3.10.1 and 3.11.1)."""
     refused = [name for name in names if "/" in name or ":" in name or not name.strip()]
     if refused:
         gone = server is not None and server >= _REFUSES_NAMES
         cannot = "This MLflow cannot" if gone else "MLflow 3.11.1 and later cannot"
         step = "rename them with MLflow 3.10 or older" if gone else "rename them before the upgrade"
-        yield f"{cannot} read names with / or :, as {refused[0]!r} ({len(refused)} in all): {step}."
+        yield f"{cannot} read names with / or :, as {refused[0]!r} ({len(refused)} in total): {step}."

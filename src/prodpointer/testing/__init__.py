@@ -1,4 +1,4 @@
-"""A pytest plugin for projects that run on both MLflow majors; it is there once prodpointer is installed.
+"""A pytest plugin for projects that run on both MLflow majors; pytest loads it once prodpointer is installed.
 
 Fixtures: ``embedded_registry``, ``mlflow_server``, ``start_mlflow_server``, ``live_model``, ``production_pointer`` and
 ``memory_pointer``. Markers: ``pointers`` and ``mlflow_servers``. Option: ``--mlflow-server VERSION``.

@@ -1,4 +1,4 @@
-"""Virtual environments with an MLflow of one's choice, made with uv and kept."""
+"""Virtual environments with a specific MLflow version, created with uv and reused."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TAIL = 4000
 
 
 class EnvironmentFailed(RuntimeError):
-    """An environment with the MLflow that was asked for could not be made; the text ends with what uv said."""
+    """An environment with the requested MLflow could not be created; the text ends with the output of uv."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,10 @@ class Release:
     python
         The Python it runs on, such as ``"3.11"``.
     as_of
-        The day, as in ``"2026-05-20"``, whose package index it is installed from, so that an old MLflow meets the
-        libraries of its own time; None for today's.
+        The date, such as ``"2026-05-20"``, of the package index to install from, so that an old MLflow gets the
+        libraries of its time; None for today.
     extra
-        Requirements it needs beside its own.
+        Additional requirements.
     """
 
     version: str
@@ -48,7 +48,7 @@ class Release:
     extra: tuple[str, ...] = ()
 
 
-# The releases that this library is tested with, oldest first.
+# The releases that prodpointer is tested with, oldest first.
 KNOWN = (
     Release("2.0.1", "3.10", "2023-05-10"),
     Release("2.2.2", "3.10", "2023-05-10"),
@@ -64,64 +64,64 @@ KNOWN = (
 
 
 def release_of(version: str) -> Release:
-    """Return how a version is installed: one between two known releases of its major, like the later of them.
+    """Return how to install a version: like the next later known release of its major.
 
-    From 2.22 on it runs on the Python at hand; what older ones need has no builds for newer Pythons.
+    From 2.22 on it runs on the current Python; the dependencies of older ones have no builds for newer Pythons.
 
-    Raises ``EnvironmentFailed`` for what is no version.
+    Raises ``EnvironmentFailed`` for an invalid version.
     """
     try:
         wanted = Version(version)
     except InvalidVersion:
         raise EnvironmentFailed(f"Unknown MLflow version {version!r}. Give one such as 2.22.5.") from None
-    at_hand = f"{sys.version_info.major}.{sys.version_info.minor}"
+    current = f"{sys.version_info.major}.{sys.version_info.minor}"
     for known in KNOWN:
         if wanted <= Version(known.version) and wanted.major == Version(known.version).major:
-            python = at_hand if wanted >= Version("2.22") else known.python
+            python = current if wanted >= Version("2.22") else known.python
             return Release(version, python, known.as_of, known.extra)
-    # A later 2.x: what is installed beside MLflow 2 today includes an SQLAlchemy 2.1 that breaks it (2.22.5).
-    return Release(version, at_hand, None, ("sqlalchemy<2.1", "setuptools<81") if wanted.major < 3 else ())
+    # A later 2.x: today's SQLAlchemy 2.1 breaks MLflow 2 (2.22.5).
+    return Release(version, current, None, ("sqlalchemy<2.1", "setuptools<81") if wanted.major < 3 else ())
 
 
 def environment(release: Release, *, install: Sequence[str | Path] = ()) -> Path:
-    """Return the Python of a virtual environment with one MLflow, made once and kept.
+    """Return the Python of a virtual environment with one MLflow version, created once and reused.
 
-    It is kept in the directory that ``PRODPOINTER_ENVIRONMENTS`` names, else in the user's cache. Processes that ask
-    for the same one at once wait for each other.
+    It is in the directory that ``PRODPOINTER_ENVIRONMENTS`` names, else in the user's cache. Concurrent processes that
+    need the same environment wait for each other.
 
     Parameters
     ----------
     release
-        The MLflow to install, and how.
+        The MLflow release to install.
     install
         Further requirements or wheels.
 
     Raises
     ------
     EnvironmentFailed
-        uv is not there, or could not install it.
+        uv is missing, or the installation failed.
     """
-    kept = environments_directory()
-    kept.mkdir(parents=True, exist_ok=True)
-    home = kept / _name(release, install)
-    with FileLock(kept / f"{home.name}.lock"):
-        # Written last: without it, an earlier process was stopped half way.
+    directory = environments_directory()
+    directory.mkdir(parents=True, exist_ok=True)
+    home = directory / _name(release, install)
+    with FileLock(directory / f"{home.name}.lock"):
+        # Written last: if it is missing, an earlier process was interrupted.
         complete = home / "complete"
         if not complete.exists():
             shutil.rmtree(home, ignore_errors=True)
-            _make(home, release, install)
+            _create(home, release, install)
             complete.touch()
     return home / "bin" / "python"
 
 
 def environments_directory() -> Path:
-    """Return where environments are kept between runs."""
+    """Return the directory of the environments."""
     chosen = os.environ.get(ENVIRONMENTS_VARIABLE)
     return Path(chosen) if chosen else user_cache_path("prodpointer") / "test-environments"
 
 
 def _name(release: Release, install: Sequence[str | Path]) -> str:
-    """Return a name that differs wherever what is installed differs; a wheel counts by its bytes."""
+    """Return a name that depends on everything that is installed; for a wheel, on its content."""
     parts = [release.version, release.python, release.as_of or "", *release.extra]
     for each in install:
         file = Path(each)
@@ -129,8 +129,8 @@ def _name(release: Release, install: Sequence[str | Path]) -> str:
     return f"mlflow-{release.version}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:12]}"
 
 
-def _make(home: Path, release: Release, install: Sequence[str | Path]) -> None:
-    """Make one environment with the libraries of its day."""
+def _create(home: Path, release: Release, install: Sequence[str | Path]) -> None:
+    """Create one environment with the libraries of its date."""
     uv("venv", "--quiet", "--python", interpreter(release.python), str(home))
     day = ["--exclude-newer", release.as_of] if release.as_of else []
     wanted = [f"mlflow=={release.version}", *release.extra, *(str(each) for each in install)]
@@ -138,7 +138,7 @@ def _make(home: Path, release: Release, install: Sequence[str | Path]) -> None:
 
 
 def interpreter(version: str) -> str:
-    """Return an interpreter of that Python, also one that pyenv has but has not selected; else what uv looks for."""
+    """Return an interpreter of that Python version, including unselected ones of pyenv; else the version, for uv."""
     if sys.version_info[:2] == tuple(int(part) for part in version.split(".")):
         return sys.executable
     pyenv = shutil.which("pyenv")
@@ -150,11 +150,13 @@ def interpreter(version: str) -> str:
 
 
 def uv(*arguments: str) -> None:
-    """Run uv without the dates and projects that the test process is bound to, or raise ``EnvironmentFailed``."""
+    """Run uv without the settings of the test process, or raise ``EnvironmentFailed``."""
     beside = Path(sys.executable).parent
     found = shutil.which("uv", path=f"{beside}{os.pathsep}{os.environ.get('PATH', os.defpath)}")
     if found is None:
-        raise EnvironmentFailed("Another MLflow is installed with uv, which is not here: pip install uv")
+        raise EnvironmentFailed(
+            "uv is needed to install another MLflow version, and was not found. Run: pip install uv"
+        )
     bound = ("UV_EXCLUDE_NEWER", "UV_PYTHON", "UV_CONSTRAINT", "UV_OVERRIDE", "VIRTUAL_ENV")
     env = {name: value for name, value in os.environ.items() if name not in bound}
     done = subprocess.run([found, *arguments], check=False, env=env, capture_output=True, text=True)  # noqa: S603  # as found

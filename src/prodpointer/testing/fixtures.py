@@ -1,4 +1,4 @@
-"""Fixtures, markers and the option of the pytest plugin."""
+"""Fixtures, markers and the command-line option of the pytest plugin."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from prodpointer.testing.servers import serve
 INSTALLED = "installed"
 LIVE_BUNDLE = {"recommender": "popular", "ranker": "by date"}
 
-# Settings that a test must not take over from whoever runs it.
+# Settings of the calling process that must not affect a test.
 _SETTINGS = (
     "MLFLOW_REGISTRY_URI",
     "MLFLOW_EXPERIMENT_ID",
@@ -36,32 +36,32 @@ _SETTINGS = (
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add ``--mlflow-server``, the MLflow that serves where no marker says otherwise."""
+    """Add ``--mlflow-server``, the server version for tests without a marker."""
     parser.getgroup("prodpointer").addoption(
         "--mlflow-server",
         default=INSTALLED,
         metavar="VERSION",
-        help="the MLflow version of the fixture mlflow_server; by default the installed one. "
-        "Another one is installed once, with uv, in an environment of its own.",
+        help="the MLflow version of the fixture mlflow_server (default: the installed version). "
+        "Other versions are installed once, with uv, in separate environments.",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Tell pytest the two markers."""
+    """Register the two markers."""
     config.addinivalue_line(
         "markers",
-        "pointers(*names): run the test once under each pointer, of alias, stage, both and auto; without names under "
+        "pointers(*names): run the test once with each named pointer (alias, stage, both, auto); without names with "
         "alias, stage and both",
     )
     config.addinivalue_line(
         "markers",
-        "mlflow_servers(*versions): run the test once with a server of each MLflow version; 'installed' is the one "
-        "at hand",
+        "mlflow_servers(*versions): run the test once with a server of each MLflow version; 'installed' is the "
+        "installed version",
     )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a marked test once for each pointer and each server version that its markers name."""
+    """Run a marked test once for each pointer and each server version in its markers."""
     for marker, fixture, everything in (
         ("pointers", "production_pointer", ("alias", "stage", "both")),
         ("mlflow_servers", "mlflow_server", ()),
@@ -76,9 +76,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def production_pointer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The pointer that this test runs under: ``alias``, ``stage``, ``both`` or ``auto``.
+    """The pointer of this test run: ``alias``, ``stage``, ``both`` or ``auto``.
 
-    The marker ``pointers`` chooses it; without the marker it is what ``PRODPOINTER_POINTER`` says, else ``auto``.
+    The marker ``pointers`` sets it; without the marker it is ``PRODPOINTER_POINTER``, else ``auto``.
     """
     chosen = getattr(request, "param", None)
     if chosen is None:
@@ -89,7 +89,7 @@ def production_pointer(request: pytest.FixtureRequest, monkeypatch: pytest.Monke
 
 @pytest.fixture(scope="session")
 def empty_mlflow_database(tmp_path_factory: pytest.TempPathFactory) -> ScratchRegistry:
-    """An empty database that each test gets a copy of: making the schema takes seconds, a copy none."""
+    """An empty database, copied for each test: creating the schema takes seconds, a copy does not."""
     directory = tmp_path_factory.mktemp("mlflow-registry")
     uri = f"sqlite:///{(directory / 'empty.db').as_posix()}"
     make_empty_database(uri, directory / "artifacts")
@@ -100,25 +100,26 @@ def empty_mlflow_database(tmp_path_factory: pytest.TempPathFactory) -> ScratchRe
 def embedded_registry(
     empty_mlflow_database: ScratchRegistry, production_pointer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[ScratchRegistry]:
-    """An empty registry of the installed MLflow in an SQLite file of this test; ``MLFLOW_TRACKING_URI`` names it.
+    """An empty registry of the installed MLflow in an SQLite file for this test; ``MLFLOW_TRACKING_URI`` names it.
 
-    Nothing is left of what code under test set on MLflow, and no ``mlruns`` appears in the working directory.
+    MLflow settings that the code under test changes are reset, and no ``mlruns`` directory is created in the working
+    directory.
     """
     empty = empty_mlflow_database
     database = tmp_path / "mlflow-registry.db"
     shutil.copyfile(empty.artifacts.parent / "empty.db", database)
     registry = ScratchRegistry(f"sqlite:///{database.as_posix()}", empty.version, empty.artifacts)
     with set_aside(registry.artifacts):
-        _settle(registry, tmp_path, monkeypatch)
+        _configure(registry, tmp_path, monkeypatch)
         yield registry
-    _forget()
+    _reset()
 
 
 @pytest.fixture(scope="session")
 def start_mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], ScratchRegistry]]:
-    """Start a real server of a named MLflow version, or ``"installed"``, once in a session; ended with it.
+    """Start a real server of an MLflow version, or ``"installed"``, once per session; it stops at the end.
 
-    Another version than the installed one is installed with uv in an environment that is kept for later runs.
+    Other versions than the installed one are installed with uv, in environments that later sessions reuse.
     """
     with ExitStack() as running:
 
@@ -144,22 +145,22 @@ def mlflow_server(
 ) -> Iterator[ScratchRegistry]:
     """A real MLflow server without registered models; ``MLFLOW_TRACKING_URI`` names it.
 
-    Its version is the marker's ``mlflow_servers``, else the option's ``--mlflow-server``, else the installed one. The
-    server is the same for all tests of a session; what a test registers is deleted after it.
+    Its version is that of the marker ``mlflow_servers``, else of the option ``--mlflow-server``, else the installed
+    version. All tests of a session share the server; registered models are deleted after each test.
     """
     registry = start_mlflow_server(getattr(request, "param", None) or request.config.getoption("--mlflow-server"))
     with set_aside(registry.artifacts):
-        _settle(registry, tmp_path, monkeypatch)
+        _configure(registry, tmp_path, monkeypatch)
         yield registry
         registry.delete_models()
-    _forget()
+    _reset()
 
 
 @pytest.fixture
 def live_model(request: pytest.FixtureRequest, production_pointer: str) -> RegisteredModel:
-    """A registered model ``live-model`` whose version 2 is live, and that went live after version 1.
+    """A registered model ``live-model``: version 1 went live first, and version 2 is live.
 
-    It is in ``mlflow_server`` where the test asks for that, else in ``embedded_registry``. The live object is
+    It is on ``mlflow_server`` if the test uses that fixture, else in ``embedded_registry``. The live object is
     ``{"recommender": "popular", "ranker": "by date"}``.
     """
     there = "mlflow_server" if "mlflow_server" in request.fixturenames else "embedded_registry"
@@ -170,21 +171,21 @@ def live_model(request: pytest.FixtureRequest, production_pointer: str) -> Regis
 
 @pytest.fixture
 def memory_pointer() -> MemoryPointer:
-    """A pointer without a registry, to which every version exists."""
+    """A pointer without a registry, for which every version exists."""
     return MemoryPointer()
 
 
-def _settle(registry: ScratchRegistry, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Point MLflow and this library to a registry, with a cache of the test's own."""
+def _configure(registry: ScratchRegistry, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Configure MLflow and prodpointer for a registry, with a separate cache."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", registry.uri)
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     monkeypatch.setenv("PRODPOINTER_CACHE_DIR", str(directory / "prodpointer-cache"))
     for name in _SETTINGS:
         monkeypatch.delenv(name, raising=False)
-    _forget()
+    _reset()
 
 
-def _forget() -> None:
-    """Forget what this process knows of registries and has warned of."""
+def _reset() -> None:
+    """Reset the detected capabilities and the warnings already given in this process."""
     capabilities.forget()
     _warnings.forget()

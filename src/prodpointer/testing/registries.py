@@ -1,4 +1,4 @@
-"""Registries that tests may fill: a database of the test's own, or a real server."""
+"""Registries for tests: a temporary database, or a real server."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from prodpointer.mlflow_client.run_logging import ScratchExperiment
 from prodpointer.registered_model import RegisteredModel
 
 ARTIFACT = "bundle"
-_TIMEOUT = 60.0  # seconds: a server that tests load heavily
+_TIMEOUT = 60.0  # seconds: test servers can be slow under load
 
 
 @dataclass(frozen=True)
 class ScratchRegistry:
-    """A registry that a test may fill as it likes.
+    """A registry that a test may change freely.
 
     Parameters
     ----------
     uri
-        The tracking URI; the fixtures that name one registry set ``MLFLOW_TRACKING_URI`` to it for the test.
+        The tracking URI. The fixtures that return one registry set ``MLFLOW_TRACKING_URI`` to it for the test.
     version
-        The version of the MLflow that keeps it.
+        The MLflow version of the registry.
     artifacts
-        The directory in which the artifacts of its runs end up.
+        The directory for the artifacts of its runs.
     """
 
     uri: str
@@ -38,16 +38,16 @@ class ScratchRegistry:
     artifacts: Path
 
     def log(self, bundle: Any, *, metrics: Mapping[str, float] | None = None) -> str:
-        """Log an object, pickled in a directory ``bundle``, in a new run and return the run's id.
+        """Log an object as a pickle in the directory ``bundle`` of a new run, and return the run's id.
 
         Parameters
         ----------
         bundle
-            Anything that can be pickled.
+            Any object that can be pickled.
         metrics
             Metrics of the run, for gates.
         """
-        registry = self._opened()
+        registry = self._open()
         experiment = ScratchExperiment(registry, f"scratch-{uuid.uuid4().hex}", self.artifacts / "scratch")
         return experiment.log({f"{ARTIFACT}/bundle.pkl": pickle.dumps(bundle)}, metrics)
 
@@ -57,7 +57,7 @@ class ScratchRegistry:
         Parameters
         ----------
         name
-            Name of the registered model, made if it does not exist; one that does gets one more version.
+            Name of the registered model. It is created if it does not exist; otherwise it gets another version.
         bundle, metrics
             As for ``log``.
         """
@@ -66,11 +66,11 @@ class ScratchRegistry:
         return model
 
     def delete_models(self) -> None:
-        """Delete every registered model with its versions; the runs stay."""
-        registry = self._opened()
+        """Delete all registered models with their versions; the runs remain."""
+        registry = self._open()
         for name in registry.names():
             registry.delete_model(name)
 
-    def _opened(self) -> Registry:
+    def _open(self) -> Registry:
         """Open the registry."""
         return open_registry(self.uri, None, timeout=_TIMEOUT, create_database=False, upgrade_database=False)

@@ -1,4 +1,4 @@
-"""Real MLflow servers, started for a test and ended with it."""
+"""Real MLflow servers, started for a test and stopped after it."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from prodpointer.errors import without_credentials
 STARTUP_SECONDS = 120.0
 STARTS = 3
 LOG_TAIL = 4000
-# As gunicorn and as uvicorn say it.
+# The messages of gunicorn and uvicorn.
 PORT_TAKEN = re.compile(r"(connection|address already) in use", re.IGNORECASE)
 
-# 3.x would start seven job workers of 235 MB each (measured, 3.17.2), and telemetry has no place in a test.
+# MLflow 3 would start seven job workers of 235 MB each (measured, 3.17.2); tests send no telemetry.
 SERVER_ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
@@ -46,16 +46,16 @@ class Server:
 
     @property
     def log(self) -> Path:
-        """Return the file that holds everything the server printed."""
+        """Return the file with the output of the server."""
         return self.directory / "server.log"
 
 
 class ServerFailed(RuntimeError):
-    """A server for a test did not start, or is not the version that was asked for; the text ends with its log."""
+    """A server did not start, or has another version than requested; the text ends with its log."""
 
 
 class _AnotherServer(ServerFailed):
-    """Another version answers at the address, where another process may have taken the port."""
+    """A server of another version answers at the address: another process may have taken the port."""
 
 
 @contextmanager
@@ -72,34 +72,33 @@ def serve(
     credentials: tuple[str, str] | None = None,
     port: int | None = None,
 ) -> Iterator[Server]:
-    """Run the MLflow server of one Python in a directory until the block ends.
+    """Run an MLflow server in a directory until the block ends.
 
     Parameters
     ----------
     python
-        The interpreter whose MLflow serves.
+        The interpreter with the MLflow to run.
     directory
-        Where the database, the artifacts and the log are kept; made if it does not exist. It is left for a later
-        server.
+        Directory for the database, the artifacts and the log; created if it does not exist, and not deleted.
     version
-        The MLflow version that has to answer. 2.0.1 does not tell its own and is believed.
+        The expected MLflow version. 2.0.1 has no version endpoint and is not checked.
     backend
         ``"sqlite"`` for a database in ``directory``, or a database URI.
     artifacts
-        Whether the server hands artifacts out (``"proxied"``), or clients reach the directory (``"direct"``).
+        Whether the server serves artifacts (``"proxied"``), or clients access the directory (``"direct"``).
     workers
         Number of server processes.
     extra_args, env
-        More arguments and environment variables of ``mlflow server``.
+        Further arguments and environment variables of ``mlflow server``.
     credentials
-        User and password for the questions asked at the start, where the server wants a login.
+        User and password for the startup requests, if the server requires a login.
     port
-        For a server that clients know already; by default a free one is taken.
+        The port; by default a free one.
 
     Raises
     ------
     ServerFailed
-        The server ended, did not answer in 120 seconds, or is another version.
+        The server exited, did not answer within 120 seconds, or has another version.
     """
     directory.mkdir(parents=True, exist_ok=True)
     options = [*_store_options(directory, backend, artifacts), "--workers", str(workers), *extra_args]
@@ -111,7 +110,7 @@ def serve(
 
 
 def _store_options(directory: Path, backend: str, artifacts: str) -> list[str]:
-    """Return the options that say where runs, models and files are kept."""
+    """Return the storage options of the server."""
     database = f"sqlite:///{directory / 'mlflow.db'}" if backend == "sqlite" else backend
     files = str(directory / "artifacts")
     if artifacts == "proxied":
@@ -129,9 +128,9 @@ def _start(
     version: str,
     port: int | None,
 ) -> tuple[subprocess.Popen[bytes], Server]:
-    """Start the server; start again when another process took its port in between, or has not let go of it yet.
+    """Start the server; retry if another process has taken the port in the meantime or still holds it.
 
-    A server that took it may even answer in this one's place, in another version.
+    That process may be a server of another version, which then answers the requests.
     """
     for attempt in range(1, STARTS + 1):
         chosen = free_port() if port is None else port
@@ -141,7 +140,7 @@ def _start(
             server = Server(uri, version, python, process.pid, directory)
             _wait_for_health(process, uri, server.log, credentials)
             _check_version(server, credentials)
-        except BaseException as error:  # an interruption leaves no server behind either
+        except BaseException as error:  # stop the server after an interruption too
             _stop(process)
             taken = isinstance(error, ServerFailed) and PORT_TAKEN.search(str(error))
             if attempt < STARTS and (taken or isinstance(error, _AnotherServer)):
@@ -152,7 +151,7 @@ def _start(
 
 
 def _launch(python: Path, directory: Path, options: list[str], env: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """Run ``mlflow server`` at the head of a process group of its own, its output in the log."""
+    """Run ``mlflow server`` in a new process group, with its output in the log."""
     with (directory / "server.log").open("wb") as output:
         return subprocess.Popen(  # noqa: S603  # the interpreter and the arguments are the caller's
             [str(python), "-m", "mlflow", "server", *options],
@@ -166,16 +165,16 @@ def _launch(python: Path, directory: Path, options: list[str], env: Mapping[str,
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that nothing listens on now."""
+    """Return a free port of 127.0.0.1."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def _server_environment(python: Path, env: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of a server: the machine's, without what configures the tests."""
+    """Return the environment variables of a server: the current ones, without those that configure the tests."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN_SETTINGS)}
-    # Up to 2.3.0 the server looks for gunicorn on PATH.
+    # Up to 2.3.0 the server searches gunicorn on PATH.
     kept["PATH"] = f"{python.parent}{os.pathsep}{kept.get('PATH', os.defpath)}"
     return {**kept, **SERVER_ENVIRONMENT, **env}
 
@@ -183,36 +182,36 @@ def _server_environment(python: Path, env: Mapping[str, str]) -> dict[str, str]:
 def _wait_for_health(
     process: subprocess.Popen[bytes], uri: str, log: Path, credentials: tuple[str, str] | None
 ) -> None:
-    """Return once ``/health`` answers; fail at once when the process has ended."""
+    """Wait until ``/health`` answers; fail at once if the process has exited."""
     deadline = time.monotonic() + STARTUP_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise _failed(f"The MLflow server ended with code {process.returncode} instead of serving.", uri, log)
+            raise _failed(f"The MLflow server exited with code {process.returncode}.", uri, log)
         with suppress(OSError):
             if _get(f"{uri}/health", credentials)[0] == 200:
                 return
         time.sleep(0.1)
-    raise _failed(f"The MLflow server did not answer /health in {STARTUP_SECONDS:.0f} s.", uri, log)
+    raise _failed(f"The MLflow server did not answer /health within {STARTUP_SECONDS:.0f} s.", uri, log)
 
 
 def _check_version(server: Server, credentials: tuple[str, str] | None) -> None:
-    """Fail unless the server is the version asked for: another process may have taken the port."""
+    """Fail if the server has another version: another process may have taken the port."""
     if server.version == "2.0.1":  # has no /version
         return
     status, answer = _get(f"{server.uri}/version", credentials)
     if (status, answer) != (200, server.version):
-        what = f"Asked for an MLflow {server.version}, but /version answers {status} {answer!r}."
+        what = f"Expected MLflow {server.version}, but /version answers {status} {answer!r}."
         raise _failed(what, server.uri, server.log, _AnotherServer)
 
 
 def _failed(what: str, uri: str, log: Path, kind: type[ServerFailed] = ServerFailed) -> ServerFailed:
-    """Return the error that ends with what the server printed."""
+    """Return an error that ends with the output of the server."""
     printed = log.read_text(encoding="utf-8", errors="replace")[-LOG_TAIL:]
-    return kind(without_credentials(f"{what} [{uri}] Its log, {log}, ends with:\n{printed}"))
+    return kind(without_credentials(f"{what} [{uri}] The log {log} ends with:\n{printed}"))
 
 
 def _get(url: str, credentials: tuple[str, str] | None) -> tuple[int, str]:
-    """Return status and body of one request, past any proxy the machine is configured with."""
+    """Return status and body of one request, without the configured proxy."""
     request = urllib.request.Request(url)  # noqa: S310  # always a server of our own
     if credentials is not None:
         token = base64.b64encode(":".join(credentials).encode()).decode()
@@ -227,8 +226,8 @@ def _get(url: str, credentials: tuple[str, str] | None) -> tuple[int, str]:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End the server with its workers: its own process group and nothing else."""
-    # Before the leader is waited for: until then its number cannot belong to anyone else.
+    """Stop the server and its workers: only its own process group."""
+    # Before wait() on the leader: until then its process id cannot be reused.
     if process.returncode is None or _group_lives(process.pid):
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -236,7 +235,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def _group_lives(group: int) -> bool:
-    """Tell whether workers outlived their leader; while one does, the group's number is not given again."""
+    """Return whether workers outlived their leader; while one is alive, the group id is not reused."""
     try:
         os.killpg(group, 0)
     except (ProcessLookupError, PermissionError):
