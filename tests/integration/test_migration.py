@@ -98,7 +98,7 @@ def test_models_that_differ_only_in_case_need_a_decision(fleet: Fleet) -> None:
 def test_a_tag_that_names_no_pointer_needs_a_decision(fleet: Fleet, staged: str) -> None:
     """A model whose tag nobody understands is not touched."""
     fleet.lab.client.set_registered_model_tag(staged, POINTER_TAG, "both?")
-    assert "no pointer" in fleet.planned(staged).reasons[0]
+    assert fleet.planned(staged).reasons[0] == "Invalid pointer 'both?'."
     assert outcomes(fleet.apply(prefer="stage")) == {(staged, ""): "left"}
 
 
