@@ -1,4 +1,4 @@
-"""Fixtures that every room of the tests shares."""
+"""Fixtures shared by all tests."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(autouse=True)
 def _no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep settings of whoever runs the tests away from them."""
+    """Remove the settings of the calling user from the tests."""
     for name in list(os.environ):
         if (
             name.startswith(("MLFLOW_TRACKING_", "MLFLOW_REGISTRY_", "PRODPOINTER_"))

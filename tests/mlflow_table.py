@@ -1,4 +1,4 @@
-"""The table of supported MLflow versions, read from ``pyproject.toml``: its only home."""
+"""The table of supported MLflow versions, read from ``pyproject.toml``, the only place that defines it."""
 
 from __future__ import annotations
 

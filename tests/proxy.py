@@ -1,4 +1,4 @@
-"""A real HTTP/1.1 proxy between client and server: it counts what passes and breaks what it is told to."""
+"""An HTTP/1.1 proxy between client and server: it counts requests and injects faults."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ class Proxy:
             self._port = self._listener.server_address[1]
 
     def record(self, method: str, path: str, headers: Message) -> Fault | None:
-        """Write one request down and return the fault that it meets."""
+        """Record one request and return the fault to inject."""
         with self._lock:
             self._requests.append((method, path))
             self._headers.append({name.lower(): value for name, value in headers.items()})

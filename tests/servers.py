@@ -1,4 +1,4 @@
-"""The one place from which the tests start MLflow servers, and make the environments they run in.
+"""Starts MLflow servers for the tests, and creates their environments.
 
 ``python -m tests.servers VERSION [REQUIREMENT ...]`` prints the Python of an environment with that MLflow.
 """

@@ -1,4 +1,4 @@
-"""One client on one registry, in a process and an environment of its own: what works there, as one line of JSON.
+"""One client with one registry, in a separate process and environment: what works, as one line of JSON.
 
 ``python cell.py try URI SEEDS`` tries the laws and what plain MLflow does beside them; ``python cell.py open URI``
 looks whether a database may be opened; ``python cell.py seed URI NAME`` registers a flavor model as plain MLflow does.

@@ -1,4 +1,4 @@
-"""The grid: every client on every registry, real servers of every version, and what they do together.
+"""The compatibility grid: every client with every registry, on real servers of every version.
 
 ``python -m tests.compat.grid`` runs the whole of it and writes ``docs/compatibility.json`` and the page made of it.
 ``--client X``, ``--registry Y`` and ``--store S`` choose cells, ``--slice`` a few pairs that meet each version on

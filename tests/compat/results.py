@@ -1,4 +1,4 @@
-"""What the grid found, cell by cell: the values, and the file in which they are committed."""
+"""The results of the compatibility grid: the values, and the file in which they are committed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which combinations of store and pointer a run of the conformance suite tries.
+"""The combinations of store and pointer that a run of the conformance suite tests.
 
 A test that takes the fixtures ``registry`` and ``pointer`` exists once for each store (a database opened directly, a
 server) and each pointer (auto, stage, alias, both). ``--combinations=all`` tries every one, ``half`` half of them: each

@@ -1,4 +1,4 @@
-"""The cells: this environment's MLflow as client, on a database opened directly and on a server of the same version."""
+"""Fixtures: the installed MLflow as client, with a database opened directly and with a server of the same version."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ class Registry:
         return self.stages(name), self.aliases(name), tags, dict(self.plain.get_registered_model(name).tags)
 
     def stored(self, run_id: str, path: str) -> Path:
-        """Return the file behind a run's artifact, which somebody may change past MLflow."""
+        """Return the file of a run's artifact, which can be changed without MLflow."""
         (found,) = self.files.rglob(f"{run_id}/artifacts/{path}")
         return found
 
@@ -226,7 +226,7 @@ def registry(request: pytest.FixtureRequest) -> Registry:
 
 @pytest.fixture(params=POSSIBLE)
 def pointer(request: pytest.FixtureRequest) -> str:
-    """Each pointer that this cell can hold in turn."""
+    """Each supported pointer in turn."""
     return str(request.param)
 
 
@@ -240,7 +240,7 @@ Connect = Callable[..., RegisteredModel]
 
 @pytest.fixture
 def fresh(registry: Registry, forgetful: None) -> Connect:
-    """Connect to a registered model, by default one that nobody has used; ``versions`` are there already."""
+    """Connect to a registered model, by default a new one; ``versions`` exist already."""
 
     def connect(versions: int = 0, name: str | None = None, **options: Any) -> RegisteredModel:
         name = f"news-{uuid.uuid4().hex[:12]}" if name is None else name

@@ -1,4 +1,4 @@
-"""Whatever is given as a name, an alias, a tag or a version is either taken as it is or refused by a typed error."""
+"""Any text as a name, an alias, a tag or a version is either accepted unchanged or refused with a typed error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sentence that defines ``auto``, case by case, with jobs of plain MLflow beside it.
+"""The rule of ``auto``, case by case, with plain MLflow jobs beside it.
 
 An alias, where one is set, is the truth. A stage, where one is set, is kept in agreement. A model with neither gets an
 alias on an MLflow 3 registry and a stage on an MLflow 2 registry.

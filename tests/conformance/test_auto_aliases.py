@@ -1,4 +1,4 @@
-"""The sentence that defines ``auto``, the cases in which there is an alias.
+"""The rule of ``auto``: the cases with an alias.
 
 An alias, where one is set, is the truth. A stage, where one is set, is kept in agreement. A model with neither gets an
 alias on an MLflow 3 registry and a stage on an MLflow 2 registry.
@@ -187,7 +187,7 @@ def test_an_alias_set_by_others_is_moved_under_its_spelling(fresh: Connect, regi
 
 
 def test_two_spellings_at_once_are_an_error(fresh: Connect, registry: Registry) -> None:
-    """Two aliases that differ only in case raise InvalidName, since nobody can say which is meant; nothing moves."""
+    """Two aliases that differ only in case raise InvalidName, because they are ambiguous; nothing moves."""
     news = fresh(2)
     registry.set_alias(news.name, "Production", 1)
     registry.set_alias(news.name, "production", 2)

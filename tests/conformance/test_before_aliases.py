@@ -1,4 +1,4 @@
-"""A registry from before aliases: what cannot be there is refused by name, and never read as "nothing is live"."""
+"""A registry without aliases: they are refused by name, and never read as "no version is live"."""
 
 from __future__ import annotations
 

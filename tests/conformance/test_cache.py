@@ -1,4 +1,4 @@
-"""Laws of the cache and of digests: what was verified is kept, and nothing is trusted for being there."""
+"""Cache and digests: verified bytes are kept, and cached bytes are checked before use."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def test_what_fits_is_kept(fresh: Connect, cache_directory: Path) -> None:
     assert sorted(entry.name for entry in entries(cache_directory)) == ["1", "2"]
 
 
-def test_nobody_else_can_enter(fresh: Connect, registry: Registry, cache_directory: Path) -> None:
+def test_other_users_cannot_enter(fresh: Connect, registry: Registry, cache_directory: Path) -> None:
     """The directories of the cache are the user's alone, and closed where others could look in."""
     model = fresh(1)
     model.promote(1)
@@ -204,7 +204,7 @@ def test_nobody_else_can_enter(fresh: Connect, registry: Registry, cache_directo
 def test_a_cache_of_another_user_is_refused(
     fresh: Connect, cache_directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever can write into a cache decides what is loaded from it, so it has to be the user's own."""
+    """Write access to a cache decides what is loaded from it, so only its user may have it."""
     model = fresh(1)
     model.promote(1)
     owner = os.getuid()
@@ -243,7 +243,7 @@ def test_a_size_that_is_none_is_refused(fresh: Connect, monkeypatch: pytest.Monk
 
 
 def test_the_first_download_fixes_the_digest(fresh: Connect, registry: Registry, cache_directory: Path) -> None:
-    """Bytes that nobody recorded may not change on this machine once it has seen them, though it keeps them no more."""
+    """Bytes without a recorded digest may not change once this machine has verified them, even after eviction."""
     run_id = registry.run_with({"bundle/newsreco.pkl": pickle.dumps(1)})
     model = fresh()
     elsewhere(model, registry, run_id)
@@ -286,7 +286,7 @@ def test_an_adopted_version_is_verified(fresh: Connect, registry: Registry) -> N
 
 
 def test_a_digest_that_was_changed_is_noticed(fresh: Connect, registry: Registry) -> None:
-    """The event of a promotion carries the digest too, so changing the tag is not enough to bring in other bytes."""
+    """The event of a promotion contains the digest too, so changing the tag is not enough to load other bytes."""
     run_id = registry.run_with({"bundle/newsreco.pkl": pickle.dumps(1)})
     model = fresh()
     model.promote(model.register(run_id, "bundle"))

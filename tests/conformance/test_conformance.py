@@ -1,4 +1,4 @@
-"""The laws as a command: they hold on a good registry, a broken one is found out, and nothing is left behind."""
+"""``prodpointer conformance``: it passes on a good registry, finds a broken one, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ pytestmark = pytest.mark.xdist_group("conformance")
 
 @pytest.fixture(scope="module", params=STORES)
 def tried(request: pytest.FixtureRequest) -> tuple[Registry, set[str], Conformance]:
-    """A registry, the models it had before, and what the laws found."""
+    """A registry, the models it had before, and the results of the checks."""
     registry: Registry = request.getfixturevalue(request.param)
     before = registry.names()
     return registry, before, check_registry(tracking_uri=registry.uri)
 
 
-def test_every_law_holds(tried: tuple[Registry, set[str], Conformance]) -> None:
+def test_every_check_passes(tried: tuple[Registry, set[str], Conformance]) -> None:
     """On a registry of this MLflow every pointer works, or is refused by name where there are no aliases."""
     _, _, found = tried
     assert [finding for finding in found.findings if finding.outcome == "failed"] == []
@@ -52,8 +52,8 @@ def test_the_row_names_both_sides(tried: tuple[Registry, set[str], Conformance])
     assert found.row.startswith(f"| {HERE} | {told} | auto ✅ | alias {'✅' if HAS_ALIASES else '⛔'} |")
 
 
-def test_a_registry_that_forgets_a_move_is_found_out(between: Proxy) -> None:
-    """A registry that answers every withdrawal with success and keeps the pointer breaks the law of withdrawing."""
+def test_a_registry_that_ignores_a_move_is_detected(between: Proxy) -> None:
+    """A registry that answers a withdrawal with success and keeps the pointer fails the check of withdrawals."""
     between.when(on_path("transition-stage"), Answer(200, b'{"model_version": {}}'))
     found = check_registry(tracking_uri=between.uri, pointers=("stage",))
     assert found.failed
@@ -62,7 +62,7 @@ def test_a_registry_that_forgets_a_move_is_found_out(between: Proxy) -> None:
     assert found.left == ()
 
 
-def test_what_cannot_be_removed_is_named(between: Proxy, served: Registry) -> None:
+def test_what_cannot_be_deleted_is_named(between: Proxy, served: Registry) -> None:
     """A registry that refuses to delete leaves models behind, and each is named."""
     between.when(on_path("registered-models/delete"), Answer(403, b"no", "text/plain"))
     before = served.names()
@@ -74,8 +74,8 @@ def test_what_cannot_be_removed_is_named(between: Proxy, served: Registry) -> No
         served.plain.delete_registered_model(name)
 
 
-def test_the_command_fails_where_a_law_is_broken(between: Proxy) -> None:
-    """A broken law is printed, and the exit code is 1; with ``--json`` standard output is one document."""
+def test_the_command_fails_if_a_check_fails(between: Proxy) -> None:
+    """A failed check is printed, and the exit code is 1; with ``--json`` standard output is one document."""
     between.when(on_path("transition-stage"), Answer(200, b'{"model_version": {}}'))
     arguments = ["--tracking-uri", between.uri, "--pointer", "stage", "conformance"]
     told = CliRunner().invoke(main, arguments)
@@ -84,8 +84,8 @@ def test_the_command_fails_where_a_law_is_broken(between: Proxy) -> None:
     assert json.loads(CliRunner().invoke(main, [*arguments, "--json"]).stdout)["pointers"] == {"stage": "failed"}
 
 
-def test_laws_that_are_interrupted_leave_nothing_behind(served: Registry, between: Proxy) -> None:
-    """The end that a scheduler makes of a job removes the models and the experiment on the way out."""
+def test_an_interruption_leaves_nothing_behind(served: Registry, between: Proxy) -> None:
+    """SIGTERM, as a scheduler sends it, deletes the models and the experiment."""
     before = served.names()
     between.when(on_path("/model-versions/set-tag"), Hang(60))
     command = [sys.executable, "-m", "prodpointer", "--tracking-uri", between.uri, "conformance"]

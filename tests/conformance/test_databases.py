@@ -1,4 +1,4 @@
-"""Laws of a database that this process opens itself; tests/skinny is what is so where it cannot."""
+"""A database that this process opens itself; tests/skinny has the cases without SQLAlchemy."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_the_environment_configures(direct: Registry, monkeypatch: pytest.Monkey
 
 
 def test_a_database_named_by_the_environment_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An SQLite file that somebody named and that does not exist yet becomes a registry."""
+    """A named SQLite file that does not exist yet becomes a registry."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'new.db'}")
     prodpointer.connect("news")
     assert (tmp_path / "new.db").exists()

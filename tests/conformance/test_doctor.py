@@ -1,4 +1,4 @@
-"""What ``doctor`` tells of a server: what there is, what was chosen and why, what will not work, and rights."""
+"""``doctor`` with a server: versions, the chosen pointer and why, known problems, and permissions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The functions that many projects wrote by hand, over MLflow's own environment variables."""
+"""The drop-in functions with the signatures that many projects write by hand, configured by MLflow's variables."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.conformance.conftest import Registry
 
 @pytest.fixture
 def name(registry: Registry, forgetful: None, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A registered model that nobody has used, in the registry that the environment names."""
+    """A new registered model, in the registry that the environment names."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", registry.uri)
     return f"news-{uuid.uuid4().hex[:12]}"
 

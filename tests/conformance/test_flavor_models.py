@@ -1,4 +1,4 @@
-"""Laws of models that MLflow itself saved, which it loads with numpy and pandas; tests/skinny is what is so without."""
+"""Models saved by MLflow, which it loads with numpy and pandas; tests/skinny has the cases without them."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_with_two_servers_a_flavor_model_is_named_by_its_run(
 def test_a_flavor_model_registered_as_a_runs_uri_loads(
     fresh: Connect, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A flavor model that somebody registered as ``runs:/…/model`` loads, wherever its MLflow put the files."""
+    """A flavor model that plain MLflow registered as ``runs:/…/model`` loads, wherever its files are."""
     run_id, _ = log_flavor_model(registry, monkeypatch)
     model = fresh()
     registry.plain.create_registered_model(model.name)

@@ -1,4 +1,4 @@
-"""Laws of the handle that follows the pointer: what is live serves, and a bad version or a bad day ends nothing."""
+"""The follower: it serves the live version, and no bad version or failure stops it."""
 
 from __future__ import annotations
 
@@ -252,7 +252,7 @@ def test_too_old_is_an_error(behind: RegisteredModel, between: Proxy) -> None:
         assert ranker(live) == 1
 
 
-def test_reading_the_model_asks_nobody(live: Live, between: Proxy) -> None:
+def test_reading_the_model_sends_no_request(live: Live, between: Proxy) -> None:
     """The object that serves is an attribute: no request, however often it is read."""
     between.clear()
     looks = time.monotonic()
@@ -284,7 +284,7 @@ def test_no_thread_is_left(behind: RegisteredModel, between: Proxy) -> None:
         assert set(running) <= {"prodpointer-deadline", "prodpointer-worker"}
 
 
-def test_a_download_nobody_waits_for_ends(behind: RegisteredModel, between: Proxy, served: Registry) -> None:
+def test_an_abandoned_download_ends(behind: RegisteredModel, between: Proxy, served: Registry) -> None:
     """Closing does not wait for the end of a long download, and the download ends too."""
     run_id = served.run_with({"large/newsreco.pkl": b"0" * 20_000_000})
     behind.promote(behind.register(run_id, "large", sha256="0" * 64))

@@ -1,4 +1,4 @@
-"""Evidence for gates: what the runs of versions say, in every cell."""
+"""Metrics for gates: from the runs of the versions."""
 
 from __future__ import annotations
 

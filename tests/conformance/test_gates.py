@@ -1,4 +1,4 @@
-"""Laws of gates at a promotion: what does not pass does not go live, and the verdict is in the record."""
+"""Gates at a promotion: a version that fails does not go live, and the result is in the history."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Laws of the record: every move is an event, history is a stack, and rolling back pops it."""
+"""History: every move is an event, history is a stack, and a rollback pops it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_promoting_what_is_live_is_no_event(news: RegisteredModel) -> None:
     assert len(news.history()) == 1
 
 
-def test_a_model_that_nobody_promoted_has_no_history(news: RegisteredModel) -> None:
+def test_a_model_without_promotions_has_no_history(news: RegisteredModel) -> None:
     """No move, no event, and nothing was live at any time."""
     assert news.history() == []
     assert news.live_at(datetime.now(timezone.utc)) is None
@@ -123,7 +123,7 @@ def test_a_move_by_others_is_shown_as_unrecorded(news: RegisteredModel, registry
 def test_a_model_promoted_before_there_was_a_record_is_refused(
     fresh: Connect, registry: Registry, pointer: str
 ) -> None:
-    """Without a record nobody knows what was live before: the versions to choose from are named."""
+    """Without a record the previous version is unknown: the error names the versions to choose from."""
     news = fresh(3, pointer="auto" if pointer == "both" else pointer)
     if HAS_ALIASES and pointer == "alias":
         registry.promoted_by_jobs(news, alias=2)
@@ -172,7 +172,7 @@ def test_going_back_to_a_version_that_does_not_exist_is_refused(news: Registered
 
 
 def test_a_rollback_with_another_expectation_is_refused(news: RegisteredModel) -> None:
-    """Whoever expects something else to be live goes nowhere."""
+    """A rollback with a wrong expectation moves nothing."""
     for version in (1, 2):
         news.promote(version)
     with pytest.raises(ExpectationFailed):

@@ -1,4 +1,4 @@
-"""Laws of loading: the right bytes, checked before they become an object."""
+"""Loading: the right bytes, checked before they are deserialised."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_an_artifact_that_is_gone_is_said_to_be(fresh: Connect, registry: Regist
 
 
 def test_a_version_registered_elsewhere_loads_with_a_warning(fresh: Connect, registry: Registry) -> None:
-    """A version without a digest loads, and the warning says that nobody can check it."""
+    """A version without a digest loads, and a warning says that it cannot be verified."""
     model = fresh()
     registry.plain.create_registered_model(model.name)
     run = registry.plain.get_run(registry.runs[2])

@@ -1,4 +1,4 @@
-"""Evidence for gates from the logged models of MLflow 3, which evaluations after the training run measure."""
+"""Metrics for gates from the logged models of MLflow 3, measured by evaluations after the training run."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_a_logged_models_infinity_is_infinite(evaluated: Evaluated) -> None:
     assert found.problem("loss") == "'loss' of version 1 is infinite"
 
 
-def test_a_zero_that_nobody_can_confirm_is_nan(evaluated: Evaluated) -> None:
+def test_an_unconfirmed_zero_is_nan(evaluated: Evaluated) -> None:
     """Where the evaluation was deleted, 0.0 may be NaN, and what it was measured on is not known."""
     evaluated.measure("loss", 0.0)
     evaluated.measure("auc", 0.9)

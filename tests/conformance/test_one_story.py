@@ -1,4 +1,4 @@
-"""A property: whatever is done to a model, by this library or past it, every pointer tells the story told in memory.
+"""A property test: after any sequence of operations, every pointer agrees with a model of the history in memory.
 
 The story is the contract in a few lines: which events there are, what shows of moves that nobody recorded, and where
 rolling back goes. Three real models, moved by alias, by stage and by both, live through the same steps beside it.
@@ -85,7 +85,7 @@ class Story:
         return told
 
     def before(self) -> int | None:
-        """Return the version that was live before what is live: a rollback takes off what came after its target."""
+        """Return the version that was live before the live one: a rollback pops what came after its target."""
         moves = self.history()
         stack = [moves[0][1]] if moves else []
         for kind, _, version in moves:
@@ -101,7 +101,7 @@ class Telling(RuleBasedStateMachine):
     """The steps, each taken in memory and on every real model."""
 
     def __init__(self, registry: Registry, fresh: Connect) -> None:
-        """Make a model for each pointer that this cell can hold."""
+        """Create a model for each supported pointer."""
         super().__init__()
         self.registry = registry
         self.fresh = fresh
@@ -209,7 +209,7 @@ class Telling(RuleBasedStateMachine):
 
     @invariant()
     def every_pointer_tells_the_story(self) -> None:
-        """What is live, what is recorded, and what plain MLflow sees are the story's."""
+        """The live version, the history, and what plain MLflow sees match the expected history."""
         for pointer, model in self.models.items():
             production = model.production() if self.story.versions else None
             assert (production.version if production else None) == self.story.live, pointer
@@ -261,13 +261,13 @@ class Telling(RuleBasedStateMachine):
 
 @pytest.mark.filterwarnings("ignore::prodpointer.PointerDriftWarning")
 def test_every_pointer_tells_one_story(registry: Registry, fresh: Connect) -> None:
-    """Alias, stage, both and the story in memory agree after each step of any sequence."""
+    """Alias, stage, both and the model in memory agree after each step of any sequence."""
 
     class InThisRegistry(Telling):
-        """The steps in the registry of this cell."""
+        """The steps in the registry of this combination."""
 
         def __init__(self) -> None:
-            """Begin with models that nobody has used."""
+            """Begin with new models."""
             super().__init__(registry, fresh)
 
     run_state_machine_as_test(InThisRegistry)

@@ -1,4 +1,4 @@
-"""Laws of a registry that is down: known in time, and no reason to serve nothing."""
+"""A registry that is down: detected in time, while last-known-good is served."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def test_an_answer_that_is_none_falls_back_too(news: RegisteredModel, between: P
         assert news.load_production(on_unavailable="last-known-good")["ranker"] == 1
 
 
-def test_a_gateway_with_nobody_behind_it_is_down(news: RegisteredModel, between: Proxy) -> None:
+def test_a_gateway_without_upstream_is_down(news: RegisteredModel, between: Proxy) -> None:
     """What a gateway says in the registry's place is no answer, however long it says that one should wait."""
     between.when(everything, Answer(503, b"{}"))
     assert seconds(news.load_production) < TIMEOUT + SLACK

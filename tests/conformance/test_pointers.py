@@ -1,4 +1,4 @@
-"""The protocol's own laws, for every implementation in every cell."""
+"""The pointer protocol, for every implementation."""
 
 from __future__ import annotations
 

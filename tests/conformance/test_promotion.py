@@ -1,4 +1,4 @@
-"""Laws of the pointer: what every cell does alike."""
+"""Promotion: the same behaviour in every combination."""
 
 from __future__ import annotations
 

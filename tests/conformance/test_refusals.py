@@ -1,4 +1,4 @@
-"""What is no registry, or does not let us in, is said to be so, and nothing is made."""
+"""Servers that are not a registry or refuse access raise the right error, and nothing is created."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_hanging_server_is_said_to_be_within_the_timeout(forgetful: None) -> N
 
 
 def test_a_host_that_does_not_exist_is_said_to_be_unreachable(forgetful: None) -> None:
-    """A host name that nobody has: RegistryUnavailable."""
+    """An unknown host name: RegistryUnavailable."""
     with pytest.raises(RegistryUnavailable):
         prodpointer.connect("news", tracking_uri="http://registry.invalid:5000", timeout=5)
 
@@ -144,7 +144,7 @@ def test_another_answer_keeps_its_code(between: Proxy) -> None:
 
 @pytest.mark.parametrize("status", [502, 503])
 def test_a_gateway_without_a_server_is_an_unavailable_registry(between: Proxy, status: int) -> None:
-    """A proxy that says nobody is behind it: RegistryUnavailable."""
+    """A proxy without an upstream server: RegistryUnavailable."""
     model = prodpointer.connect("news", tracking_uri=between.uri)
     between.when(on_path("/api/"), Answer(status, b"Bad Gateway", "text/plain"))
     with pytest.raises(RegistryUnavailable):
@@ -153,7 +153,7 @@ def test_a_gateway_without_a_server_is_an_unavailable_registry(between: Proxy, s
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
 def test_a_gateway_without_a_server_is_no_wrong_address(between: Proxy, status: int) -> None:
-    """While connecting too, a gateway with nobody behind it is RegistryUnavailable, and no missing registry."""
+    """Also while connecting, a gateway without an upstream is RegistryUnavailable, not a missing registry."""
     between.when(lambda method, path: True, Answer(status, b"<html>Bad Gateway</html>", "text/html"))
     with pytest.raises(RegistryUnavailable, match=f"HTTP {status}"):
         prodpointer.connect("news", tracking_uri=between.uri)

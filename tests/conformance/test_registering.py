@@ -1,4 +1,4 @@
-"""Laws of registering: from a run's artifact to a version."""
+"""Registering: from a run's artifact to a version."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_plain_mlflow_can_download_a_registered_directory(
 
 
 def test_the_source_is_the_runs_artifact_itself(fresh: Connect, registry: Registry) -> None:
-    """The source is the run's artifact URI and the path, with the run's id: the form that the most cells can read."""
+    """The source is the run's artifact URI and the path, with the run's id: which most combinations can read."""
     model = fresh()
     model.register(registry.runs[0], "bundle")
     version = registry.plain.get_model_version(model.name, "1")

@@ -1,4 +1,4 @@
-"""What the verbs cost: requests to a server, counted between it and this client."""
+"""The number of requests of each operation, counted at a proxy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The REST calls to a server say and do what MLflow's own client says and does."""
+"""The REST requests to a server behave like MLflow's own client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What these tests run against is what the table names."""
+"""The installed versions are those of the version table."""
 
 from __future__ import annotations
 

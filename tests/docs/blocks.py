@@ -1,4 +1,4 @@
-"""The fenced blocks of a page, and what becomes of each: nothing else on a page is code."""
+"""The fenced blocks of a page, and how each of them is run."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Block:
 
     @property
     def kind(self) -> str:
-        """What is done with it, the empty text where nobody would know."""
+        """What is done with it, or the empty text if unknown."""
         if self.title and (ROOT / self.title).is_file():
             return "copy"
         if self.language == "text" and self.title:

@@ -1,4 +1,4 @@
-"""Whether what was printed is what a page shows: exactly, but for what differs from one run to the next."""
+"""Compare output with a page: exactly, except for what differs between runs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def difference(shown: str, printed: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Return a text without what differs from run to run, and without blanks that nobody sees."""
+    """Return a text without what differs between runs, and without trailing blanks."""
     for pattern, instead in CHANGES:
         text = pattern.sub(instead, text)
     return "".join(f"{line.rstrip()}\n" for line in text.strip("\n").splitlines())

@@ -1,4 +1,4 @@
-"""What happens between the blocks of a page, each named by a comment: ``<!-- meanwhile: the server stops -->``."""
+"""Actions between the blocks of a page, each named by a comment: ``<!-- meanwhile: the server stops -->``."""
 
 from __future__ import annotations
 

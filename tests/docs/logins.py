@@ -1,4 +1,4 @@
-"""The server with a login that a page starts: MLflow's basic-auth app, with ``ada`` as its one user."""
+"""The server with a login that a page starts: MLflow's basic-auth app, with the user ``ada``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A page read as a person would: in order, in a directory of its own, with a real registry and real servers."""
+"""Run a page from top to bottom, in a separate directory, with a real registry and real servers."""
 
 from __future__ import annotations
 

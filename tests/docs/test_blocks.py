@@ -1,4 +1,4 @@
-"""What counts as a block, and what counts as the same output."""
+"""Recognising blocks, and comparing output."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_diagram_is_drawn_by_the_site() -> None:
 
 
 @pytest.mark.parametrize("info", ["", "bash", "toml", 'console title="log"', "python linenums", "{.python}"])
-def test_what_nobody_knows_has_no_kind(info: str) -> None:
+def test_an_unknown_block_has_no_kind(info: str) -> None:
     """A block that is not one of those that are run is told by having no kind."""
     assert [block.kind for block in blocks(f"```{info}\nx\n```\n")] == [""]
 

@@ -1,4 +1,4 @@
-"""No block of the site escapes, and what the reference lists is what there is."""
+"""Every block of the site is run, and the reference is complete."""
 
 from __future__ import annotations
 

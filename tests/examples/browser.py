@@ -1,4 +1,4 @@
-"""A real browser without a window, told what to do through a pipe: Chromium's own protocol, and no driver.
+"""A headless Chromium, controlled over a pipe with its own protocol, without a driver.
 
 Messages are JSON documents, each ended by a zero byte: the browser reads them from file descriptor 3 and answers on 4.
 """
@@ -58,7 +58,7 @@ class Page:
         self._tell("Page.enable")
 
     def close(self) -> None:
-        """Close the pipes: the browser ends when it has nobody to talk to."""
+        """Close the pipes, which ends the browser."""
         os.close(self._to)
         os.close(self._from)
 
@@ -93,7 +93,7 @@ class Page:
             time.sleep(0.1)
 
     def look(self, *, width: int = 1000, height: int = 820, dark: bool = False) -> None:
-        """Show the page in a window of this size, to somebody who prefers light or dark."""
+        """Show the page in a window of this size, in light or dark mode."""
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self._tell("Emulation.setEmulatedMedia", features=[scheme])
         self._tell("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)

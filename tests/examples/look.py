@@ -1,4 +1,4 @@
-"""Look at the page of ``examples/news_api`` in a real browser, from the first promotion to a service that is gone.
+"""Check the page of ``examples/news_api`` in a real browser, from the first promotion to a stopped service.
 
 ``python -m tests.examples.look [DIRECTORY]`` from the root of a checkout, in an environment with this package, MLflow,
 FastAPI and uvicorn; ``nox -s page`` makes one. The page is opened once and stays open: whatever it shows later it
@@ -49,7 +49,7 @@ class Looks:
 
 
 def look(directory: Path) -> None:
-    """Tell the whole story before an open page, and fail where the page does not follow."""
+    """Run the whole scenario with an open page, and fail if the page does not follow."""
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="page-")))
         port = free_port()

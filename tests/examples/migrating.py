@@ -1,4 +1,4 @@
-"""The commands of ``docs/migrating.md``, run as they stand on a real server; what they print is what the page shows.
+"""Run the commands of ``docs/migrating.md`` on a real server, and compare their output with the page.
 
 ``python -m tests.examples.migrating`` writes the page anew, in an environment with this package and the newest MLflow.
 """

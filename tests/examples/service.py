@@ -1,4 +1,4 @@
-"""The news service in a process of its own, and what is asked of it over HTTP."""
+"""The news service in a separate process, and HTTP requests to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The playbook of a migration is what really happens."""
+"""The output on the migration playbook is real."""
 
 from __future__ import annotations
 

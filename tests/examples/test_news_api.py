@@ -1,4 +1,4 @@
-"""The news service of ``examples/news_api``: a real process in front of a real MLflow server, asked over HTTP."""
+"""The news service of ``examples/news_api``: a real process with a real MLflow server, tested over HTTP."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_a_local_pickle_is_served(tmp_path: Path) -> None:
         assert items(fresh, "user-1") != recommended
 
 
-def test_a_user_nobody_knows_gets_popular_articles(tmp_path: Path) -> None:
+def test_an_unknown_user_gets_popular_articles(tmp_path: Path) -> None:
     """There is no unknown user: strangers get the same articles, any text is a name, a silly limit is refused."""
     with running(tmp_path, environment(tmp_path)) as service:
         assert items(service, "nobody") == items(service, "%3Cscript%3E") != items(service, "user-1")
@@ -172,7 +172,7 @@ def test_the_registry_is_not_asked_for_each_page(network: Proxy, settings: dict[
         assert network.count == before
 
 
-def test_a_registry_that_hangs_delays_nobody(network: Proxy, settings: dict[str, str], tmp_path: Path) -> None:
+def test_a_registry_that_hangs_delays_no_request(network: Proxy, settings: dict[str, str], tmp_path: Path) -> None:
     """While the registry takes requests and answers none, recommendations come at once and the history in a second."""
     train(tmp_path, settings)
     with running(tmp_path, settings) as service:

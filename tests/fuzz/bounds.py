@@ -1,4 +1,4 @@
-"""Limits for one example: processor time, time, and memory."""
+"""Limits for one example: CPU time, wall time, and memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Documents that are nearly right, and what else may stand in their place. Everything drawn here is JSON."""
+"""Almost valid documents, and replacement values. Everything drawn here is JSON."""
 
 from __future__ import annotations
 

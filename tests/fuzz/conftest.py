@@ -1,4 +1,4 @@
-"""How the properties here are driven: a few examples in CI, as many as fit into a time in ``nox -s fuzz``.
+"""Settings for the property tests: a few examples in CI, as many as fit into a time limit in ``nox -s fuzz``.
 
 What fails there is written to ``seeds/``, a directory for each test, and is tried first from then on.
 """

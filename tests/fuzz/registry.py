@@ -1,4 +1,4 @@
-"""A registry of one model, as a server's answers, and a server that gives them or others."""
+"""A registry with one model, as server responses, and a server that returns these or others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever a server answers, each question ends in a value or in an error of ours."""
+"""Whatever a server answers, each call returns a value or raises a prodpointer error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever text comes from outside, what reads it ends in a value or in the error that it says."""
+"""Whatever text comes from outside, each reader returns a value or raises its documented error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What several unit tests share: one SQLite registry, fresh names, logged runs, the command line."""
+"""Shared fixtures: an SQLite registry, unique names, logged runs, the command line."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def name() -> str:
 
 @pytest.fixture
 def closed_port() -> int:
-    """Return a port of this machine on which nobody listens."""
+    """Return a port of this machine without a listener."""
     with closing(socket.socket()) as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])

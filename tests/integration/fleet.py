@@ -1,4 +1,4 @@
-"""A small fleet in the registry of the unit tests, moved as plain MLflow moves it."""
+"""A small set of models in the test registry, moved as plain MLflow moves them."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ class Sweeps:
 
 
 def fresh(lab: Lab) -> Fleet:
-    """Return a fleet that nobody has used."""
+    """Return a new fleet."""
     return Fleet(lab, f"fleet{uuid.uuid4().hex[:10]}")
 
 

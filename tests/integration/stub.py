@@ -1,4 +1,4 @@
-"""A server of a few lines that answers with the bytes it is told to, at the speed it is told to."""
+"""A small server that sends given bytes at a given speed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the registry is: MLflow's own settings, arguments first, and what a URI names."""
+"""The address of the registry: arguments first, then MLflow's own settings, and what a URI refers to."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def test_the_environment_is_mlflow_s_own(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_the_registry_follows_the_tracking_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where nobody names a registry it is where the runs are."""
+    """Without a registry URI, the registry is the tracking server."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://one")
     assert addresses(None, None) == Addresses("http://one", "http://one", chosen=True)
 

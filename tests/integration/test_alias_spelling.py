@@ -1,4 +1,4 @@
-"""An alias is found without regard to case, and written as the caller spells it."""
+"""An alias is found without regard to case, and created in the caller's spelling."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_a_new_alias_is_written_as_given(lab: Lab, name: str, alias: str) -> Non
 
 @pytest.mark.parametrize("alias", SPELLINGS)
 def test_an_alias_that_is_set_keeps_its_spelling(lab: Lab, name: str, alias: str) -> None:
-    """Whoever moves it, there is one alias and one history."""
+    """There is one alias and one history, whatever spelling moves it."""
     lab.model(name, 2, alias="Champion").promote(1)
     other = lab.model(name, 0, alias=alias)
     other.promote(2)

@@ -1,4 +1,4 @@
-"""However much a registry sends, what is read has a limit, and a list that does not end is an error."""
+"""Responses of a registry have a size limit, and an endless list is an error."""
 
 from __future__ import annotations
 

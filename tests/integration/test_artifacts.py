@@ -1,4 +1,4 @@
-"""Digests, and downloads that are what was registered."""
+"""Digests, and downloads that match what was registered."""
 
 from __future__ import annotations
 
@@ -262,7 +262,7 @@ def test_a_digest_begun_before_is_the_digest(bundle: Path) -> None:
 
 
 def test_a_digest_begun_before_is_computed_once(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever asks for it later reads no byte again."""
+    """A later call does not read the bytes again."""
     ahead = DigestAhead(lambda: bundle)
     digest = ahead.of(bundle)
     monkeypatch.setattr(artifacts, "examine", None)
@@ -282,7 +282,7 @@ def test_a_digest_begun_before_is_of_no_other_artifact(bundle: Path, tmp_path: P
 
 
 def test_a_digest_begun_of_nothing_is_the_error_of_who_asks(tmp_path: Path) -> None:
-    """An artifact that is gone is no failure until somebody wants its digest."""
+    """A missing artifact is an error only once its digest is needed."""
     ahead = DigestAhead(lambda: tmp_path / "gone")
     with pytest.raises(ArtifactNotFound):
         ahead.of(tmp_path / "gone")

@@ -1,4 +1,4 @@
-"""The bridge on a real registry: what plain MLflow moves on one side is carried to the other, and nothing else is."""
+"""The bridge with a real registry: moves by plain MLflow are copied to the other pointer, and nothing else is."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_what_happened_before_it_began_is_carried(fleet: Fleet, case: Case) -> N
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.what)
 def test_a_second_sweep_does_nothing(fleet: Fleet, case: Case) -> None:
-    """What was carried is not carried again, and what was left is not looked at again until it changes."""
+    """Copied moves are not copied again, and skipped models are not read again until they change."""
     name = promoted(fleet)
     bridge = fleet.bridge()
     case.happen(fleet, name)
@@ -151,7 +151,7 @@ def test_a_model_without_a_record_is_carried_by_what_was_seen(fleet: Fleet, alia
     assert held(fleet, name) == (after, after)
 
 
-def test_a_model_that_nobody_saw_agree_is_left(fleet: Fleet) -> None:
+def test_a_model_never_seen_in_agreement_is_skipped(fleet: Fleet) -> None:
     """Neither a record nor a sweep tells which side moved."""
     name = fleet.add("apart", alias=1, stage=3)
     fleet.bridge()
@@ -171,7 +171,7 @@ def test_moves_of_both_the_same_way_are_the_next_beginning(fleet: Fleet) -> None
 
 
 def test_two_in_production_are_found_where_something_moved(fleet: Fleet) -> None:
-    """A job that forgot to archive: what readers of the stage load by now is carried, the other version archived."""
+    """A job that forgot to archive: the version that readers of the stage load is copied, the other archived."""
     name = promoted(fleet)
     bridge = fleet.bridge()
     fleet.to_stage(name, 3, archive=False)
@@ -272,7 +272,7 @@ def test_a_stop_ends_the_sweeps(fleet: Fleet) -> None:
 
 
 def test_one_sweep_on_the_command_line(cli: Command, fleet: Fleet) -> None:
-    """``bridge --once`` carries what there is and tells one line for each move."""
+    """``bridge --once`` copies the moves and prints one line for each."""
     name = promoted(fleet)
     fleet.to_stage(name, 3)
     where = ("--tracking-uri", fleet.lab.uri, "migrate", "bridge", "--models", fleet.glob, "--once")

@@ -1,4 +1,4 @@
-"""What is verified on a machine stays until its successor is complete."""
+"""Verified bytes stay in the cache until their successor is complete."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_bytes_that_cannot_be_read_now_stay(kept: ModelCache, code: int) -> None
 
 
 def test_looking_for_an_entry_removes_nothing(kept: ModelCache) -> None:
-    """Damaged bytes are not given, and are left to whoever can fetch others."""
+    """Damaged bytes are not returned, and stay until another caller downloads them again."""
     assert looked_up(kept, lambda _: "another digest") is None
     assert looked_up(kept) == BYTES
 
@@ -194,6 +194,6 @@ def test_a_use_is_of_the_entry_that_is_there(slot: Path) -> None:
 
 
 def test_an_entry_that_was_replaced_is_not_free(slot: Path) -> None:
-    """Whoever evicts removes nothing that was fetched after it looked."""
+    """Eviction removes nothing that was downloaded after its check."""
     with replaced_once_opened(slot), unused(slot / "used") as free:
         assert not free

@@ -1,4 +1,4 @@
-"""Nothing is read from a cache in which others can write."""
+"""Nothing is read from a cache that other users can write to."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_a_cache_of_ones_own_is_read(kept: ModelCache) -> None:
 def test_a_part_of_another_user_is_refused(
     kept: ModelCache, place: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """Whoever owns a part decides what is loaded."""
+    """The owner of a path decides what is loaded."""
     give_away(part(place, name), monkeypatch)
     with pytest.raises(ProdpointerError, match="belongs to another user") as refused:
         read_all(kept)
@@ -101,7 +101,7 @@ def test_a_part_of_another_user_is_refused(
 @pytest.mark.parametrize("mode", [0o777, 0o775, 0o757])
 @pytest.mark.parametrize("name", PARTS)
 def test_a_part_that_others_can_write_is_refused(kept: ModelCache, place: Path, name: str, mode: int) -> None:
-    """So does whoever can write in it, its owner's group included."""
+    """So does every user with write access, including the owner's group."""
     part(place, name).chmod(mode)
     with pytest.raises(ProdpointerError, match=f"can be written by others .mode {mode:04o}"):
         read_all(kept)
@@ -143,7 +143,7 @@ def test_a_directory_that_others_can_change_holds_no_cache(kept: ModelCache, pla
 
 
 def test_a_directory_like_tmp_may_hold_a_cache(kept: ModelCache, place: Path) -> None:
-    """In a directory with the sticky bit nobody removes what belongs to others."""
+    """In a directory with the sticky bit, other users cannot remove files."""
     place.chmod(0o1777)
     read_all(kept)
 

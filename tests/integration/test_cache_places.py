@@ -1,4 +1,4 @@
-"""Where downloads are kept: where one can, where one cannot write, and where there are no locks."""
+"""Where downloads are kept: in writable and read-only directories, and without file locks."""
 
 from __future__ import annotations
 

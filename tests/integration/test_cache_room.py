@@ -1,4 +1,4 @@
-"""What the cache removes, and when: above its size, on a full disk, and what killed processes left."""
+"""What the cache removes, and when: above its size limit, on a full disk, and after killed processes."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_what_a_killed_process_left_goes_first(cache: Cache, kept: ModelCache, n
 
 
 def test_a_download_that_goes_on_is_counted(cache: Cache, kept: ModelCache) -> None:
-    """It takes room that an entry has to make."""
+    """It needs space that an entry has to free."""
     left = beside(kept, ".partial-7-abcdefgh")
     long_ago(left)
     with downloading(left, 7):
@@ -102,7 +102,7 @@ def test_a_download_that_goes_on_is_counted(cache: Cache, kept: ModelCache) -> N
 
 
 def test_what_is_being_removed_is_counted(cache: Cache, kept: ModelCache) -> None:
-    """Whoever removes it has not finished yet."""
+    """Its removal is not finished yet."""
     left = beside(kept, ".gone-abcdefgh")
     obtain(kept, 2)
     assert left.exists()
@@ -140,7 +140,7 @@ class Disk:
         self.attempts = 0
 
     def fetch(self, attempt: Path) -> Entry:
-        """Download one file if there is room."""
+        """Download one file if there is enough space."""
         self.attempts += 1
         if 1 not in here(self._kept):
             return fetch(attempt)
@@ -195,7 +195,7 @@ def files_of_at_most(size: int) -> Iterator[None]:
 def test_a_disk_that_takes_no_more_is_no_registry_that_fails(
     lab: Lab, name: str, tmp_path: Path, artifact: str
 ) -> None:
-    """MLflow collects the failures of a download into one of its own, of which the text alone is left."""
+    """MLflow replaces the failures of a download by an exception with only their text."""
     model = lab.model(name, cache_dir=tmp_path / "cache")
     run_id = lab.run({"bundle/model.pkl": bytes(MODEL_SIZE)})
     model.promote(model.register(run_id, artifact))

@@ -1,4 +1,4 @@
-"""What becomes an object is what was digested, and what no digest covers is named."""
+"""The checked bytes are the deserialised bytes, and files without a digest are named."""
 
 from __future__ import annotations
 

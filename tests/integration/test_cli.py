@@ -1,4 +1,4 @@
-"""The command line on a real registry: every command, its JSON keys, its exit codes, and one line for an error."""
+"""The command line with a real registry: every command, its JSON keys, its exit codes, and one line per error."""
 
 from __future__ import annotations
 
@@ -195,7 +195,7 @@ def test_rollback_goes_to_what_was_live_before(at: Command, lab: Lab, name: str)
 
 
 def test_rollback_without_a_record_fails(at: Command, lab: Lab, name: str) -> None:
-    """Where nobody knows what was live before, one line names the versions there are."""
+    """Without a known previous version, one line names the existing versions."""
     lab.model(name, 2).promote(1)
     answer = at("rollback", name)
     assert (answer.exit_code, "other versions: 2" in one_line(answer)) == (1, True)
@@ -351,7 +351,7 @@ def test_status_of_an_empty_registry(cli: Command, tmp_path: Path) -> None:
 
 
 def test_status_of_a_missing_model_fails(at: Command, name: str) -> None:
-    """A typo must not look like a model of which nothing is live."""
+    """A typo must not look like a model without a live version."""
     answer = at("status", name, "--json")
     assert (answer.exit_code, f"'{name}' does not exist" in one_line(answer)) == (1, True)
 
@@ -522,7 +522,7 @@ COMMANDS: list[list[Any]] = [
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_a_registry_out_of_reach_ends_with_five(command: list[Any], cli: Command, closed_port: int) -> None:
-    """Where nobody listens every command ends with 5 and one line."""
+    """If no server listens, every command ends with 5 and one line."""
     answer = cli("--tracking-uri", f"http://127.0.0.1:{closed_port}", *command)
     assert (answer.exit_code, "no connection" in one_line(answer)) == (5, True)
 

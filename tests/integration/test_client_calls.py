@@ -1,4 +1,4 @@
-"""MLflow's client, called within a time."""
+"""Calls of MLflow's client with a timeout."""
 
 from __future__ import annotations
 

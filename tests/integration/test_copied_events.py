@@ -1,4 +1,4 @@
-"""Events belong to the version that they were written to: what was copied with its tags counts nowhere."""
+"""Events belong to the version they were written to: events copied with its tags are ignored."""
 
 from __future__ import annotations
 

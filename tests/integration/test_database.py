@@ -1,4 +1,4 @@
-"""The look at a database before MLflow opens it: what is refused, and that nothing is touched."""
+"""The check of a database before MLflow opens it: what is refused, and that nothing is changed."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def contents(directory: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def foreign(tmp_path: Path) -> Path:
-    """Return somebody else's SQLite database."""
+    """Return an SQLite database of another application."""
     file = tmp_path / "foreign.db"
     with closing(sqlite3.connect(file)) as connection:
         connection.execute("CREATE TABLE invoices (number INTEGER)")
@@ -252,7 +252,7 @@ def test_an_unknown_driver_is_named_without_the_password(uri: str) -> None:
 
 
 def test_a_database_out_of_reach_is_unavailable(closed_port: int) -> None:
-    """A port where nobody listens is ``RegistryUnavailable``; without the driver to find out, the driver is named."""
+    """A closed port is ``RegistryUnavailable``; if the driver is missing, the error names it."""
     expected = (RegistryUnavailable, "no connection") if find_spec("psycopg2") else (RegistryUnsupported, "psycopg2")
     with pytest.raises(expected[0], match=expected[1]):
         prepare_database(f"postgresql+psycopg2://me:{SECRET}@127.0.0.1:{closed_port}/db", create=False, upgrade=False)
@@ -301,7 +301,7 @@ def test_what_the_uri_says_of_waiting_comes_first() -> None:
     assert connect_arguments(make_url("postgresql+psycopg2://host/db?connect_timeout=60"), 2.5) == {}
 
 
-def test_connecting_makes_an_sqlite_file_that_somebody_named(tmp_path: Path) -> None:
+def test_connecting_creates_a_named_sqlite_file(tmp_path: Path) -> None:
     """An SQLite file is the embedded default: naming one is enough."""
     with quiet():
         prodpointer.connect("news", tracking_uri=sqlite_uri(tmp_path / "new.db"))

@@ -1,4 +1,4 @@
-"""The demonstration is real: what it prints is what an independent look at its registry finds."""
+"""The demo is real: its output matches an independent read of its registry."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_the_live_object_can_be_loaded_afterwards(steps: list[Step], directory: 
 
 
 def test_a_second_demonstration_adds_two_versions(steps: list[Step], directory: Path) -> None:
-    """In a directory used before the registry is kept, and the same story is told with versions 3 and 4."""
+    """A second run in the same directory keeps the registry and adds versions 3 and 4."""
     assert steps
     with quiet():
         again = list(demonstrate(directory))

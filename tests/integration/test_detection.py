@@ -1,4 +1,4 @@
-"""What a registry can do, chosen by its address and by what MLflow's own classes implement; nobody is asked."""
+"""The capabilities of a registry, from its address and MLflow's own classes, without a request."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_unity_catalog_has_aliases_alone() -> None:
 
 
 def test_clients_that_drop_the_aliases_of_unity_catalog_are_those_refused() -> None:
-    """The client's own entity for a model of Unity Catalog carries its aliases exactly where it is not refused."""
+    """MLflow's entity for a Unity Catalog model has its aliases exactly with the clients that are not refused."""
     assert (aliases_of_unity_catalog() == {"production": 3}) is READS_UNITY_CATALOG
 
 

@@ -1,4 +1,4 @@
-"""What ``doctor`` tells: what there is, what was chosen and why, an unusable registry as a finding, and one screen."""
+"""``doctor``: versions, the chosen pointer and why, an unusable registry as a finding, and one screen."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_a_web_server_that_is_no_registry_is_a_finding(status: int, body: bytes,
 
 
 def test_a_database_knows_no_rights(lab: Lab) -> None:
-    """Where the client opens the database itself, whoever can open it may do everything, and doctor says so."""
+    """A database opened directly has no permissions, and doctor says so."""
     assert "has no permissions" in diagnose(tracking_uri=lab.uri, registry_uri=None).rights[0]
 
 

@@ -1,4 +1,4 @@
-"""What ``doctor`` tells of the tags of one model, and of addresses that are not encrypted."""
+"""``doctor``: the tags of one model, and addresses that are not encrypted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The digest of a version that this machine verified first, and what adopting changes where the bytes are here."""
+"""The digest that this machine verified first, and the effect of ``adopt`` with cached bytes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Served:
             self.lab.client.set_model_version_tag(self.model.name, "1", DIGEST, recorded)
 
     def evict(self) -> None:
-        """Remove the bytes, as the cache does where room is short."""
+        """Remove the bytes, as the cache does if space is short."""
         for entry in list(self.cache.rglob("entry.json")):
             shutil.rmtree(entry.parent)
 

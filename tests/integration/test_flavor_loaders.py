@@ -1,4 +1,4 @@
-"""Which modules an ``MLmodel`` file may have imported, and how large it may be."""
+"""Which modules an ``MLmodel`` file may import, and its maximum size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models with an ``MLmodel`` file: what may load them, and where the paths in them may lead."""
+"""Models with an ``MLmodel`` file: which loaders are allowed, and where paths may lead."""
 
 from __future__ import annotations
 
@@ -239,8 +239,8 @@ def test_a_path_that_leads_out_is_refused(flavor: str, key: str, kind: str, mode
     assert not (tmp_path / "exploded").exists()
 
 
-def test_a_path_by_a_link_is_refused_whoever_asks(model: Path, tmp_path: Path) -> None:
-    """A flavor follows no link out of the directory, also where nobody looked for links before."""
+def test_a_path_through_a_link_is_refused(model: Path, tmp_path: Path) -> None:
+    """A flavor follows no link out of the directory, also without an earlier check for links."""
     (tmp_path / "outside.pkl").write_bytes(pickle.dumps(Explosive(tmp_path / "exploded")))
     (model / "link").symlink_to(tmp_path)
     change(model, "python_function", model_path="link/outside.pkl")

@@ -1,4 +1,4 @@
-"""Gates take the numbers of numpy, which training code hands over."""
+"""Gates accept the numbers of numpy, which training code passes."""
 
 from __future__ import annotations
 

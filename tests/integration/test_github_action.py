@@ -1,4 +1,4 @@
-"""The steps of ``action.yml``, run by bash as a runner runs them, on a real registry."""
+"""The steps of ``action.yml``, run with bash as on a runner, with a real registry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever somebody writes under an event's key, what is not exactly an event is passed over and stops nothing."""
+"""Tags under an event's key that are not valid events are ignored and block nothing."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_a_new_key_in_an_event_is_no_fault() -> None:
      "\u0660" * 12 + "-00000000", "1000000000000-00000000"],
 )  # fmt: skip
 def test_an_impossible_id_raises_no_other(event: str) -> None:
-    """An id that nobody can have come to does not count, so that the next id is one that can be read."""
+    """An impossible id is ignored, so that the next id is readable."""
     good, bad = tagged(event_text(MOVE)), tagged(event_text(MOVE), event)
     versions = [replace(good, tags={**good.tags, **bad.tags})]
     assert record(versions).impossible == ((2, f"{EVENT_TAG}{event}"),)
@@ -178,7 +178,7 @@ HOSTILE = {
 
 
 def spoil(lab: Lab, name: str) -> None:
-    """Write every hostile tag to version 1 of a model, by somebody whose clock is ahead."""
+    """Write every hostile tag to version 1 of a model, by a client whose clock is ahead."""
     for key, text in HOSTILE.items():
         lab.client.set_model_version_tag(name, "1", key, text)
 
@@ -198,7 +198,7 @@ def test_hostile_tags_stop_no_verb(lab: Lab, name: str) -> None:
     assert time.monotonic() - began < 15  # 35 seconds for each promotion once
 
 
-def test_a_repair_removes_what_nobody_can_have_written(lab: Lab, name: str) -> None:
+def test_a_repair_removes_impossible_events(lab: Lab, name: str) -> None:
     """Tags with impossible ids are taken away and named; what a later version of this library may read stays."""
     model = lab.model(name)
     model.promote(1)

@@ -1,4 +1,4 @@
-"""MLflow is imported where it is needed, and by ``python -m prodpointer`` as by the command."""
+"""MLflow is imported only when needed, with ``python -m prodpointer`` as with the command."""
 
 from __future__ import annotations
 

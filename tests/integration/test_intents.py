@@ -1,4 +1,4 @@
-"""What a promotion that ends half way leaves in the record."""
+"""What an interrupted promotion leaves in the history."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Characters that nobody sees: refused in new names and texts, read in old ones, escaped where they are printed."""
+"""Invisible characters: refused in new names and texts, accepted in old ones, escaped when printed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is served while the registry is silent, and that an answer of the registry is never overruled by it."""
+"""What is served while the registry does not answer; an answer of the registry always takes precedence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a handle that follows does with the worst that callers, bytes and clocks can do to it."""
+"""The follower with hostile callers, bytes and clocks."""
 
 from __future__ import annotations
 
@@ -286,7 +286,7 @@ def test_the_traceback_of_a_version_that_failed_is_logged(
 def test_a_clock_that_is_set_changes_no_age(
     news: RegisteredModel, monkeypatch: pytest.MonkeyPatch, hours: float
 ) -> None:
-    """The age of the last answer is counted by a clock that nobody sets."""
+    """The age of the last answer is measured by a monotonic clock."""
     with news.follow(60, max_stale=60) as live:
         assert live.wait_ready(10)
         clock = time.time

@@ -1,4 +1,4 @@
-"""From verified bytes to an object: which loader is chosen, what is refused, and what a failure tells."""
+"""From verified bytes to an object: which loader is chosen, what is refused, and what an error says."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def load(
 
 @dataclass(frozen=True)
 class Foreign:
-    """A skops file that holds an object of a module nobody has imported; importing that module leaves ``trace``."""
+    """A skops file with an object of a module that is not imported; importing that module leaves ``trace``."""
 
     file: Path
     type: str
@@ -212,7 +212,7 @@ def test_an_unknown_file_alone_in_a_directory_is_named(tmp_path: Path) -> None:
 
 
 def test_a_link_out_of_the_artifact_is_refused(tmp_path: Path) -> None:
-    """What a link leads to is not what was registered, whoever would load it."""
+    """The target of a link was not registered, whatever loads it."""
     (tmp_path / "model").mkdir()
     (tmp_path / "outside.pkl").write_bytes(pickle.dumps(BUNDLE))
     (tmp_path / "model" / "model.pkl").symlink_to(tmp_path / "outside.pkl")
@@ -270,8 +270,8 @@ def test_a_failing_load_names_the_versions_there(tmp_path: Path) -> None:
         load(tmp_path / "model.pkl", tags=tags)
 
 
-def test_a_failing_load_says_when_nobody_recorded_versions(tmp_path: Path) -> None:
-    """Without tags the message says that nobody knows the other side."""
+def test_a_failing_load_says_if_no_versions_are_recorded(tmp_path: Path) -> None:
+    """Without tags the message says that the versions are unknown."""
     (tmp_path / "model.pkl").write_bytes(b"")
     with pytest.raises(LoadFailed, match="Registered with unrecorded versions; here"):
         load(tmp_path / "model.pkl")

@@ -90,7 +90,7 @@ def test_a_file_of_holes_is_refused(root: Path, here: Path) -> None:
 
 
 def test_what_does_not_fit_is_not_begun(root: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The room that all files take is known before the first is written."""
+    """The total size of all files is checked before the first is written."""
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 7}))
     with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
         copy_local(root, "bundle", here)

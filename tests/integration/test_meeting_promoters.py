@@ -1,4 +1,4 @@
-"""Promoters who meet: who was told to have lost was never live, and who was stopped for long moves nothing any more."""
+"""Concurrent promoters: a loser's version was never live, and a suspended promoter moves nothing afterwards."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_a_move_by_others_to_who_had_lost_is_still_one() -> None:
 
 
 def test_events_that_name_each_other_end() -> None:
-    """Whoever writes tags may write a circle."""
+    """Tags written by other tools may form a circle."""
     circle = [moved(2, 3, 2, "lost", passing=identifier(3)), moved(3, 2, 3, "lost", passing=identifier(2))]
     assert lived(moved(1, None, 1), *circle, moved(4, 3, 4, after=identifier(1), passing=identifier(3))) == [None, 1, 4]
 
@@ -135,7 +135,7 @@ def test_a_rollback_goes_past_who_was_told_to_have_lost(
 @pytest.mark.skipif(not HAS_ALIASES, reason="plain MLflow moves an alias here")
 @pytest.mark.parametrize("state", ["lost", "intended"])
 def test_a_move_by_another_tool_to_who_had_lost_or_stopped_is_one(lab: Lab, name: str, state: State) -> None:
-    """Whoever was on the way to that version before is not on the way any more, and going back goes there."""
+    """An earlier, unfinished promotion to that version no longer counts, and a rollback can go there."""
     model = lab.model(name, 4, pointer="alias")
     long_ago = datetime.now(timezone.utc) - timedelta(hours=1)
     stopped = replace(model.promote(1), from_version=1, to_version=2, at=long_ago, state=state, event=identifier(2))
@@ -150,7 +150,7 @@ def test_a_move_by_another_tool_to_who_had_lost_or_stopped_is_one(lab: Lab, name
 
 
 @pytest.mark.parametrize("pointer", POINTERS)
-def test_who_was_stopped_for_long_overtakes_nobody(
+def test_a_suspended_promoter_overtakes_no_other(
     lab: Lab, name: str, pointer: str, between: Callable[[str, Moment, Moment], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It looks again before it moves anything, and what was promoted meanwhile stays live."""

@@ -1,4 +1,4 @@
-"""A fleet carried from stages to aliases on a real registry: planned, marked, applied, verified, ended, undone."""
+"""Migration from stages to aliases with a real registry: plan, start, apply, verify, finish, undo."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_models_that_differ_only_in_case_need_a_decision(fleet: Fleet) -> None:
 
 
 def test_a_tag_that_names_no_pointer_needs_a_decision(fleet: Fleet, staged: str) -> None:
-    """A model whose tag nobody understands is not touched."""
+    """A model with an unknown tag value is not changed."""
     fleet.lab.client.set_registered_model_tag(staged, POINTER_TAG, "both?")
     assert fleet.planned(staged).reasons[0] == "Invalid pointer 'both?'."
     assert outcomes(fleet.apply(prefer="stage")) == {(staged, ""): "left"}
@@ -275,7 +275,7 @@ def test_a_version_that_leaves_staging_for_production_is_not_staging(fleet: Flee
 
 
 def test_a_model_that_moved_since_the_plan_is_judged_anew(fleet: Fleet, staged: str) -> None:
-    """What is carried is what the stage holds now, not what the plan saw."""
+    """``apply`` uses the version that is in the stage now, not the one in the plan."""
     migration = fleet.migration()
     plan = migration.plan()
     fleet.to_stage(staged, 1)
@@ -366,7 +366,7 @@ def test_a_name_that_no_search_can_ask_for_is_never_touched(fleet: Fleet, verb: 
 
 
 def test_a_window_leaves_other_tags(fleet: Fleet, staged: str) -> None:
-    """What somebody said of a model on purpose counts."""
+    """A deliberate setting on a model counts."""
     fleet.lab.client.set_registered_model_tag(staged, POINTER_TAG, "stage")
     assert outcomes(fleet.start()) == {(staged, ""): "left"}
     assert fleet.tags(staged)[POINTER_TAG] == "stage"
@@ -420,7 +420,7 @@ def test_verifying_wants_a_stage_in_the_window(fleet: Fleet) -> None:
 
 
 def test_a_version_promoted_out_of_staging_is_right(fleet: Fleet, staged: str) -> None:
-    """The alias staging still names it, its stage is empty, and nobody has to do anything about that."""
+    """The alias staging still names it, its stage is empty, and there is nothing to do."""
     fleet.start()
     fleet.apply()
     fleet.model(staged).promote(2)
@@ -478,7 +478,7 @@ def test_pointers_that_are_apart_are_not_finished(fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize(("tag", "outcome", "stages"), [("stage", "left", {1: "Production"}), ("alias", "moved", {})])
-def test_what_somebody_said_of_a_model_stays(fleet: Fleet, tag: str, outcome: str, stages: dict[int, str]) -> None:
+def test_a_deliberate_setting_stays(fleet: Fleet, tag: str, outcome: str, stages: dict[int, str]) -> None:
     """A model that is told to follow its stage keeps it, and no tag is taken away but that of the window."""
     name = fleet.add("told", alias=1, stage=1)
     fleet.lab.client.set_registered_model_tag(name, POINTER_TAG, tag)
@@ -514,7 +514,7 @@ def test_undoing_restores_what_was(fleet: Fleet, staged: str) -> None:
 
 
 def test_an_undone_model_is_as_safe_as_before(fleet: Fleet, staged: str) -> None:
-    """It can be carried again."""
+    """It can be migrated again."""
     fleet.apply("run")
     fleet.undo("run")
     assert fleet.planned(staged).kind is Class.SAFE
@@ -550,7 +550,7 @@ def test_undoing_leaves_what_was_promoted_since(fleet: Fleet, staged: str) -> No
 
 
 def test_undoing_leaves_what_plain_tools_moved_since(fleet: Fleet, staged: str) -> None:
-    """Also where nobody recorded it."""
+    """Also if it was not recorded."""
     fleet.apply("run")
     fleet.set_alias(staged, 1)
     assert outcomes(fleet.undo("run"))[staged, "production"] == "left"
@@ -616,7 +616,7 @@ def test_a_run_with_other_aliases_is_undone_without_being_told_them(fleet: Fleet
 
 
 def test_undoing_goes_back_to_what_was_promoted_in_between(fleet: Fleet) -> None:
-    """Of a run that moved a model twice, the move after somebody's promotion alone still stands."""
+    """In a run that moved a model twice, only the move after another user's promotion still stands."""
     name = fleet.add("twice", versions=5)
     fleet.model(name, pointer="both").promote(1)
     for stage in (2, 4):
@@ -630,7 +630,7 @@ def test_undoing_goes_back_to_what_was_promoted_in_between(fleet: Fleet) -> None
 
 
 def test_a_name_used_twice_is_undone_by_its_last_run(fleet: Fleet, staged: str) -> None:
-    """Carried, taken back, carried again under the same name, and taken back again."""
+    """Applied, undone, applied again with the same name, and undone again."""
     before = fleet.at(staged)
     for _ in range(2):
         fleet.apply("run")
@@ -661,14 +661,14 @@ def test_a_mark_of_ones_own_survives_the_end_and_the_way_back(fleet: Fleet, stag
     assert fleet.tags(staged) == {POINTER_TAG: "both"}
 
 
-def test_a_run_that_nobody_knows_undoes_nothing(fleet: Fleet, staged: str) -> None:
+def test_an_unknown_run_undoes_nothing(fleet: Fleet, staged: str) -> None:
     """Nothing is touched."""
     fleet.apply("run")
     assert fleet.undo("walk") == []
 
 
 def test_the_runs_are_listed(fleet: Fleet, staged: str) -> None:
-    """Which there were, of which kind, and how many models each moved."""
+    """The runs, their kinds, and how many models each moved."""
     fleet.start("zero")
     fleet.apply("one")
     found = [(run.name, run.kind, run.models) for run in fleet.migration().runs()]

@@ -1,4 +1,4 @@
-"""A migration that meets promotions on the same model: what was decided by people stays, and nothing is reverted."""
+"""A migration beside concurrent promotions: decisions by people stay, and nothing is reverted."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_withdrawal_that_was_done_is_not_reverted(fleet: Fleet, monkeypatch: p
 
 
 def test_a_promotion_of_both_is_not_reverted_by_the_bridge(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It carries what a plain tool moved, and somebody promotes another version meanwhile: that one is live."""
+    """It copies a move by a plain tool while a user promotes another version: that version is live."""
     name = fleet.add("model")
     fleet.model(name, pointer="both").promote(2)
     bridge = fleet.bridge()
@@ -80,7 +80,7 @@ def test_a_promotion_of_both_is_not_reverted_by_the_bridge(fleet: Fleet, monkeyp
 
 
 def test_a_decision_that_was_interrupted_is_taken_up_as_it_was(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A person preferred the alias; whoever comes next carries that, and never the other side."""
+    """A person preferred the alias: the next run copies the alias, never the stage."""
     name = fleet.add("apart", alias=1, stage=2)
     monkeypatch.setattr(Carrier, "_follow", _interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -115,7 +115,7 @@ def test_a_busy_moment_after_the_intent_makes_no_second_event(fleet: Fleet, monk
 
 
 def test_the_end_of_stages_is_not_undone_by_a_bridge(fleet: Fleet) -> None:
-    """Neither a bridge that marks models nor one that carries old jobs brings the stage back."""
+    """Neither a bridge that marks models nor one that copies moves of old jobs sets the stage again."""
     name = fleet.add("model", stage=1)
     fleet.start()
     fleet.apply()
@@ -144,7 +144,7 @@ def test_a_bridge_in_the_middle_of_the_end_brings_no_stage_back(fleet: Fleet, mo
 
 
 def test_an_old_job_after_the_end_is_a_decision(fleet: Fleet) -> None:
-    """A stage set again shows up as a drift, and nobody carries it by itself."""
+    """A stage that is set again is shown as a mismatch and not copied."""
     name = fleet.add("model", stage=1)
     fleet.apply()
     fleet.finish()
@@ -170,7 +170,7 @@ def test_what_was_taken_away_is_not_given_back(fleet: Fleet, gone: str) -> None:
 
 
 def test_many_models_that_fail_starve_no_other(fleet: Fleet) -> None:
-    """They are told once, and the last model of the fleet is carried."""
+    """They are reported once, and the last model of the fleet is migrated."""
     for number in range(22):
         name = fleet.add(f"bad-{number:02d}", versions=1, alias=1)
         fleet.set_alias(name, 1, "Production")
@@ -198,7 +198,7 @@ def test_a_record_stays_small_however_often_it_is_carried(fleet: Fleet, monkeypa
 def test_an_alias_alone_never_gets_a_stage_from_a_promoter_that_was_stopped(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its intent is nothing that a bridge could carry."""
+    """The bridge does not copy its intent."""
     name = fleet.add("model")
     fleet.model(name, pointer="alias").promote(1)
     monkeypatch.setattr(AliasPointer, "set", _interrupted)

@@ -1,4 +1,4 @@
-"""Where the installed MLflow has no aliases there is nothing to carry stages to, and that is said by name."""
+"""An MLflow without aliases refuses a migration by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The warnings: which reading tells what, how often, and at whose line."""
+"""Warnings: which reads give which warning, how often, and at which line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What others wrote into a registry is shown and never acted on by a terminal, and no such text is written there."""
+"""Text from a registry is printed without effect on the terminal, and such text is not written."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_what_is_half_a_character_can_be_printed(capsys: pytest.CaptureFixture[s
 
 @every
 def test_a_program_reads_what_was_written(bad: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """JSON codes such characters, and whoever reads it has them back."""
+    """JSON escapes such characters, and parsing it restores them."""
     print_json({"reason": bad})
     assert json.loads(capsys.readouterr().out)["reason"] == bad
 
@@ -107,7 +107,7 @@ def at(cli: Command, lab: Lab) -> Callable[..., Answer]:
 
 
 def test_an_event_of_another_tool_reaches_no_terminal(lab: Lab, name: str, at: Callable[..., Answer]) -> None:
-    """Whoever may tag a version writes no escape codes into the terminal of who looks."""
+    """A tag cannot write escape codes into the terminal of a reader."""
     model = lab.model(name)
     moved = replace(model.promote(1), reason="\x1b]0;owned\x07", by="\u202eada")
     lab.client.set_model_version_tag(name, "1", f"{EVENT_TAG}{moved.event}", event_text(moved))

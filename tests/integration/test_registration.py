@@ -1,4 +1,4 @@
-"""What a new version points to, what its tags say, and what is refused before anything is created."""
+"""The source and tags of a new version, and what is refused before anything is created."""
 
 from __future__ import annotations
 

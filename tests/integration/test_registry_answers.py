@@ -1,4 +1,4 @@
-"""Whatever a registry answers is read as what MLflow documents, or is an error of ours."""
+"""Responses of a registry are read as MLflow documents them, or raise a prodpointer error."""
 
 from __future__ import annotations
 

@@ -187,7 +187,7 @@ def test_the_environment_is_named_as_the_reason() -> None:
     ],
     ids=lambda each: each.what if isinstance(each, Case) else "",
 )
-def test_drift_is_two_pointers_that_count_and_differ(case: Case, drifted: bool) -> None:
+def test_a_mismatch_is_two_pointers_that_count_and_differ(case: Case, drifted: bool) -> None:
     """A pointer that is not set, or names a deleted version, differs from nothing."""
     assert case.view().drifted is drifted
 
@@ -293,7 +293,7 @@ def test_an_alias_in_another_case_is_read() -> None:
 
 
 def test_an_alias_is_moved_under_the_spelling_it_has() -> None:
-    """The existing spelling is kept, so that nobody's reader is left behind."""
+    """The existing spelling is kept, so that its readers keep working."""
     assert view(PRODUCTION, reply("PRODUCTION", 4, None), MLFLOW_3, "here").spelling == "PRODUCTION"
 
 

@@ -1,4 +1,4 @@
-"""A server is asked as MLflow's client would ask it: logins, plugins, TLS and retries are MLflow's own settings."""
+"""Requests use MLflow's own settings for logins, plugins, TLS and retries."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ LOGINS = {
 def test_a_login_goes_with_each_request(
     login: str, name: str, between: Proxy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Reads and writes alike carry it."""
+    """Reads and writes both contain it."""
     variables, expected = LOGINS[login]
     for variable, value in variables.items():
         monkeypatch.setenv(variable, value)

@@ -1,4 +1,4 @@
-"""Threads that ask the same of a registry share its answer or its lack, and a forked process waits for none of them."""
+"""Threads with the same request share its answer or failure, and a forked process waits for none of them."""
 
 from __future__ import annotations
 

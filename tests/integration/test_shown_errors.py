@@ -1,4 +1,4 @@
-"""What an error shows: never a credential, never what a terminal acts on, and not more than it helps."""
+"""Error texts: never a credential, no control characters, and a limited length."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""However slowly a registry answers, each request ends within ``timeout``."""
+"""Each request ends within ``timeout``, however slowly a registry answers."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_an_answer_in_time_is_whole() -> None:
 
 
 def test_a_write_says_that_it_may_be_done() -> None:
-    """A write without a whole answer may have been carried out."""
+    """A write without a complete answer may have been executed."""
     with stub(slow("the head")) as server, pytest.raises(NoAnswer, match="may still be done"):
         rest(server, TIMEOUT).once("POST", ALIAS, json={})
 

@@ -1,4 +1,4 @@
-"""What the stage finder writes instead of a use of a stage, tried on a real registry."""
+"""The replacements of the stage finder, run with a real registry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pytest plugin, used as its users use it."""
+"""The pytest plugin, used as in a user's project."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_marked_test_need_not_ask_for_the_pointer(embedded_registry: ScratchRe
 
 @pytest.mark.pointers
 def test_a_pointer_is_held_or_refused_by_name(production_pointer: str, embedded_registry: ScratchRegistry) -> None:
-    """Without names the marker means all three; a cell that is impossible is refused instead of being skipped."""
+    """Without names the marker means all three; an unsupported combination is refused, not skipped."""
     if production_pointer in EVERYWHERE:
         assert embedded_registry.make_live("news", {}).live_version() == 1
     else:

@@ -1,4 +1,4 @@
-"""From MLflow's exceptions to ours: real exceptions of real clients, each once."""
+"""MLflow's exceptions become prodpointer errors: real exceptions of real clients."""
 
 from __future__ import annotations
 
@@ -153,13 +153,13 @@ def test_the_cause_is_kept(lab: Lab, name: str) -> None:
 
 
 def test_a_closed_port_is_unavailable(closed_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where nobody listens the registry is unavailable, and the message has the innermost reason."""
+    """If no server listens, the registry is unavailable, and the message has the innermost reason."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     with pytest.raises(RegistryUnavailable, match=r"Could not read the model: no connection .*refused"):
         ask(f"http://127.0.0.1:{closed_port}")
 
 
-def test_a_name_nobody_knows_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_host_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     """A host name that cannot be resolved is a registry out of reach."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     with pytest.raises(RegistryUnavailable):
@@ -174,7 +174,7 @@ def test_a_plain_answer_to_tls_is_unavailable(gateway: Gateway) -> None:
 
 @pytest.mark.parametrize("status", [502, 503, 504, 429])
 def test_a_gateway_without_a_server_is_unavailable(status: int, gateway: Gateway) -> None:
-    """A gateway that says nobody is behind it, or too many are asking, means: later."""
+    """A gateway that reports a server that is down or overloaded means: retry later."""
     with pytest.raises(RegistryUnavailable):
         ask(gateway(status, "<html>later</html>"))
 

@@ -1,4 +1,4 @@
-"""Credentials go to the tracking server and the registry alone, wherever a version says that its bytes are."""
+"""Credentials are sent only to the tracking server and the registry, whatever a version's source says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two people who go back at the same moment."""
+"""Two concurrent rollbacks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each request of a handle names its workspace alone, and a server that has none is told from one that has."""
+"""Each request of a handle names only its workspace, and servers without workspaces are detected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A bad day: promotions and faults of every kind, while services of both majors read what they follow."""
+"""Fault injection: promotions and faults while services of both majors read the model that they follow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A server that wants a login: MLflow's basic-auth app with an admin, one who may edit and one who may only read."""
+"""A server that requires a login: MLflow's basic-auth app with an admin, an editor and a reader."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Jobs of both majors, each in a process and an environment of its own, and servers of both."""
+"""Jobs of both majors, each in a separate process and environment, and servers of both."""
 
 from __future__ import annotations
 
@@ -128,5 +128,5 @@ def bytes_in(directory: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def name() -> str:
-    """A registered model that nobody has used."""
+    """A new registered model."""
     return f"news-{uuid.uuid4().hex[:12]}"

@@ -1,4 +1,4 @@
-"""One of a crowd with a process and an MLflow of its own: it promotes and reads the models of a fleet for a while.
+"""One of several processes, each with its own MLflow, that promotes and reads the models of a fleet for a while.
 
 It reads one order, a line of JSON, works until the time is over or its input ends, and writes what it did as one line.
 """
@@ -22,7 +22,7 @@ LATEST_SECONDS = 60.0
 
 
 def work(uri: str, names: list[str], versions: int, seconds: float, seed: int) -> dict[str, Any]:
-    """Promote and read models at random, and return how often what came of it."""
+    """Promote and read models at random, and return the count of each result."""
     drawn = random.Random(seed)
     models = [prodpointer.connect(name, tracking_uri=uri) for name in names]
     did: Counter[str] = Counter()

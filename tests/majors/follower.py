@@ -1,4 +1,4 @@
-"""A service with a process and an MLflow of its own, that reads its model all the time; see ``bad_day``."""
+"""A service in a separate process, with its own MLflow, that constantly reads its model; see ``bad_day``."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def fill_disk(full: bool) -> None:  # an order of the engine's
 
 
 def few_descriptors(few: bool) -> None:
-    """Leave this process room for two more open files, or as many as before."""
+    """Limit this process to two more open files, or restore the limit."""
     now = len(list(Path("/proc/self/fd").iterdir()))
     resource.setrlimit(resource.RLIMIT_NOFILE, (now + 2, DESCRIPTORS[1]) if few else DESCRIPTORS)
 

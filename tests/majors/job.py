@@ -1,4 +1,4 @@
-"""A job with a process and an MLflow of its own: it reads tasks and writes answers, each a line of JSON."""
+"""A job in a separate process with its own MLflow: it reads tasks and writes answers, each a line of JSON."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ VERBS = {
 
 
 def answer(uri: str, name: str, verb: str, argument: str | None) -> dict[str, Any]:
-    """Do one thing and return what came of it, an error of this library by its name."""
+    """Execute one task and return its result, or the name of a prodpointer error."""
     try:
         given = VERBS[verb](uri, name, argument or "") if verb in VERBS else ours(uri, name, verb, argument)
     except prodpointer.ProdpointerError as error:

@@ -1,4 +1,4 @@
-"""Processes that live through many tests: they read orders and write answers, each a line."""
+"""Processes that live through many tests: they read commands and write answers, one per line."""
 
 from __future__ import annotations
 

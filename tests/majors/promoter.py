@@ -1,4 +1,4 @@
-"""A promoter with a process and an MLflow of its own: it reads orders and answers each with a line of JSON.
+"""A promoter in a separate process with its own MLflow: it answers each command with a line of JSON.
 
 It promotes at a given moment, by this library or as plain MLflow does, or it watches what is live.
 """
@@ -80,7 +80,7 @@ def watched(name: str) -> dict[str, Any]:
 
 
 def promote(name: str, version: int, moment: float) -> dict[str, Any]:
-    """Promote at a moment and return what came of it."""
+    """Promote at a given moment and return the result."""
     model, started = MODELS[name], waited_for(moment)
     try:
         move = model.promote(version, reason="a race")
@@ -93,7 +93,7 @@ def promote(name: str, version: int, moment: float) -> dict[str, Any]:
 
 
 def promote_plainly(name: str, pointer: str, version: int, moment: float) -> dict[str, Any]:
-    """Promote at a moment as pipelines written for MLflow alone do, and return what came of it."""
+    """Promote at a given moment with plain MLflow, and return the result."""
     client, started = CLIENTS[name], waited_for(moment)
     found: dict[str, Any] = {"result": "done"}
     try:

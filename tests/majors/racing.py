@@ -1,4 +1,4 @@
-"""Races: promoters of both majors, in processes of their own, promote so that they meet, and one more process reads."""
+"""Races: concurrent promoters of both majors in separate processes, and one process that reads."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class Race:
 
 
 def race(racing: Racers, uri: str, pointer: str, rounds: int, *, plain: bool = False) -> Race:
-    """Make a model and let every promoter promote another version of it in each round, so that they meet.
+    """Create a model and let every promoter promote another version of it in each round, at the same time.
 
     Two rounds begin at one moment for all, the next two within the time that a promotion takes, so that some come
     while others are half way, and so on. Each round promotes other versions than the one before, higher and lower ones

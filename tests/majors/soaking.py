@@ -1,4 +1,4 @@
-"""Two fleets at once: processes of both majors promote and read models while these are migrated again and again."""
+"""Migration beside promotions: processes of both majors use models while these are migrated again and again."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def verbs(prefix: str) -> Iterator[tuple[str, str]]:
 
 
 def run(found: Soak, uri: str, verb: str, glob: str) -> list[Step]:
-    """Do one of them, and count what became of it."""
+    """Execute one of them, and count the result."""
     migration = Migration(tracking_uri=uri, models=[glob], most_failures=10**6)
     name = f"{verb}-{found.runs[verb]}" if verb != "undo" else f"finish-{found.runs['finish'] - 1}"
     steps: list[Step] = []
@@ -123,7 +123,7 @@ def run(found: Soak, uri: str, verb: str, glob: str) -> list[Step]:
 
 
 def settle(found: Soak, uri: str, prefix: str) -> None:
-    """Carry what is left once nobody promotes any more, as ``migrate apply`` does after a window."""
+    """Migrate the rest once all promotions have ended, as ``migrate apply`` does after a window."""
     migration = Migration(tracking_uri=uri, models=[f"{prefix}-*"])
     steps = plainly(migration.apply(migration.plan(), run_name("settled"), prefer="journal"))
     found.broken += [
@@ -138,7 +138,7 @@ def settle(found: Soak, uri: str, prefix: str) -> None:
 
 
 def judge(found: Soak, uri: str, name: str) -> None:
-    """Note what is not as it has to be with one model: one live version, one story."""
+    """Record the inconsistencies of one model: it must have one live version and a matching history."""
     client: Any = MlflowClient(uri)
     versions = client.search_model_versions(f"name='{name}'")
     in_stage = [int(each.version) for each in versions if each.current_stage == "Production"]

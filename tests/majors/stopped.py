@@ -1,4 +1,4 @@
-"""A promoter that may be killed at any moment: each promotion runs in a child of this process, which lives on."""
+"""A promoter that can be killed at any moment: each promotion runs in a child of this process."""
 
 from __future__ import annotations
 

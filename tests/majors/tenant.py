@@ -1,4 +1,4 @@
-"""A service of two teams in one process: ``tenant.py live URI RUN`` while the server runs, then ``down URI``.
+"""A service with two teams in one process: ``tenant.py live URI RUN`` while the server runs, then ``down URI``.
 
 It prints what it found as one JSON document. Whatever MLflow is installed, the workspace comes from this library.
 """

@@ -1,4 +1,4 @@
-"""Services that follow a model through a bad day; ``nox -s faults`` is the long form, on a server of each major."""
+"""Services under fault injection; ``nox -s faults`` is the long run, with a server of each major."""
 
 from __future__ import annotations
 

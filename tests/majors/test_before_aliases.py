@@ -1,4 +1,4 @@
-"""A client from before aliases (2.2.2) on registries that have them: never a wrong None, never a silent stage."""
+"""A client without aliases (2.2.2) with registries that have them: never a wrong None, never only a stage."""
 
 from __future__ import annotations
 

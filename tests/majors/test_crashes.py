@@ -1,4 +1,4 @@
-"""A promoter killed before each request it sends, and after the last: what is live then, and what puts the rest right.
+"""A promoter killed before each of its requests, and after the last: the live version, and how the rest is repaired.
 
 What it leaves after a request is what it leaves before the next one, so every point of a promotion is met.
 """

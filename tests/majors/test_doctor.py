@@ -1,4 +1,4 @@
-"""Rights on real servers with logins: what each user may do, what ``doctor`` tells them, and what stays as it is."""
+"""Permissions on real servers with logins: what each user may do, what ``doctor`` shows, and that nothing changes."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def admins_model(guard: Guarded, log_in: As) -> str:
 
 
 def model(guard: Guarded, name: str, pointer: str = "auto") -> RegisteredModel:
-    """Connect as whoever is logged in."""
+    """Connect as the current user."""
     return prodpointer.connect(name, tracking_uri=guard.uri, pointer=pointer)  # type: ignore[arg-type]
 
 
@@ -93,7 +93,7 @@ def picture(guard: Guarded, name: str, log_in: As) -> tuple[object, ...]:
 
 
 def told(guard: Guarded, *, asked: str | None = None, trying: bool = False) -> Diagnosis:
-    """Return the diagnosis for whoever is logged in, of which no part may hold a password."""
+    """Return the diagnosis for the current user; it must not contain a password."""
     found = diagnose(tracking_uri=guard.uri, registry_uri=None, model=asked, trying=trying)
     shown = repr(found) + "\n".join(screen(found))
     assert not [login.name for login in (*LOGINS, VISITOR) if login.password in shown]
@@ -201,7 +201,7 @@ def test_doctor_without_a_login(guard: Guarded, forgetful: None) -> None:
 
 @EVERYBODY
 def test_doctor_tells_that_the_login_is_taken(guard: Guarded, log_in: As, login: Login) -> None:
-    """Whoever is let in is told so, and how to find out more."""
+    """The output says that the login is accepted, and how to check more."""
     log_in(login)
     found = told(guard)
     assert (found.exit_code, found.registry_version) == (0, guard.server.version)
@@ -220,7 +220,7 @@ def test_doctor_tells_where_names_are_hidden(two: Guarded, three: Guarded, log_i
 
 @EVERYBODY
 def test_trying_leaves_nothing_behind(guard: Guarded, log_in: As, login: Login) -> None:
-    """A scratch model is one's own whoever one is: every move is allowed, and it is gone."""
+    """Every user owns their scratch model: every move is allowed, and it is deleted."""
     log_in(login)
     found = told(guard, trying=True)
     assert (found.exit_code, found.rights[1:]) == (0, (f"on a scratch model, yes: {ALL}",))

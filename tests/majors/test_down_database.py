@@ -1,4 +1,4 @@
-"""A database opened directly that is down: as a server that is down, no reason to serve nothing."""
+"""A database opened directly that is down: last-known-good is served, as with a server."""
 
 from __future__ import annotations
 

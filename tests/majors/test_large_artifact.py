@@ -1,4 +1,4 @@
-"""A large artifact passes through: registering it takes its digest without taking it into memory."""
+"""Registering a large artifact computes its digest without loading it into memory."""
 
 from __future__ import annotations
 

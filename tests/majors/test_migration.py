@@ -1,4 +1,4 @@
-"""A fleet carried on real servers of both majors: what it costs, what it stands, and what plain clients load."""
+"""Migration on real servers of both majors: its cost, its failures, and what plain clients load."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def migration(uri: str, prefix: str, **options: Any) -> Migration:
 
 
 def applied(found: Migration, **options: Any) -> list[Step]:
-    """Carry out a fresh plan and return what became of it."""
+    """Apply a new plan and return the results."""
     return plainly(found.apply(found.plan(), run_name(), **options))
 
 
@@ -187,7 +187,7 @@ BUSY = [
 def test_a_busy_server_fails_no_model(
     between: Proxy, prefix: str, fault: Fault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every ninth answer is another one, and every model is carried, each by one event that is done."""
+    """Every ninth answer is a failure, and every model is migrated, each with one done event."""
     monkeypatch.setattr("prodpointer.migration.fleet._FIRST_PAUSE", 0.02)
     names = fill(between.uri, prefix, 6)
     found = migration(between.uri, prefix)

@@ -1,4 +1,4 @@
-"""A fleet on servers and with clients of other days: what is found where MLflow's own search is silent."""
+"""Migration with old servers and clients: models are found where MLflow's own search returns nothing."""
 
 from __future__ import annotations
 

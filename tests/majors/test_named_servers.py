@@ -1,4 +1,4 @@
-"""The pytest plugin's servers of named versions, as its users start them."""
+"""The pytest plugin's servers of specific versions, as users start them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_marked_test_runs_with_each_server(mlflow_server: ScratchRegistry, liv
 
 
 def test_a_server_is_started_once(start_mlflow_server: Start) -> None:
-    """Whoever asks again for a version gets the server that runs already, and two versions run side by side."""
+    """A second request for a version returns the running server, and two versions run side by side."""
     assert start_mlflow_server(TWO) is start_mlflow_server(TWO)
     assert start_mlflow_server(TWO).uri != start_mlflow_server(THREE).uri
     assert "MLFLOW_TRACKING_URI" not in os.environ

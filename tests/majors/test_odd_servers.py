@@ -1,4 +1,4 @@
-"""Servers that are no textbook: too old to be listed, moved, half hidden, picky about names, or behind a login."""
+"""Unusual servers: very old, moved, partly hidden, strict about names, or behind a login."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_a_list_from_an_old_server_is_whole(before_old: Proxy, monkeypatch: pyte
 
 
 def test_a_list_from_an_old_server_that_hides_its_version_is_whole(before_old: Proxy) -> None:
-    """Where nobody knows how old a server of MLflow 2 is, its list is whole too."""
+    """The list is complete also if the version of an MLflow 2 server is unknown."""
     before_old.when(on_path("/version"), NOT_FOUND)
     assert registered_model_names(tracking_uri=before_old.uri) == ["a", "b", "c", "d", "e"]
 
@@ -400,7 +400,7 @@ def test_names_that_newer_versions_refuse_are_invalid_after_the_upgrade(
 def test_a_name_refused_after_the_upgrade_is_invalid_for_every_client(
     job: Job, slashed_after: Server, client: str
 ) -> None:
-    """The server refuses the name whoever asks."""
+    """The server refuses the host name for every user."""
     assert job(client, slashed_after.uri, "a/b", "live_version") == "InvalidName"
 
 

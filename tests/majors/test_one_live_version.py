@@ -1,4 +1,4 @@
-"""One live version: promoters in eight long-lived processes meet again and again, and one of them is live afterwards.
+"""One live version: promoters in eight long-lived processes race again and again, and one version is live.
 
 One race is run for each server, database and pointer, and each test reads one fact from its rounds.
 """
@@ -32,7 +32,7 @@ def busy_server(
     new_database: NewDatabase,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Server]:
-    """A server with workers that meet in one database; wider than a race, so that its races come one after another."""
+    """A server with several workers on one database, shared by races that run one after another."""
     version, store = request.param
     database, directory = new_database(store).uri, tmp_path_factory.mktemp("busy")
     with serve(python_of(version), directory, version=version, backend=database, workers=WORKERS) as found:
@@ -62,7 +62,7 @@ def test_the_live_version_is_of_one_who_was_done(raced: Race) -> None:
 
 
 def test_the_last_move_recorded_is_what_is_live(raced: Race) -> None:
-    """The last done event names what is live: whoever else was done had been live before, and was overtaken."""
+    """The last done event names the live version; other done promotions were live before and were overtaken."""
     for each in raced.rounds:
         done = [event for event in each.history if event["state"] == "done"]
         assert [done[-1]["version"]] == each.live(raced.pointer)
@@ -86,6 +86,6 @@ def test_who_lost_is_told_of_another_version(raced: Race) -> None:
 
 
 def test_a_reader_sees_a_version_throughout(raced: Race) -> None:
-    """Whoever reads all the time never sees None after the first promotion, an unknown version or an error."""
+    """A constant reader never sees None after the first promotion, an unknown version or an error."""
     assert raced.misread == []
     assert raced.looks > ROUNDS

@@ -1,4 +1,4 @@
-"""A database of the other major, opened without its server: refused before anything in it is touched."""
+"""A database of the other major, opened without its server: refused before anything in it is changed."""
 
 from __future__ import annotations
 

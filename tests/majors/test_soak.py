@@ -1,4 +1,4 @@
-"""A short soak in front of a server of each major; ``nox -s soak`` is the long one."""
+"""A short soak test with a server of each major; ``nox -s soak`` is the long run."""
 
 from __future__ import annotations
 

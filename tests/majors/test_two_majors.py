@@ -1,4 +1,4 @@
-"""One registry, jobs on both majors: what one promotes is what the other loads."""
+"""One registry with jobs on both majors: each loads what the other promoted."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_both_choose_the_same_pointer(job: Job, server: Server, name: str, one: 
 
 
 def test_old_jobs_see_each_promotion(job: Job, server: Server, name: str) -> None:
-    """A model that jobs of MLflow 2 put in Production stays right for them, whoever promotes."""
+    """A model that MLflow 2 jobs put in Production stays right for them, whichever major promotes."""
     two_versions(job, server, name, by=TWO)
     job(TWO, server.uri, name, "plain_promote", 1)
     assert job(THREE, server.uri, name, "load_production") == {"payload": "first"}

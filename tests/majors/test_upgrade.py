@@ -1,4 +1,4 @@
-"""The day of the upgrade: a registry filled by MLflow 2.2.2 and 2.22.5 becomes one of MLflow 3, and nobody is stopped.
+"""The upgrade of a registry filled by MLflow 2.2.2 and 2.22.5 to MLflow 3, without downtime.
 
 The jobs and services are processes that live from before the upgrade until after it, with the same library code on
 three MLflow versions. One run of the day is written down, and each test reads one fact from it.
@@ -256,7 +256,7 @@ def test_a_rollback_goes_to_what_was_live_before_the_upgrade(day: Day) -> None:
 
 
 def test_a_client_from_before_aliases_rolls_back(day: Day) -> None:
-    """Whoever promoted last, the oldest client goes back to what was live before, by both pointers."""
+    """The oldest client rolls back to the previous version on both pointers, whichever client promoted last."""
     move = day.rolled_back_by_the_oldest
     assert move is not None
     assert move.pointers == ["alias", "stage"]

@@ -1,4 +1,4 @@
-"""Two teams on one server with workspaces: neither ever gets, moves or keeps what is the other's."""
+"""Two teams on one server with workspaces: neither reads, moves or keeps models of the other."""
 
 from __future__ import annotations
 

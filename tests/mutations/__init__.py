@@ -1,1 +1,1 @@
-"""Patches that each break one promise of the documentation, and what runs them."""
+"""Patches that each break one documented promise, and the code that runs them."""

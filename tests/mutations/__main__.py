@@ -73,7 +73,7 @@ def read(file: Path) -> Patch:
 
 
 def conditions(version: str) -> set[str]:
-    """Return the conditions that a version of MLflow meets."""
+    """Return the conditions that apply to a version of MLflow."""
     release = tuple(int(part) for part in version.split(".")[:2])
     return {f"mlflow {release[0]}", "before aliases" if release < (2, 3) else "aliases"}
 
@@ -124,7 +124,7 @@ def outcome(patch: Patch) -> str:
 
 
 def problems(patches: Sequence[Patch], jobs: int) -> int:
-    """Try each patch, print what came of it, and return how many problems there are."""
+    """Try each patch, print the result, and return the number of problems."""
     found = failed(sorted({node for patch in patches for node in patch.nodes}), ROOT / "src")
     if found:
         print(f"FAIL where nothing is broken: {', '.join(sorted(found))}", flush=True)

@@ -1,4 +1,4 @@
-"""What is built from this checkout, and the Pythons that it is promised for; nothing here imports MLflow.
+"""Builds of this checkout, and the supported Python versions; nothing here imports MLflow.
 
 ``tox run -e packaging`` runs these tests by themselves: ``--confcutdir`` leaves out the fixtures of the other tests.
 """
@@ -47,7 +47,7 @@ class Distributions:
 
 
 def built(source: Path, into: Path, *kinds: str, epoch: int = 1_700_000_000) -> list[Path]:
-    """Build a source tree or an sdist, as if at one moment, and return what came of it by name."""
+    """Build a source tree or an sdist, with a fixed timestamp, and return the files by name."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SOURCE_DATE_EPOCH", str(epoch))
         uv("build", "--quiet", "--exclude-newer", TODAY, *kinds, "--out-dir", str(into), str(source))

@@ -1,4 +1,4 @@
-"""What is in the wheel and in the sdist: all that is meant to ship, and nothing else."""
+"""The contents of wheel and sdist: everything that should ship, and nothing else."""
 
 from __future__ import annotations
 

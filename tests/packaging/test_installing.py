@@ -1,4 +1,4 @@
-"""Installed as its users install it, on every Python that is promised: it answers, and the whole loop runs."""
+"""The package installed on every supported Python: the commands work, and the whole cycle runs."""
 
 from __future__ import annotations
 

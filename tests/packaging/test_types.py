@@ -1,4 +1,4 @@
-"""What a type checker makes of the installed package: everything is known, as its users use it."""
+"""The installed package is completely typed, as type checkers of its users see it."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""SQLite that does not wait for the disk, for the tests and the servers that they start."""
+"""SQLite that does not wait for the disk, for tests and their servers."""

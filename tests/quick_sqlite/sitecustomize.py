@@ -1,4 +1,4 @@
-"""Python imports this at its start where ``PYTHONPATH`` names this directory: an MLflow server does.
+"""Python imports this at startup if ``PYTHONPATH`` names this directory: an MLflow server does.
 
 SQLite waits for the disk at each commit, and the tests make tens of thousands. A commit that is handed to the
 operating system outlives a killed process all the same; only a crash of the machine would lose it.

@@ -1,4 +1,4 @@
-"""Where mlflow-skinny alone is installed: what it can do is in tests/conformance, and here is what it cannot."""
+"""``mlflow-skinny`` only: what does not work; tests/conformance has what works."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Artifacts in stores that MLflow reads itself, with a server of S3 in this process."""
+"""Artifacts in object stores that MLflow reads itself, with an S3 server in this process."""

@@ -1,4 +1,4 @@
-"""One server of S3 in this process, one registry whose artifacts are there, and a proxy between the two."""
+"""An S3 server in this process, a registry with its artifacts there, and a proxy between the two."""
 
 from __future__ import annotations
 

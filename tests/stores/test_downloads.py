@@ -1,4 +1,4 @@
-"""A download from a store is one version's, whole, whatever became of others before."""
+"""A download from a store is complete and from one version, whatever happened to earlier downloads."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_download_that_was_given_up_has_no_part_in_the_next(store: Store, name
 
 @pytest.mark.usefixtures("interruptible")
 def test_an_interrupted_download_has_no_part_in_the_next(store: Store, name: str, cache_directory: Path) -> None:
-    """Ctrl-C in a notebook, and the cell run again."""
+    """Ctrl-C in a notebook, and the same call again."""
     model = store.model(name, FILES, timeout=5)
     model.promote(1)
     asked = first(1, on_path("/part-7.bin"))
@@ -94,7 +94,7 @@ def test_after_a_failure_no_further_file_is_asked_for(store: Store, name: str) -
     assert len([path for _, path in store.proxy.requests if "/part-" in path]) < 30
 
 
-def test_a_download_that_nobody_waits_for_ends(store: Store, name: str, tmp_path: Path) -> None:
+def test_an_abandoned_download_ends(store: Store, name: str, tmp_path: Path) -> None:
     """A follower that is closed does not wait for the bytes of the version it was about to load."""
     store.model(name, FILES)
     key = store.s3.list_objects_v2(Bucket=BUCKET)["Contents"][0]["Key"].rsplit("/bundle", 1)[0]

@@ -1,4 +1,4 @@
-"""What a store answers, or does not, is the same error of ours with MLflow 2 and 3."""
+"""Responses and failures of an artifact store raise the same errors with MLflow 2 and 3."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def test_a_store_that_is_down_leaves_the_registry_in_service(store: Store, name:
 
 
 def test_the_command_line_ends_with_5(store: Store, name: str, tmp_path: Path, cli: Command) -> None:
-    """An outage of the store is an outage for whoever scripts."""
+    """An outage of the store has the exit code of an outage."""
     store.model(name, pickled(1)).promote(1)
     store.proxy.refuse()
     assert cli("--tracking-uri", store.uri, "pull", name, tmp_path / "here").exit_code == 5

@@ -1,4 +1,4 @@
-"""The public API as a type checker sees it; nobody runs this file."""
+"""The public API as a type checker sees it; this file is never executed."""
 
 from __future__ import annotations
 

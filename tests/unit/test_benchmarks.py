@@ -1,4 +1,4 @@
-"""The committed page of the benchmark: made of the committed results, without a slower place that is not explained."""
+"""The committed page of the benchmark: generated from the committed results, with a reason for every slower case."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The note of what is live, as the cache of a machine keeps it."""
+"""The cache's record of the live version."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def ago(seconds: float) -> str:
 
 
 def test_the_same_version_is_noted_once_a_second(kept: ModelCache, tmp_path: Path) -> None:
-    """Whoever loads again and again does not write each time."""
+    """Repeated loads do not write each time."""
     text = aged(note(tmp_path), ago(0.1))
     kept.saw_live(POINTER, "1", 1)
     assert note(tmp_path).read_text(encoding="utf-8") == text
@@ -65,7 +65,7 @@ def test_another_version_is_noted_at_once(kept: ModelCache, created: str, versio
 
 
 def test_a_note_without_a_zone_is_no_failure(kept: ModelCache, tmp_path: Path) -> None:
-    """A note that somebody wrote by hand is replaced."""
+    """A file edited by hand is replaced."""
     aged(note(tmp_path), "2026-01-01T00:00:00")
     kept.saw_live(POINTER, "1", 1)
     last = kept.last_live(POINTER)

@@ -1,4 +1,4 @@
-"""A download that ended badly has no part in the next one."""
+"""A failed download does not affect the next one."""
 
 from __future__ import annotations
 

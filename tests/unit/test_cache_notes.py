@@ -1,4 +1,4 @@
-"""The small files of the cache: whatever is in the place of one is no note, or an error that says where it is."""
+"""The state files of the cache: anything else in their place is ignored, or raises an error with the path."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def full_directory(place: Path) -> None:
 
 
 def sparse_file(place: Path) -> None:
-    """Put a file that is larger than the memory in a place, and takes no room."""
+    """Create a sparse file that is larger than the memory."""
     place.touch()
     os.truncate(place, 50 * 10**9)
 
@@ -225,7 +225,7 @@ def refuse(code: int, when: Callable[[Path], bool]) -> Callable[[Path, str], Non
 
 
 def test_the_room_of_a_note_that_goes_takes_the_new_one(kept: ModelCache, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a full disk the version that the registry went back to is known, where a removed note made room."""
+    """On a full disk the version after a rollback is known if a removed file freed space."""
     kept.saw_live(POINTER, "1", 2)
     kept.saw_named(POINTER, "1", 2)
     monkeypatch.setattr(cache, "_replace", refuse(errno.ENOSPC, lambda file: file.exists()))

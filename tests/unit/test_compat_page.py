@@ -1,4 +1,4 @@
-"""The committed page of compatibility: made of the committed results, without a hole, and in words for every reason."""
+"""The committed compatibility page: generated from the committed results, complete, with a text for every reason."""
 
 from __future__ import annotations
 

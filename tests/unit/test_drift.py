@@ -1,4 +1,4 @@
-"""Which side moved, and what there is to do: judged from what a registry says and the record, without asking it."""
+"""Which pointer moved, and what to do, from the state of the registry and the history, without requests."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def model(
     status: str = "READY",
     registry: Capabilities = MLFLOW_3,
 ) -> Look:
-    """Return a model of the versions 1 to 6, of which one may be deleted, with these pointers and this record."""
+    """Return a model with versions 1 to 6 (one may be deleted), these pointers and this history."""
     versions = []
     for number in range(1, 7):
         tags = {f"{EVENT_TAG}{each.event}": event_text(each) for each in recorded if each.to_version == number}
@@ -111,7 +111,7 @@ def test_the_record_decides_where_one_side_moved(case: Moved) -> None:
     assert judge(case.look).choices.get("journal") == case.journal
 
 
-def test_without_a_record_nobody_knows_which_side_moved() -> None:
+def test_without_a_record_the_moved_pointer_is_unknown() -> None:
     """Two pointers that differ and no event: unknown, and the journal decides nothing."""
     look = model(2, production(4))
     assert side_moved(look) is Side.UNKNOWN
@@ -254,7 +254,7 @@ def half_way(age: float) -> Judgement:
 
 
 def test_a_promotion_that_is_under_way_is_left_alone() -> None:
-    """A fresh intent is somebody's promotion that goes on by itself."""
+    """A recent intent is a promotion in progress."""
     found = half_way(1)
     assert (found.kind, found.target, found.under_way) == (Class.SAFE, None, True)
 
@@ -305,7 +305,7 @@ def test_a_drift_is_told(look: Look, says: str) -> None:
 
 @pytest.mark.parametrize("look", [model(2, production(2)), model(2), model(None, production(2)), model()])
 def test_without_a_drift_there_is_nothing_to_tell(look: Look) -> None:
-    """Pointers that agree, or a single one, have no drift."""
+    """Pointers that agree, or a single one, have no mismatch."""
     assert drift_told(look) == ""
 
 

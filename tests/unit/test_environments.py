@@ -1,4 +1,4 @@
-"""Which index, which Python and which MLflow a server of a named version gets."""
+"""The package index, the Python and the MLflow of a server of a specific version."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_a_known_version_is_installed_as_it_was_tested(known: Release) -> None:
 
 
 def test_a_version_between_is_installed_like_the_next() -> None:
-    """MLflow 2.20.0 meets the libraries that 2.22.5 is tested with."""
+    """MLflow 2.20.0 gets the libraries that 2.22.5 is tested with."""
     (later,) = (known for known in KNOWN if known.version == "2.22.5")
     assert release_of("2.20.0") == replace(later, version="2.20.0")
 

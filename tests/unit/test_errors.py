@@ -1,4 +1,4 @@
-"""The errors a caller can meet: their tree, their fields, their text, and what the text never shows."""
+"""The errors: their tree, their fields, their text, and what the text never contains."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_an_error_survives_copying(kind: type[ProdpointerError]) -> None:
 
 @each_class
 def test_own_fields_have_a_default(kind: type[ProdpointerError]) -> None:
-    """A field of an error's own can be read where nobody set it."""
+    """A specific field of an error can be read even if it was not set."""
     error = kind("It broke.")
     assert [getattr(error, field) for field in own_fields(kind)] == [getattr(kind, field) for field in own_fields(kind)]
 

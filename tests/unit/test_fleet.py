@@ -1,4 +1,4 @@
-"""Many at once: a bound, patience for a busy server, a budget of failures, and a stop that leaves nothing begun."""
+"""Parallel work: a limit, patience with a busy server, a failure budget, and a stop that leaves nothing unfinished."""
 
 from __future__ import annotations
 
@@ -116,6 +116,6 @@ def test_a_stop_begins_nothing_new() -> None:
 
 
 def test_a_mistake_is_raised() -> None:
-    """What is no error of a registry is nobody's failure to count."""
+    """An exception that is not an error of a registry is not counted as a failure."""
     with pytest.raises(ZeroDivisionError):
         list(each_of([0], lambda number: 1 // number))

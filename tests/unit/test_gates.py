@@ -1,4 +1,4 @@
-"""Gates: how they are written, what they conclude from evidence, and every reason to refuse."""
+"""Gates: their syntax, their results, and every reason to refuse."""
 
 from __future__ import annotations
 
@@ -464,7 +464,7 @@ def size(entries: tuple[dict[str, Any], ...]) -> int:
 
 
 def test_verdicts_that_fit_are_recorded_whole() -> None:
-    """Nothing is left out of a record that has room for it."""
+    """Nothing is omitted from a record with enough space."""
     found = long_verdicts(3)
     whole = tuple(each.as_json() for each in found)
     assert recorded(found, longest=size(whole)) == whole
@@ -489,7 +489,7 @@ def test_a_record_then_cuts_the_gates() -> None:
 
 @pytest.mark.parametrize("count", [1, 7, 100])
 def test_a_record_never_outgrows_its_room(count: int) -> None:
-    """Whatever the number of gates and the room, the record fits and tells how many verdicts it leaves out."""
+    """Whatever the number of gates and the space, the record fits and says how many results it omits."""
     found = long_verdicts(count)
     for longest in range(20, 1001, min(count, 13)):
         short = recorded(found, longest=longest)

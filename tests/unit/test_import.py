@@ -1,4 +1,4 @@
-"""What importing costs: no MLflow before it is needed, and help at once."""
+"""The cost of importing: no MLflow before it is needed, and immediate help."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
 
 
 def test_the_plugin_imports_nothing_heavy() -> None:
-    """Whoever runs pytest where prodpointer is installed does not wait for MLflow."""
+    """Running pytest in an environment with prodpointer does not import MLflow."""
     assert loaded_after("import prodpointer.testing") == set()
 
 

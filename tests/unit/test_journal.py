@@ -1,4 +1,4 @@
-"""Events as tags: order, ids, texts that fit, packs that lose nothing, and the story they tell."""
+"""Events as tags: order, ids, length limits, lossless packing, and the history they describe."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ MOVE = Promotion(
 
 
 def version(number: int, *identifiers: str, **tags: str) -> ModelVersion:
-    """Return a version that carries events of these ids, and other tags."""
+    """Return a version with events of these ids, and other tags."""
     own = {f"{EVENT_TAG}{each}": event_text(replace(MOVE, from_version=number)) for each in identifiers}
     return ModelVersion("news", number, None, "READY", "", None, None, None, {**tags, **own})
 
@@ -53,7 +53,7 @@ def test_no_versions_have_no_events() -> None:
 
 
 def test_events_come_oldest_first() -> None:
-    """Events are ordered by their ids, whichever version carries them and in whatever order the tags come."""
+    """Events are ordered by their ids, whatever their version and the order of the tags."""
     found = events([version(2, "000000000003-aaaaaaaa", "000000000001-aaaaaaaa"), version(1, "000000000002-aaaaaaaa")])
     assert [each.event for each in found] == ["000000000001-aaaaaaaa", "000000000002-aaaaaaaa", "000000000003-aaaaaaaa"]
 
@@ -85,7 +85,7 @@ def test_an_event_is_the_move_that_was_written() -> None:
     ids=["text", "other json", "empty", "other tag", "other prefix", "longer key", "no pack", "empty pack"],
 )
 def test_tags_that_are_no_events_are_passed_over(key: str, value: str) -> None:
-    """A tag of somebody else's hides no event and breaks nothing."""
+    """A tag of another tool hides no event and breaks nothing."""
     carrier = version(1, "000000000002-aaaaaaaa")
     assert len(events([replace(carrier, tags={**carrier.tags, key: value})])) == 1
 
@@ -139,7 +139,7 @@ def test_a_cut_reason_keeps_its_beginning() -> None:
 
 @pytest.mark.parametrize("reason", ["a line\n" * 700, '"' * 5000, "\x01" * 5000], ids=["lines", "quotes", "control"])
 def test_a_reason_is_kept_as_long_as_it_fits(reason: str) -> None:
-    """What JSON codes with more characters leaves no room unused."""
+    """Text that JSON escapes still uses the whole length."""
     assert len(event_text(replace(MOVE, reason=reason))) > LONGEST_EVENT - 6
 
 
@@ -203,7 +203,7 @@ def moved(
 
 
 def carrying(number: int, *recorded: Promotion, stage: str | None = None) -> ModelVersion:
-    """Return a version that carries these events as tags."""
+    """Return a version with these events as tags."""
     tags = {f"{EVENT_TAG}{each.event}": event_text(each) for each in recorded}
     return ModelVersion("news", number, stage, "READY", "", None, None, None, tags)
 
@@ -294,7 +294,7 @@ def test_a_move_by_others_to_what_had_lost_is_still_one() -> None:
 
 
 def test_a_move_by_others_shows_between_two_events() -> None:
-    """Where an event starts from another version than the last one left, somebody moved the pointer between."""
+    """If an event starts from another version than the last one set, another tool moved the pointer between."""
     found = told([moved(1, 1), moved(2, 3, frm=2)], 3, NOON)
     assert [(each.kind, each.from_version, each.to_version) for each in found] == [
         ("promote", None, 1),
@@ -305,7 +305,7 @@ def test_a_move_by_others_shows_between_two_events() -> None:
 
 
 def test_a_move_by_others_shows_after_the_last_event() -> None:
-    """Where something else is live than the last event left, somebody moved the pointer since."""
+    """If another version is live than the last event set, another tool moved the pointer since."""
     now = NOON + timedelta(days=1)
     found = told([moved(1, 1)], None, now)
     assert [(each.kind, each.to_version, each.at) for each in found[1:]] == [("unrecorded", None, now)]
@@ -380,7 +380,7 @@ def test_other_events_stand_where_their_id_belongs() -> None:
 
 
 def test_the_highest_event_in_the_stage_decides() -> None:
-    """Of promoters who meet the one with the highest id wins, whoever looks."""
+    """Of concurrent promotions the one with the highest id wins, for every reader."""
     versions = [carrying(1, moved(1, 1), stage="Production"), carrying(2, moved(2, 2), stage="Production")]
     for number, event in ((1, "000000000001-00000000"), (2, "000000000002-00000000")):
         assert deciding(number, event, "production", versions, "Production") == 2

@@ -1,4 +1,4 @@
-"""What a machine keeps of one model belongs to no other model, registry or workspace."""
+"""Cached state of one model belongs to no other model, registry or workspace."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The time limit for calls that have none of their own."""
+"""The time limit for calls without one."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_second_call_does_not_become_the_second_left_behind(gate: threading.Ev
 
 
 def test_after_the_end_of_what_was_left_behind_calls_go_on(gate: threading.Event) -> None:
-    """The lane is free as soon as MLflow gives up."""
+    """The worker is free as soon as MLflow stops."""
     lane = Lane()
     with pytest.raises(NoAnswer):
         lane.call(gate.wait, timeout=SHORT)
@@ -91,7 +91,7 @@ def test_what_goes_on_is_not_given_up() -> None:
 
 
 def test_what_stands_still_is_given_up(gate: threading.Event) -> None:
-    """A download of which no byte comes is given up."""
+    """A download without data is cancelled."""
     lane = Lane()
     with pytest.raises(NoAnswer, match="no byte"):
         lane.watched(gate.wait, timeout=SHORT, progress=lambda: 0)

@@ -1,4 +1,4 @@
-"""What importing a module imports, over the syntax tree; ``lint-imports`` checks which package may import which."""
+"""What importing a module imports, from the syntax tree; ``lint-imports`` checks which package may import which."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HEAVY = {"mlflow", "sqlalchemy", "alembic", "requests"}
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """One import: what it names, where, and whether importing the module carries it out."""
+    """One import: what it names, where, and whether importing the module executes it."""
 
     target: str
     line: int
@@ -60,7 +60,7 @@ def _imports(node: ast.AST, *, at_import: bool) -> Iterator[Import]:
 
 
 def _runs_at_import(node: ast.AST, child: ast.AST) -> bool:
-    """Tell whether ``child`` is carried out when the module is imported, given that ``node`` is."""
+    """Return whether ``child`` is executed when the module is imported, given that ``node`` is."""
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
         return False
     if isinstance(node, ast.If):

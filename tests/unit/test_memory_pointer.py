@@ -1,4 +1,4 @@
-"""The pointer without a registry keeps the contract of the pointers with one."""
+"""The pointer without a registry behaves like the pointers with one."""
 
 from __future__ import annotations
 

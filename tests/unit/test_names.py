@@ -1,4 +1,4 @@
-"""Names and numbers a caller gives: what is taken, folded and refused."""
+"""Names and numbers from callers: what is accepted, normalised and refused."""
 
 from __future__ import annotations
 

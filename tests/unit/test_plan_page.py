@@ -1,4 +1,4 @@
-"""The page of a plan: what it says, in which order, for which fleet, and that nothing in a name gets out of it."""
+"""The HTML page of a plan: its content and order, and that names are escaped."""
 
 from __future__ import annotations
 
@@ -155,12 +155,12 @@ def model(name: str, *pairs: Pair, problem: str = "") -> Planned:
 
 
 def safe(name: str, version: int = 3) -> Planned:
-    """Return a model whose stage is carried to its alias."""
+    """Return a model whose stage is copied to its alias."""
     return model(name, pair(Class.SAFE, "the alias 'production' is not set", version, holds=(version,)))
 
 
 def decision(name: str, alias: int = 3, stage: int = 4) -> Planned:
-    """Return a model whose pointers differ, of which nothing is recorded."""
+    """Return a model whose pointers differ, without a history."""
     reason = f"the alias names version {alias}, the stage version {stage}: nothing is recorded"
     return model(name, pair(Class.DECISION, reason, names=alias, holds=(stage,), alias=alias, stage=stage))
 
@@ -454,7 +454,7 @@ def test_models_that_are_judged_alike_have_one_reason(pointers: list[tuple[int |
 
 
 def test_each_model_names_its_reasons_for_the_script() -> None:
-    """A row carries the numbers of its reasons, which are those of the buttons."""
+    """A row has the numbers of its reasons, which are those of the buttons."""
     found = page(decision("a"), safe("b"), safe("c"))
     rows = [each.attributes["data-r"] for each in found.all("tr") if "data-r" in each.attributes]
     buttons = [each.attributes["value"] for each in found.all("button") if "aria-pressed" in each.attributes]
@@ -509,7 +509,7 @@ def test_a_row_says_what_is_and_what_will_be() -> None:
     ids=str,
 )  # fmt: skip
 def test_a_change_is_told_by_pointer(planned: Pair, change: str) -> None:
-    """What is carried is told from and to, a decision by its choices, and what stays by a dash."""
+    """A change shows from and to, a decision its choices, and an unchanged model a dash."""
     assert page(model("a", planned)).models[0][-2] == change
 
 
@@ -541,7 +541,7 @@ def test_every_column_has_a_button_in_its_head() -> None:
 
 
 def test_the_classes_can_be_ticked() -> None:
-    """There is a box for each class, ticked, by the name that the rows carry."""
+    """There is a ticked box for each class, with the name in the rows."""
     found = page(*MIXED)
     boxes = [each.attributes["value"] for each in found.all("input", type="checkbox") if "checked" in each.attributes]
     assert boxes == ["decision", "safe", "nothing"]

@@ -1,4 +1,4 @@
-"""What a command changes in its own process: here, what a signal does to a run."""
+"""Process-wide settings of a command: the effect of signals on a run."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_the_first_signal_stops_a_run_and_says_what_it_waits_for(
 
 
 def test_a_second_ctrl_c_interrupts() -> None:
-    """Whoever presses it twice does not want to wait."""
+    """A second Ctrl-C interrupts at once."""
     stopped = threading.Event()
 
     def press() -> None:

@@ -1,4 +1,4 @@
-"""The values that cross the border: frozen, in UTC, and the same after a round trip through text."""
+"""The public values: frozen, in UTC, and unchanged after a round trip through text."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_a_version_tells_its_digest() -> None:
 
 
 def test_a_version_registered_elsewhere_has_no_digest() -> None:
-    """Without the tag nobody recorded a digest."""
+    """Without the tag no digest is recorded."""
     assert version(tags={"sha256": "ab"}).sha256 is None
 
 
@@ -149,7 +149,7 @@ def test_a_move_can_be_printed_as_json() -> None:
 
 
 def test_printing_changes_no_gate() -> None:
-    """What is printed is a copy, so nobody can change the move through it."""
+    """The printed value is a copy: changing it does not change the move."""
     move = promotion()
     move.as_json()["gates"][0]["passed"] = False
     assert move.gates[0]["passed"] is True
@@ -204,7 +204,7 @@ def test_the_text_of_a_move_names_its_model_and_not_its_event() -> None:
     ],
 )
 def test_what_is_no_move_is_refused(text: str) -> None:
-    """A tag that somebody else wrote is a ValueError, whatever it holds."""
+    """A tag written by another tool is a ValueError, whatever its content."""
     with pytest.raises(ValueError, match=r".*"):
         event_from("news", "1", text)
 

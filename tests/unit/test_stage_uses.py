@@ -1,4 +1,4 @@
-"""Who still uses stages is found in files of every kind, and what is written instead works."""
+"""Uses of stages are found in all kinds of files, and their replacements work."""
 
 from __future__ import annotations
 
@@ -744,7 +744,7 @@ def test_what_others_wrote_is_skipped(tmp_path: Path, directory: str) -> None:
     ids=["a NUL", "a NUL within 8 KiB", "above 2 MiB"],
 )
 def test_binary_and_large_files_are_skipped(tmp_path: Path, content: bytes) -> None:
-    """They are nobody's source."""
+    """They are not the user's source."""
     (tmp_path / "a.yaml").write_bytes(content)
     assert list(stage_uses(tmp_path)) == []
 
@@ -759,7 +759,7 @@ def test_a_notebook_may_be_large(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("directory", [".github/workflows", ".circleci", ".gitlab/ci"])
 def test_pipelines_are_looked_through(tmp_path: Path, directory: str) -> None:
-    """The directories of CI are hidden, and somebody's own source."""
+    """The directories of CI are hidden, but the user's own source."""
     (tmp_path / directory).mkdir(parents=True)
     (tmp_path / directory / "train.yml").write_text("run: score models:/a/Production")
     assert len(list(stage_uses(tmp_path))) == 1

@@ -1,4 +1,4 @@
-"""Each fact about the supported versions lives once; every copy of it is compared here."""
+"""Each fact about the supported versions is defined once; every copy is compared here."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def named_by_ci() -> set[str]:
 
 @pytest.mark.parametrize("command", README_COMMANDS)
 def test_ci_runs_what_the_readme_tells(command: str) -> None:
-    """The README's commands are carried out as they stand there."""
+    """The README contains these commands."""
     assert command in fenced_lines(text("README.md"))
     assert command in text(".ci/run")
 

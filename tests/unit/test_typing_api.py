@@ -1,4 +1,4 @@
-"""The file that type checkers read knows the whole public API."""
+"""The file for type checkers covers the whole public API."""
 
 from __future__ import annotations
 

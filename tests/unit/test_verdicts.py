@@ -1,4 +1,4 @@
-"""What a verdict tells, and what an event keeps of verdicts where it has little room."""
+"""Gate results, and what an event keeps of them when space is short."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def size(entries: Sequence[dict[str, Any]]) -> int:
 
 @pytest.mark.parametrize("kept", range(5))
 def test_a_record_keeps_as_many_verdicts_as_fit(kept: int) -> None:
-    """One more verdict is left out only where it has no room, down to the last character."""
+    """A result is omitted only if it does not fit, down to the last character."""
     found = verdicts(*"abcdef")
     shortest = [{"gate": f"{each} >= 0.1", "candidate": 0.5, "production": None, "passed": True} for each in "abcdef"]
     room = size([*shortest[:kept], {"omitted": 6}])
@@ -45,7 +45,7 @@ def test_only_long_gates_are_cut(length: int, is_cut: bool) -> None:
 
 
 def test_a_verdict_names_its_metric() -> None:
-    """Whoever reads verdicts need not parse the text of the gate."""
+    """Readers of results need not parse the text of the gate."""
     assert [each.metric for each in verdicts("auc", "a metric")] == ["auc", "a metric"]
 
 

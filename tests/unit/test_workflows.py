@@ -1,4 +1,4 @@
-"""The workflows of GitHub run every row and environment, every job counts, and each action is one fixed commit."""
+"""The GitHub workflows run every row and environment, every job counts, and each action is pinned to a commit."""
 
 from __future__ import annotations
 
