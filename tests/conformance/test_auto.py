@@ -15,7 +15,7 @@ from prodpointer import InvalidName, PointerUnsupported, PromotionRefused, Stage
 from tests.conformance.conftest import IS_THREE, Connect, Registry
 
 
-def test_a_model_with_neither_gets_what_its_registry_is_made_for(fresh: Connect, registry: Registry) -> None:
+def test_a_model_without_pointers_gets_the_default_of_its_registry(fresh: Connect, registry: Registry) -> None:
     """The first promotion sets an alias on MLflow 3 and a stage on MLflow 2, and nothing else."""
     news = fresh(2)
     assert news.selection.pointer == ("alias" if IS_THREE else "stage")
@@ -57,7 +57,7 @@ def test_promoting_the_staged_only_version_again_adds_the_alias(fresh: Connect, 
     assert registry.aliases(news.name) == ({"production": 1} if IS_THREE else {})
 
 
-def test_of_two_in_production_the_highest_is_live(fresh: Connect, registry: Registry) -> None:
+def test_if_two_are_in_production_the_highest_is_live(fresh: Connect, registry: Registry) -> None:
     """As plain MLflow loads it the highest number counts, and the status says that there are two."""
     news = fresh(3)
     registry.promoted_by_jobs(news, stage=1)
@@ -78,9 +78,7 @@ def test_withdrawing_two_in_production_leaves_none(fresh: Connect, registry: Reg
     assert registry.pointers(news.name) == set()
 
 
-def test_an_override_that_is_no_pointer_is_refused(
-    fresh: Connect, registry: Registry, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_invalid_override_is_refused(fresh: Connect, registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     """A misspelt pointer raises InvalidName that says where it stands: argument, tag or environment."""
     news = fresh(1)
     with pytest.raises(InvalidName, match="argument"):
@@ -103,7 +101,7 @@ def test_staging_is_the_stage_staging(fresh: Connect, registry: Registry) -> Non
     assert staging.live_version() == 3
 
 
-def test_staging_never_takes_the_live_version_out_of_production(fresh: Connect, registry: Registry) -> None:
+def test_staging_never_removes_the_live_version_from_production(fresh: Connect, registry: Registry) -> None:
     """Setting ``staging`` onto the version in Production is refused, since a version has one stage; nothing moves."""
     staging = fresh(2, alias="staging", pointer="stage")
     registry.promoted_by_jobs(staging, stage=1)
@@ -129,9 +127,7 @@ def test_another_alias_can_stand_for_a_stage(fresh: Connect, registry: Registry)
 
 
 @pytest.mark.parametrize("pointer", ["stage", "both"])
-def test_an_override_to_a_stage_that_there_is_none_for_is_refused(
-    fresh: Connect, registry: Registry, pointer: str
-) -> None:
+def test_an_override_to_a_missing_stage_is_refused(fresh: Connect, registry: Registry, pointer: str) -> None:
     """An alias that stands for no stage cannot be kept as one."""
     news = fresh(1, alias="challenger", pointer=pointer)
     before = registry.picture(news.name)

@@ -34,7 +34,7 @@ def test_two_pointers_move_together(fresh: Connect, registry: Registry) -> None:
     assert registry.pointers(news.name) == {2}
 
 
-def test_of_two_that_differ_the_alias_is_live(fresh: Connect, registry: Registry) -> None:
+def test_if_two_pointers_differ_the_alias_is_live(fresh: Connect, registry: Registry) -> None:
     """The alias counts, the warning names both, and the status says that they disagree."""
     news = fresh(3)
     registry.promoted_by_jobs(news, alias=1, stage=2)
@@ -48,7 +48,7 @@ def test_of_two_that_differ_the_alias_is_live(fresh: Connect, registry: Registry
     assert news.status().agreed
 
 
-def test_promoting_the_live_version_mends_a_drift(fresh: Connect, registry: Registry) -> None:
+def test_promoting_the_live_version_repairs_a_mismatch(fresh: Connect, registry: Registry) -> None:
     """Promoting what the alias names makes the stage follow."""
     news = fresh(2)
     registry.promoted_by_jobs(news, alias=1, stage=2)
@@ -71,7 +71,7 @@ def test_an_alias_whose_version_was_deleted_counts_as_unset(fresh: Connect, regi
     assert not news.status().dangling
 
 
-def test_the_stage_counts_where_the_alias_dangles(fresh: Connect, registry: Registry) -> None:
+def test_the_stage_counts_if_the_alias_dangles(fresh: Connect, registry: Registry) -> None:
     """With the alias's version deleted, the stage says what is live, and a promotion mends both."""
     news = fresh(3)
     registry.promoted_by_jobs(news, alias=2, stage=1)
@@ -133,7 +133,7 @@ def test_an_override_leaves_no_other_pointer_behind(
     assert registry.pointers(news.name) == {1}
 
 
-def test_both_makes_both(fresh: Connect, registry: Registry) -> None:
+def test_both_sets_both(fresh: Connect, registry: Registry) -> None:
     """The override ``both`` sets both pointers of a model that has none."""
     news = fresh(2, pointer="both")
     assert news.promote(2).pointers == ("alias", "stage")
@@ -198,7 +198,7 @@ def test_two_spellings_at_once_are_an_error(fresh: Connect, registry: Registry) 
     assert registry.picture(news.name) == before
 
 
-def test_an_alias_that_stands_for_no_stage_is_an_alias(fresh: Connect, registry: Registry) -> None:
+def test_an_alias_without_a_matching_stage_is_an_alias(fresh: Connect, registry: Registry) -> None:
     """A name without a stage uses the alias, on either major."""
     news = fresh(1, alias="challenger")
     assert news.promote(1).pointers == ("alias",)

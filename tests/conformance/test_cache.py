@@ -68,7 +68,7 @@ def test_a_download_is_kept(fresh: Connect, registry: Registry, cache_directory:
         moved.rename(stored)
 
 
-def test_a_damaged_entry_is_fetched_again(fresh: Connect, cache_directory: Path) -> None:
+def test_a_damaged_entry_is_downloaded_again(fresh: Connect, cache_directory: Path) -> None:
     """Bytes that changed in the cache are never loaded: they are replaced by the registered ones."""
     news = fresh(2)
     news.promote(2)
@@ -80,7 +80,7 @@ def test_a_damaged_entry_is_fetched_again(fresh: Connect, cache_directory: Path)
 
 
 @pytest.mark.parametrize("damage", ["", "{", '{"leaf": 1}'])
-def test_an_entry_that_says_nothing_is_fetched_again(fresh: Connect, cache_directory: Path, damage: str) -> None:
+def test_an_empty_entry_is_downloaded_again(fresh: Connect, cache_directory: Path, damage: str) -> None:
     """A description that cannot be read is no entry."""
     news = fresh(2)
     news.promote(2)
@@ -90,7 +90,7 @@ def test_an_entry_that_says_nothing_is_fetched_again(fresh: Connect, cache_direc
     assert news.load_production() == {"recommender": "r2", "ranker": 2}
 
 
-def test_a_model_made_again_serves_its_own_bytes(fresh: Connect, registry: Registry, cache_directory: Path) -> None:
+def test_a_recreated_model_serves_its_own_bytes(fresh: Connect, registry: Registry, cache_directory: Path) -> None:
     """A model that was deleted and made again restarts at version 1, and never serves the old version 1."""
     model = fresh(1)
     model.promote(1)
@@ -137,7 +137,7 @@ def test_many_processes_download_once(behind: RegisteredModel, between: Proxy) -
     assert downloads(between) == 1
 
 
-def test_a_warm_load_sends_one_request_and_gets_no_byte(behind: RegisteredModel, between: Proxy) -> None:
+def test_a_warm_load_sends_one_request_and_downloads_nothing(behind: RegisteredModel, between: Proxy) -> None:
     """What is live is asked for, and nothing else; also by another process of the same user."""
     behind.promote(2)
     behind.load_production()
@@ -146,7 +146,7 @@ def test_a_warm_load_sends_one_request_and_gets_no_byte(behind: RegisteredModel,
     assert [path.partition("?")[0] for _, path in between.requests] == ["/api/2.0/mlflow/registered-models/get"]
 
 
-def test_a_downloader_that_is_killed_leaves_nothing_in_the_way(behind: RegisteredModel, between: Proxy) -> None:
+def test_a_killed_downloader_blocks_nothing(behind: RegisteredModel, between: Proxy) -> None:
     """Half a download of a killed process is no entry, and its lock ends with it."""
     between.when(on_path("newsreco.pkl"), Hang(60))
     process = loading(behind.name, between.uri)
@@ -159,7 +159,7 @@ def test_a_downloader_that_is_killed_leaves_nothing_in_the_way(behind: Registere
     assert behind.load_production()["ranker"] == 1
 
 
-def test_the_least_recently_used_goes_first_and_never_what_is_live(
+def test_the_least_recently_used_is_evicted_and_never_the_live_version(
     fresh: Connect, cache_directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Above the size limit what was used longest ago is removed; what is live for anybody stays, whatever its age."""
@@ -213,7 +213,7 @@ def test_a_cache_of_another_user_is_refused(
         model.load_production()
 
 
-def test_without_a_place_for_it_there_is_still_a_load(
+def test_loading_works_without_a_cache_directory(
     registry: Registry, fresh: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the user's cache cannot be written, as in many containers, loading works and says so."""
@@ -235,7 +235,7 @@ def test_the_callers_cache_is_used(fresh: Connect, cache_directory: Path, tmp_pa
     assert (len(entries(tmp_path / "mine")), entries(cache_directory)) == (1, [])
 
 
-def test_a_size_that_is_none_is_refused(fresh: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_size_is_refused(fresh: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     """A size limit that is no number is an error, not a default."""
     monkeypatch.setenv("PRODPOINTER_CACHE_BYTES", "20 GB")
     with pytest.raises(ProdpointerError, match="PRODPOINTER_CACHE_BYTES"):
@@ -285,7 +285,7 @@ def test_an_adopted_version_is_verified(fresh: Connect, registry: Registry) -> N
         fresh(name=model.name, cache_dir=registry.files / f"cache-{model.name}").load_production()
 
 
-def test_a_digest_that_was_changed_is_noticed(fresh: Connect, registry: Registry) -> None:
+def test_a_changed_digest_is_detected(fresh: Connect, registry: Registry) -> None:
     """The event of a promotion contains the digest too, so changing the tag is not enough to load other bytes."""
     run_id = registry.run_with({"bundle/newsreco.pkl": pickle.dumps(1)})
     model = fresh()
@@ -298,7 +298,7 @@ def test_a_digest_that_was_changed_is_noticed(fresh: Connect, registry: Registry
         model.load_production()
 
 
-def test_options_that_are_none_are_refused(fresh: Connect) -> None:
+def test_invalid_options_are_refused(fresh: Connect) -> None:
     """A misspelt option is an error before anything is asked."""
     model = fresh(1)
     with pytest.raises(prodpointer.InvalidName):

@@ -21,14 +21,14 @@ def test_the_environment_configures(direct: Registry, monkeypatch: pytest.Monkey
     assert direct.uri in repr(prodpointer.connect("news"))
 
 
-def test_a_database_named_by_the_environment_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_named_by_the_environment_is_created(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A named SQLite file that does not exist yet becomes a registry."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'new.db'}")
     prodpointer.connect("news")
     assert (tmp_path / "new.db").exists()
 
 
-def test_no_database_is_made_where_that_is_not_wanted(tmp_path: Path) -> None:
+def test_no_database_is_created_unless_allowed(tmp_path: Path) -> None:
     """``create_database=False`` refuses a file that is not there, and makes none."""
     with pytest.raises(SchemaMismatch, match="create_database=True"):
         prodpointer.connect("news", tracking_uri=f"sqlite:///{tmp_path / 'new.db'}", create_database=False)
@@ -50,7 +50,7 @@ def test_a_database_of_another_mlflow_is_not_touched(direct: Registry, tmp_path:
     assert tree(tmp_path) == ["other.db"]
 
 
-def test_an_older_database_is_upgraded_only_when_told(tmp_path: Path, forgetful: None) -> None:
+def test_an_older_database_is_upgraded_only_on_request(tmp_path: Path, forgetful: None) -> None:
     """An older schema is left alone unless ``upgrade_database=True``, which upgrades it and keeps its models."""
     file = older_database(tmp_path)
     before = file.read_bytes()
@@ -102,7 +102,7 @@ def test_the_command_prints_the_row(direct: Registry) -> None:
     assert (document["pointers"], document["left"]) == ({"stage": "works"}, [])
 
 
-def test_a_registry_given_alone_makes_no_other_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_registry_uri_alone_creates_no_other_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With ``registry_uri`` alone runs are looked for there too, and not in MLflow's default, which would be made."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "given").mkdir()

@@ -46,7 +46,7 @@ def telling(between: Proxy, version: str | None) -> str:
     return between.uri
 
 
-def test_a_server_of_the_clients_version_is_told_as_it_is(served: Registry, forgetful: None) -> None:
+def test_a_server_of_the_clients_version_is_diagnosed(served: Registry, forgetful: None) -> None:
     """Both versions, the pointer of a new model and the reason; 2.0.1 has no call that tells its version."""
     found = diagnose(tracking_uri=served.uri, registry_uri=None)
     told = HERE if TELLS else None
@@ -55,7 +55,7 @@ def test_a_server_of_the_clients_version_is_told_as_it_is(served: Registry, forg
     assert (HERE if TELLS else "does not tell") in found.reason
 
 
-def test_the_limits_of_one_version_are_told(served: Registry, forgetful: None) -> None:
+def test_the_known_issues_of_one_version_are_listed(served: Registry, forgetful: None) -> None:
     """Before 2.3 there are no aliases, before 2.1 there is no version to go by, and single files are a limit always."""
     problems = diagnose(tracking_uri=served.uri, registry_uri=None).problems
     limits = [each for each in problems if "cannot read names" not in each]  # of models that other tests made
@@ -66,7 +66,7 @@ def test_the_limits_of_one_version_are_told(served: Registry, forgetful: None) -
     ]
 
 
-def test_a_server_before_aliases_is_said_to_have_none(between: Proxy) -> None:
+def test_a_server_without_aliases_is_reported(between: Proxy) -> None:
     """On a server of 2.2.2 stages are used, and the alias asked for is a problem by name."""
     uri = telling(between, "2.2.2")
     assert any("no aliases" in problem for problem in diagnose(tracking_uri=uri, registry_uri=None).problems)
@@ -74,7 +74,7 @@ def test_a_server_before_aliases_is_said_to_have_none(between: Proxy) -> None:
     assert any("There are no aliases here" in problem for problem in asked.problems)
 
 
-def test_what_an_older_server_cannot_do_for_this_client_is_told(between: Proxy) -> None:
+def test_the_known_issues_of_an_older_server_are_listed(between: Proxy) -> None:
     """MLflow 3 on 2: log_model and runs:/; the empty list of clients from 2.21 on; aliases by REST before 2.3."""
     problems = " ".join(diagnose(tracking_uri=telling(between, "2.9.2"), registry_uri=None).problems)
     assert ("log_model" in problems) == IS_THREE
@@ -83,14 +83,14 @@ def test_what_an_older_server_cannot_do_for_this_client_is_told(between: Proxy) 
     assert ("uses REST" in problems) == (not HAS_ALIASES)
 
 
-def test_a_server_that_does_not_tell_its_version_is_said_to(between: Proxy) -> None:
+def test_a_server_without_a_version_is_reported(between: Proxy) -> None:
     """Without a version the limits are not known, and doctor says that too."""
     found = diagnose(tracking_uri=telling(between, None), registry_uri=None)
     assert found.registry_version is None
     assert any("does not report its version" in problem for problem in found.problems)
 
 
-def test_a_server_that_refuses_all_but_its_version_is_found_out(between: Proxy) -> None:
+def test_a_server_that_answers_only_its_version_is_detected(between: Proxy) -> None:
     """A refused Host header leaves /version open: doctor asks one question of the registry itself."""
     between.when(on_path("/api/"), Answer(403, b"Invalid Host header", "text/plain"))
     found = diagnose(tracking_uri=between.uri, registry_uri=None)
@@ -98,7 +98,7 @@ def test_a_server_that_refuses_all_but_its_version_is_found_out(between: Proxy) 
     assert any("denied" in problem or "refuses access" in problem for problem in found.problems)
 
 
-def test_a_registry_out_of_reach_is_a_finding(between: Proxy) -> None:
+def test_an_unreachable_registry_is_a_finding(between: Proxy) -> None:
     """Nothing listens: the exit code is that of an unavailable registry, and nothing is raised."""
     uri = between.uri
     between.refuse()
@@ -106,37 +106,37 @@ def test_a_registry_out_of_reach_is_a_finding(between: Proxy) -> None:
     assert (found.pointer, found.exit_code) == (None, 5)
 
 
-def test_what_an_older_client_cannot_do_on_mlflow_three_is_told(between: Proxy) -> None:
+def test_the_known_issues_of_an_older_client_are_listed(between: Proxy) -> None:
     """What MLflow 3 logged and registered as runs:/ is not where a client of MLflow 2 looks."""
     problems = " ".join(diagnose(tracking_uri=telling(between, "3.17.2"), registry_uri=None).problems)
     assert ("registered as runs:/" in problems) == (not IS_THREE)
 
 
-def test_the_end_of_a_single_file_is_told(served: Registry, forgetful: None) -> None:
+def test_the_known_issue_of_single_files_is_listed(served: Registry, forgetful: None) -> None:
     """An empty directory from 3.9.0 on, an error before: the last problem says which."""
     told = diagnose(tracking_uri=served.uri, registry_uri=None).problems[-1]
     assert ("is an empty directory" in told, " fails" in told) == (RELEASE >= (3, 9, 0), RELEASE < (3, 9, 0))
 
 
-def test_looking_writes_nothing(between: Proxy) -> None:
+def test_doctor_writes_nothing(between: Proxy) -> None:
     """Without ``--try`` every request is a question."""
     diagnose(tracking_uri=between.uri, registry_uri=None)
     assert {method for method, _ in between.requests} == {"GET"}
 
 
-def test_a_server_without_logins_is_told(served: Registry, forgetful: None) -> None:
+def test_a_server_without_logins_is_reported(served: Registry, forgetful: None) -> None:
     """A server that answers who gives no name is said to."""
     assert diagnose(tracking_uri=served.uri, registry_uri=None).rights[0].startswith("no login required; ")
 
 
 @pytest.mark.parametrize(("status", "wanted"), [(302, True), (401, True), (403, True), (200, None), (500, None)])
-def test_a_login_that_a_gateway_wants_is_noticed(between: Proxy, status: int, wanted: bool | None) -> None:
+def test_a_login_required_by_a_gateway_is_detected(between: Proxy, status: int, wanted: bool | None) -> None:
     """Who gives no credentials is refused or sent to a login page; any other answer says nothing of logins."""
     between.when(on_path("/registered-models/get"), Answer(status, b"a page", "text/html"))
     assert wants_login(Addresses(between.uri, between.uri, True), timeout=5) is wanted
 
 
-def test_the_question_about_logins_carries_none(served: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_login_probe_sends_no_credentials(served: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither what the environment holds nor what stands in the address is sent."""
     seen: list[str | None] = []
 
@@ -158,7 +158,7 @@ def test_the_question_about_logins_carries_none(served: Registry, monkeypatch: p
     assert seen == [None]
 
 
-def test_a_list_that_is_refused_is_told(between: Proxy) -> None:
+def test_a_refused_list_is_reported(between: Proxy) -> None:
     """A registry that answers and does not list its models can be used, by names."""
     between.when(on_path("/registered-models/search"), Answer(403, b"not for you", "text/plain"))
     found = diagnose(tracking_uri=between.uri, registry_uri=None)
@@ -174,14 +174,14 @@ def test_trying_leaves_nothing_behind(served: Registry, forgetful: None) -> None
     assert (found.exit_code, scratch_models(served)) == (0, set())
 
 
-def test_what_there_is_not_is_not_tried(between: Proxy) -> None:
+def test_unsupported_moves_are_not_tried(between: Proxy) -> None:
     """On a server without aliases none is set, and doctor says so."""
     found = diagnose(tracking_uri=telling(between, "2.2.2"), registry_uri=None, trying=True)
     assert "on a scratch model, not tried (not supported): set an alias, delete an alias" in found.rights
     assert not any(path.endswith("/registered-models/alias") for _, path in between.requests)
 
 
-def test_a_right_that_is_missing_is_a_problem(served: Registry, between: Proxy) -> None:
+def test_a_missing_permission_is_a_problem(served: Registry, between: Proxy) -> None:
     """A refusal is told with the server's words and with what fails without that right."""
     between.when(on_path("/model-versions/set-tag"), Answer(403, b"not for you", "text/plain"))
     found = diagnose(tracking_uri=between.uri, registry_uri=None, trying=True)
@@ -190,7 +190,7 @@ def test_a_right_that_is_missing_is_a_problem(served: Registry, between: Proxy) 
     assert (found.exit_code, scratch_models(served)) == (0, set())
 
 
-def test_where_no_model_may_be_made_nothing_else_is_tried(served: Registry, between: Proxy) -> None:
+def test_without_permission_to_create_models_nothing_else_is_tried(served: Registry, between: Proxy) -> None:
     """A refused scratch model ends the trial, and nothing has to be removed."""
     between.when(on_path("/registered-models/create"), Answer(403, b"not for you", "text/plain"))
     found = diagnose(tracking_uri=between.uri, registry_uri=None, trying=True)
@@ -200,7 +200,7 @@ def test_where_no_model_may_be_made_nothing_else_is_tried(served: Registry, betw
 
 
 @pytest.mark.parametrize("at", ["/registered-models/create", "/model-versions/create", "/transition-stage"])
-def test_a_trial_that_fails_half_way_leaves_nothing_behind(served: Registry, between: Proxy, at: str) -> None:
+def test_a_failed_trial_leaves_nothing_behind(served: Registry, between: Proxy, at: str) -> None:
     """A connection lost on the way, the request done or not, ends the trial with 5 and without a scratch model."""
     between.when(on_path(at), Drop(delivered=True))
     found = diagnose(tracking_uri=between.uri, registry_uri=None, trying=True)
@@ -208,7 +208,7 @@ def test_a_trial_that_fails_half_way_leaves_nothing_behind(served: Registry, bet
     assert any("no connection" in problem for problem in found.problems)
 
 
-def test_a_scratch_model_that_cannot_be_removed_is_named(served: Registry, between: Proxy) -> None:
+def test_a_scratch_model_that_cannot_be_deleted_is_named(served: Registry, between: Proxy) -> None:
     """What is left is named, with the command that removes it, and the exit code is 1."""
     between.when(on_path("/registered-models/delete"), Answer(403, b"not for you", "text/plain"))
     found = diagnose(tracking_uri=between.uri, registry_uri=None, trying=True)
@@ -251,7 +251,7 @@ def test_an_interrupted_trial_that_cannot_clean_up_says_so(served: Registry, bet
     assert f"scratch model {left} could not be deleted" in said
 
 
-def test_asking_about_a_model_changes_nothing(fresh: Connect, registry: Registry) -> None:
+def test_checking_a_model_changes_nothing(fresh: Connect, registry: Registry) -> None:
     """Every move is asked of a model that is live, and it is as it was; the registry has every right to tell of."""
     model = fresh(2)
     model.promote(2)
@@ -261,7 +261,7 @@ def test_asking_about_a_model_changes_nothing(fresh: Connect, registry: Registry
     assert registry.picture(model.name) == before
 
 
-def test_a_model_that_does_not_exist_is_not_asked_about(between: Proxy) -> None:
+def test_a_missing_model_is_not_checked(between: Proxy) -> None:
     """A name that is not there is told as such, and no move is asked of it."""
     found = diagnose(tracking_uri=between.uri, registry_uri=None, model="nowhere-to-be-found")
     assert any("The registered model 'nowhere-to-be-found' does not exist." in right for right in found.rights)

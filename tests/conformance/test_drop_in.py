@@ -18,7 +18,7 @@ def name(registry: Registry, forgetful: None, monkeypatch: pytest.MonkeyPatch) -
     return f"news-{uuid.uuid4().hex[:12]}"
 
 
-def test_the_page_that_projects_wrote_works(registry: Registry, name: str) -> None:
+def test_the_hand_written_functions_work(registry: Registry, name: str) -> None:
     """Register, promote, load, and promote the one before: the four lines of the page."""
     first, second = (prodpointer.register(run_id, "newsreco.pkl", name) for run_id in registry.runs[:2])
     prodpointer.promote(second, name)
@@ -27,7 +27,7 @@ def test_the_page_that_projects_wrote_works(registry: Registry, name: str) -> No
     assert prodpointer.load_production(name) == {"recommender": "r1", "ranker": 1}
 
 
-def test_rolling_back_goes_to_the_one_before(registry: Registry, name: str) -> None:
+def test_a_rollback_goes_to_the_previous_version(registry: Registry, name: str) -> None:
     """What the page did by promoting the previous version."""
     for run_id in registry.runs[:2]:
         prodpointer.promote(prodpointer.register(run_id, "newsreco.pkl", name), name)
@@ -35,7 +35,7 @@ def test_rolling_back_goes_to_the_one_before(registry: Registry, name: str) -> N
     assert prodpointer.load_production(name) == {"recommender": "r1", "ranker": 1}
 
 
-def test_nothing_live_is_none(registry: Registry, name: str) -> None:
+def test_no_live_version_is_none(registry: Registry, name: str) -> None:
     """None for a model with nothing live, and for one never registered."""
     assert prodpointer.load_production(name) is None
     prodpointer.register(registry.runs[0], "newsreco.pkl", name)
@@ -52,7 +52,7 @@ def test_another_pointer_has_its_own_live_version(registry: Registry, name: str)
     assert prodpointer.load_production(name, "staging") == {"recommender": "r2", "ranker": 2}
 
 
-def test_promoting_in_a_model_never_registered_is_an_error(name: str) -> None:
+def test_promoting_in_a_missing_model_is_an_error(name: str) -> None:
     """Only loading takes a missing model for nothing live: a promotion says so."""
     with pytest.raises(ModelNotFound):
         prodpointer.promote(1, name)

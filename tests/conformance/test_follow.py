@@ -62,7 +62,7 @@ def test_a_promotion_is_followed(news: RegisteredModel) -> None:
         until(lambda: live.version == 3)
 
 
-def test_nothing_live_is_not_ready(fresh: Connect) -> None:
+def test_no_live_version_is_not_ready(fresh: Connect) -> None:
     """Before the first promotion there is nothing to serve, and after it there is."""
     news = fresh(3)
     with news.follow(EVERY) as live:
@@ -101,7 +101,7 @@ def test_a_withdrawal_is_followed(fresh: Connect, on_withdraw: str) -> None:
             assert (ranker(live), seen) == (1, [(None, 1)])
 
 
-def test_a_swap_is_told(fresh: Connect) -> None:
+def test_a_swap_calls_on_change(fresh: Connect) -> None:
     """``on_change`` is called with the version before and after, and what it raises stops nothing."""
     news = fresh(3)
     news.promote(1)
@@ -177,7 +177,9 @@ def test_changed_bytes_never_serve(fresh: Connect, registry: Registry) -> None:
 
 
 @pytest.mark.parametrize("how", ["refuses", "hangs", "answers 500"])
-def test_an_outage_makes_stale_and_nothing_else(live: Live, behind: RegisteredModel, between: Proxy, how: str) -> None:
+def test_an_outage_only_changes_the_state_to_stale(
+    live: Live, behind: RegisteredModel, between: Proxy, how: str
+) -> None:
     """While the registry is down what served goes on, and says that it is stale and how old; then it follows again."""
     if how == "refuses":
         between.refuse()
@@ -205,7 +207,7 @@ def test_a_pause_in_an_outage_is_never_longer_than_the_interval(live: Live, betw
     assert between.count >= 9
 
 
-def test_bytes_broken_on_the_way_are_fetched_again(live: Live, behind: RegisteredModel, between: Proxy) -> None:
+def test_bytes_corrupted_in_transit_are_downloaded_again(live: Live, behind: RegisteredModel, between: Proxy) -> None:
     """What was corrupted on its way here is tried again at the next look."""
     between.when(on_path("newsreco.pkl"), Corrupt(5))
     behind.promote(2)
@@ -230,7 +232,7 @@ def test_a_service_that_starts_in_an_outage_serves_the_last_known_good(
         until(lambda: started.state is State.READY)
 
 
-def test_refused_access_starts_nothing(live: Live, behind: RegisteredModel, between: Proxy) -> None:
+def test_refused_access_is_not_an_outage(live: Live, behind: RegisteredModel, between: Proxy) -> None:
     """Who may not ask what is live does not get what was; what serves already goes on, and says so."""
     between.when(on_path("registered-models/get"), Answer(403, b'{"error_code": "PERMISSION_DENIED"}'))
     until(lambda: live.state is State.ERROR)
@@ -261,7 +263,7 @@ def test_reading_the_model_sends_no_request(live: Live, between: Proxy) -> None:
     assert between.count <= 3
 
 
-def test_a_look_costs_one_request(live: Live, behind: RegisteredModel, between: Proxy) -> None:
+def test_a_poll_costs_one_request(live: Live, behind: RegisteredModel, between: Proxy) -> None:
     """While nothing changes each look at the pointer is one request; the newest version is in its reply."""
     behind.promote(3)
     until(lambda: live.version == 3)
@@ -297,7 +299,7 @@ def test_an_abandoned_download_ends(behind: RegisteredModel, between: Proxy, ser
     assert f"prodpointer-follow-{behind.name}" not in [thread.name for thread in threading.enumerate()]
 
 
-def test_a_forked_process_is_told(live: Live) -> None:
+def test_a_forked_process_reports_an_error(live: Live) -> None:
     """In a forked process no thread follows, and the handle says so instead of growing old in silence."""
     reader, writer = os.pipe()
     child = os.fork()
@@ -315,7 +317,7 @@ def test_a_forked_process_is_told(live: Live) -> None:
 
 
 @pytest.mark.parametrize("options", [{"every": 0}, {"every": -1.0}, {"on_withdraw": "drop"}, {"verify": "always"}])
-def test_options_that_are_none_are_refused(fresh: Connect, options: dict[str, object]) -> None:
+def test_invalid_options_are_refused(fresh: Connect, options: dict[str, object]) -> None:
     """An interval or an option that is none begins no thread."""
     with pytest.raises(prodpointer.InvalidName):
         fresh(1).follow(**options)  # type: ignore[arg-type]

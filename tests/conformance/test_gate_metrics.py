@@ -48,7 +48,7 @@ def version_of(registry: Registry, border: Border, run_id: str) -> ModelVersion:
     return border.version(name, 1)
 
 
-def test_the_latest_values_of_the_run_are_the_evidence(registry: Registry, border: Border) -> None:
+def test_gates_use_the_latest_values_of_the_run(registry: Registry, border: Border) -> None:
     """Each metric has the value of its highest step, whichever was logged last, and comes from the run."""
     run_id = run_with(registry, auc=0.9)
     for step, value in ((1, 3.0), (3, 1.0), (2, 2.0)):
@@ -67,7 +67,7 @@ def test_the_latest_values_of_the_run_are_the_evidence(registry: Registry, borde
 @pytest.mark.parametrize(
     ("value", "problem"), [(math.nan, "is NaN"), (math.inf, "is infinite"), (-math.inf, "is infinite")]
 )
-def test_a_value_that_is_no_finite_number_is_recognised(
+def test_a_value_that_is_not_finite_is_recognised(
     registry: Registry, border: Border, value: float, problem: str
 ) -> None:
     """NaN and infinities are told from numbers, though MLflow's databases keep them as such."""
@@ -86,13 +86,13 @@ def test_a_deleted_run_is_missing(registry: Registry, border: Border) -> None:
 
 
 @pytest.mark.parametrize("run_id", ["0" * 32, "no-such-run", "../.."])
-def test_a_run_that_never_was_is_missing(registry: Registry, border: Border, run_id: str) -> None:
+def test_an_unknown_run_is_missing(registry: Registry, border: Border, run_id: str) -> None:
     """A version may name a run that another server has, or none could have: evidence too, and no error."""
     version = replace(version_of(registry, border, run_with(registry)), run_id=run_id)
     assert evidence(border, version, ["auc"]) == Evidence(1, run_id, run_found=False)
 
 
-def test_a_version_without_a_run_has_no_evidence(registry: Registry, border: Border) -> None:
+def test_a_version_without_a_run_has_no_metrics(registry: Registry, border: Border) -> None:
     """A version that names no run is evidence without metrics."""
     version = replace(version_of(registry, border, run_with(registry)), run_id=None)
     assert evidence(border, version, ["auc"]) == Evidence(1, None, run_found=False)
@@ -119,7 +119,7 @@ def test_an_old_client_guesses_no_datasets(registry: Registry, border: Border) -
     assert evidence(border, version, ["auc"]).metrics["auc"].datasets == known
 
 
-def test_gates_are_judged_by_what_the_registry_says(registry: Registry, border: Border) -> None:
+def test_gates_use_the_metrics_of_the_registry(registry: Registry, border: Border) -> None:
     """From two registered versions to the verdicts: better, not better enough, missing and NaN."""
     live = version_of(registry, border, run_with(registry, ("d1",), auc=0.9, loss=0.5, f1=0.1))
     candidate = version_of(registry, border, run_with(registry, ("d1",), auc=0.902, loss=0.5, nan=math.nan))

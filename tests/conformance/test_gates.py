@@ -24,7 +24,7 @@ def scored(fresh: Connect, registry: Registry) -> RegisteredModel:
     return model
 
 
-def test_a_better_version_goes_live_with_its_evidence(scored: RegisteredModel) -> None:
+def test_a_better_version_goes_live_with_its_gate_results(scored: RegisteredModel) -> None:
     """Gates that pass let the promotion through, and both numbers are in the event, also when it is read back."""
     scored.promote(1)
     move = scored.promote(2, gates=[Gate("auc", better_than_production_by=0.05), "auc >= 0.85"])
@@ -39,7 +39,7 @@ def test_a_better_version_goes_live_with_its_evidence(scored: RegisteredModel) -
     [(1, "auc >= production"), (1, "auc >= 0.85"), (3, "auc >= 0.1"), (1, "loss <= 1")],
     ids=["worse", "too low", "missing", "another metric"],
 )
-def test_a_version_that_does_not_pass_stays_out(scored: RegisteredModel, version: int, gate: str) -> None:
+def test_a_version_that_fails_a_gate_is_refused(scored: RegisteredModel, version: int, gate: str) -> None:
     """A gate that fails, or cannot be judged, refuses: nothing is moved and nothing recorded."""
     scored.promote(2)
     before = scored.history()
@@ -50,7 +50,7 @@ def test_a_version_that_does_not_pass_stays_out(scored: RegisteredModel, version
     assert (scored.live_version(), scored.history()) == (2, before)
 
 
-def test_the_first_promotion_has_absolute_gates_alone(scored: RegisteredModel) -> None:
+def test_the_first_promotion_has_only_absolute_gates(scored: RegisteredModel) -> None:
     """With nothing live a comparison counts for nothing, and the event says so; a threshold still refuses."""
     with pytest.raises(GateFailed):
         scored.promote(1, gates=["auc >= 0.85", "auc >= production"])
@@ -66,7 +66,7 @@ def test_the_option_of_the_call_is_for_gates_that_compare(scored: RegisteredMode
     assert scored.live_version() == 2
 
 
-def test_a_gate_that_says_nothing_is_refused(scored: RegisteredModel) -> None:
+def test_an_empty_gate_is_refused(scored: RegisteredModel) -> None:
     """What is no gate is an error before anything is looked at."""
     with pytest.raises(InvalidName):
         scored.promote(1, gates=["auc is good"])

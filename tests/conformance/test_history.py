@@ -43,7 +43,7 @@ def test_an_event_belongs_to_the_version_that_went_live(news: RegisteredModel) -
     assert counts == {1: 0, 2: 2}
 
 
-def test_promoting_what_is_live_is_no_event(news: RegisteredModel) -> None:
+def test_promoting_the_live_version_is_no_event(news: RegisteredModel) -> None:
     """Where nothing had to move nothing is recorded."""
     news.promote(1)
     news.promote(1)
@@ -56,7 +56,7 @@ def test_a_model_without_promotions_has_no_history(news: RegisteredModel) -> Non
     assert news.live_at(datetime.now(timezone.utc)) is None
 
 
-def test_rolling_back_goes_to_what_was_live_before(news: RegisteredModel) -> None:
+def test_a_rollback_goes_to_the_version_live_before(news: RegisteredModel) -> None:
     """Not the number below: the version that was really live."""
     for version in (1, 3, 2):
         news.promote(version)
@@ -101,7 +101,7 @@ def test_a_promotion_after_a_rollback_is_the_new_end(news: RegisteredModel) -> N
     assert news.rollback().to_version == 1
 
 
-def test_a_version_can_be_named_to_go_back_to(news: RegisteredModel) -> None:
+def test_a_rollback_can_name_a_version(news: RegisteredModel) -> None:
     """``to=`` goes to any version that can go live, and pops what came after it."""
     for version in (1, 2, 3):
         news.promote(version)
@@ -120,9 +120,7 @@ def test_a_move_by_others_is_shown_as_unrecorded(news: RegisteredModel, registry
     assert kinds(news)[1:] == [("unrecorded", 1, 3), ("rollback", 3, 1)]
 
 
-def test_a_model_promoted_before_there_was_a_record_is_refused(
-    fresh: Connect, registry: Registry, pointer: str
-) -> None:
+def test_a_rollback_without_a_record_is_refused(fresh: Connect, registry: Registry, pointer: str) -> None:
     """Without a record the previous version is unknown: the error names the versions to choose from."""
     news = fresh(3, pointer="auto" if pointer == "both" else pointer)
     if HAS_ALIASES and pointer == "alias":
@@ -161,7 +159,7 @@ def test_a_predecessor_without_its_artifact_is_refused(fresh: Connect, registry:
     assert news.live_version() == 2
 
 
-def test_going_back_to_a_version_that_does_not_exist_is_refused(news: RegisteredModel) -> None:
+def test_a_rollback_to_a_missing_version_is_refused(news: RegisteredModel) -> None:
     """``to=`` a missing version, or something that is no version, moves nothing."""
     news.promote(1)
     with pytest.raises(NothingToRollBack, match="Version 9"):
@@ -180,7 +178,7 @@ def test_a_rollback_with_another_expectation_is_refused(news: RegisteredModel) -
     assert news.live_version() == 2
 
 
-def test_what_was_live_at_a_time_is_told(news: RegisteredModel) -> None:
+def test_live_at_returns_the_version_live_at_a_time(news: RegisteredModel) -> None:
     """Between two moves the first one's version was live, before the first nothing, and now the last one's."""
     first, second = news.promote(1), news.promote(3)
     long_ago, between = first.at - timedelta(hours=1), first.at + (second.at - first.at) / 2
@@ -188,7 +186,7 @@ def test_what_was_live_at_a_time_is_told(news: RegisteredModel) -> None:
     assert [version and version.version for version in found] == [None, 1, 3]
 
 
-def test_a_version_that_was_live_and_deleted_is_said_to_be(news: RegisteredModel, registry: Registry) -> None:
+def test_a_deleted_version_that_was_live_is_reported(news: RegisteredModel, registry: Registry) -> None:
     """The record outlives the version in the events of those after it; the version itself is not there any more."""
     first, _ = news.promote(1), news.promote(2)
     registry.plain.delete_model_version(news.name, "1")
@@ -239,7 +237,7 @@ def test_a_stopped_promotion_leaves_its_intent(news: RegisteredModel, registry: 
     assert [found.state for found in news.history()][-1] == "lost"
 
 
-def test_a_repair_makes_the_stage_follow_the_alias(fresh: Connect, registry: Registry) -> None:
+def test_a_repair_sets_the_stage_to_the_alias(fresh: Connect, registry: Registry) -> None:
     """What is live stays live, and the rest follows: two versions in the stage, or a stage behind its alias."""
     news = fresh(3, pointer="auto")
     if HAS_ALIASES:

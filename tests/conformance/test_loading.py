@@ -52,7 +52,7 @@ def test_changed_bytes_are_never_deserialised(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_added_file_is_noticed(fresh: Connect, registry: Registry) -> None:
+def test_an_added_file_is_detected(fresh: Connect, registry: Registry) -> None:
     """A file added to a registered directory raises IntegrityError."""
     run_id = registry.run_with({"bundle/newsreco.pkl": pickle.dumps(1)})
     model = fresh()
@@ -63,7 +63,7 @@ def test_an_added_file_is_noticed(fresh: Connect, registry: Registry) -> None:
 
 
 @pytest.mark.parametrize("artifact", ["bundle", "newsreco.pkl"])
-def test_an_artifact_that_is_gone_is_said_to_be(fresh: Connect, registry: Registry, artifact: str) -> None:
+def test_a_missing_artifact_is_reported(fresh: Connect, registry: Registry, artifact: str) -> None:
     """Bytes removed after the registration raise ArtifactNotFound, and the pointer stays."""
     content = pickle.dumps(1)
     run_id = registry.run_with({"newsreco.pkl": content, "bundle/newsreco.pkl": content})
@@ -162,7 +162,7 @@ def test_a_pull_replaces_nothing(news: RegisteredModel, tmp_path: Path) -> None:
     assert (tmp_path / "bundle").read_text() == "mine"
 
 
-def test_a_pull_of_nothing_copies_nothing(news: RegisteredModel, tmp_path: Path) -> None:
+def test_a_pull_without_a_live_version_copies_nothing(news: RegisteredModel, tmp_path: Path) -> None:
     """Where nothing is live, nothing is copied."""
     assert news.pull(tmp_path / "place") is None
     assert not (tmp_path / "place").exists()

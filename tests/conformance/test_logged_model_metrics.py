@@ -54,7 +54,7 @@ def evaluated(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> Evaluated:
     return Evaluated(registry, border, border.version(name, 1), model_id, training, evaluation)
 
 
-def test_what_the_run_has_not_the_logged_model_has(evaluated: Evaluated) -> None:
+def test_metrics_missing_in_the_run_come_from_the_logged_model(evaluated: Evaluated) -> None:
     """A metric measured after training, in another run, is read from the logged model."""
     evaluated.measure("auc", 0.9)
     assert evaluated.measured("auc") == Measurement(0.9, "logged model", frozenset())

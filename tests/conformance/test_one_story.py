@@ -260,7 +260,7 @@ class Telling(RuleBasedStateMachine):
 
 
 @pytest.mark.filterwarnings("ignore::prodpointer.PointerDriftWarning")
-def test_every_pointer_tells_one_story(registry: Registry, fresh: Connect) -> None:
+def test_every_pointer_agrees_with_the_expected_history(registry: Registry, fresh: Connect) -> None:
     """Alias, stage, both and the model in memory agree after each step of any sequence."""
 
     class InThisRegistry(Telling):

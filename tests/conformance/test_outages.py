@@ -79,7 +79,9 @@ VERBS: dict[str, Callable[[RegisteredModel], object]] = {
 
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize("how", ["refuses", "hangs"])
-def test_a_registry_that_is_down_is_known_in_time(news: RegisteredModel, between: Proxy, how: str, verb: str) -> None:
+def test_a_registry_that_is_down_is_detected_in_time(
+    news: RegisteredModel, between: Proxy, how: str, verb: str
+) -> None:
     """Every verb says ``RegistryUnavailable`` within the timeout, where MLflow would try for minutes."""
     take_down(between, how)
     assert seconds(lambda: VERBS[verb](news)) < TIMEOUT + SLACK
@@ -140,7 +142,7 @@ def test_a_new_process_starts_with_the_last_known_good(news: RegisteredModel, be
     assert float(took) < (TIMEOUT + SLACK if how == "hangs" else 2.0)
 
 
-def test_an_answer_that_is_none_falls_back_too(news: RegisteredModel, between: Proxy) -> None:
+def test_an_invalid_answer_falls_back_too(news: RegisteredModel, between: Proxy) -> None:
     """A registry that answers with errors of its own is down as well."""
     between.when(everything, Answer(500, b"{}"))
     with pytest.raises(RegistryError):
@@ -155,7 +157,7 @@ def test_a_gateway_without_upstream_is_down(news: RegisteredModel, between: Prox
     assert seconds(news.load_production) < TIMEOUT + SLACK
 
 
-def test_refused_access_starts_nothing(news: RegisteredModel, between: Proxy) -> None:
+def test_refused_access_is_not_an_outage(news: RegisteredModel, between: Proxy) -> None:
     """Who may not ask what is live gets nothing, also nothing old."""
     between.when(on_path("registered-models/get"), Answer(403, b'{"error_code": "PERMISSION_DENIED"}'))
     with pytest.raises(AccessDenied):
@@ -163,7 +165,7 @@ def test_refused_access_starts_nothing(news: RegisteredModel, between: Proxy) ->
 
 
 @pytest.mark.parametrize("seen_by", ["withdraw", "load_production", "a deleted model"])
-def test_a_withdrawal_that_was_seen_ends_it(
+def test_a_known_withdrawal_disables_last_known_good(
     news: RegisteredModel, between: Proxy, served: Registry, seen_by: str
 ) -> None:
     """What this machine knows to be withdrawn does not come back in an outage."""
@@ -199,7 +201,7 @@ def test_an_answer_is_never_overruled(news: RegisteredModel, between: Proxy) -> 
         news.load_production(on_unavailable="last-known-good")
 
 
-def test_an_unreachable_new_version_leaves_the_one_before(news: RegisteredModel, between: Proxy) -> None:
+def test_an_unreachable_new_version_keeps_the_previous_one(news: RegisteredModel, between: Proxy) -> None:
     """Where a new version never came here and the registry is silent then, the last verified live version is loaded."""
     news.promote(2)
     between.when(on_path("mlflow-artifacts"), Answer(503))
@@ -223,7 +225,7 @@ def test_half_a_download_is_no_download(
     assert news.load_production()["ranker"] == 2
 
 
-def test_a_slow_download_takes_its_time(news: RegisteredModel, between: Proxy) -> None:
+def test_a_slow_download_has_no_total_limit(news: RegisteredModel, between: Proxy) -> None:
     """A download is bounded by silence, not by its length."""
     news.promote(2)
     between.when(on_path("newsreco.pkl"), Drip(10, TIMEOUT / 4))

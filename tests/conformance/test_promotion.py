@@ -42,7 +42,7 @@ def test_a_promoted_version_is_live(news: RegisteredModel, registry: Registry, p
     assert other.load_production() == {"recommender": "r2", "ranker": 2}
 
 
-def test_a_promotion_says_what_it_did(news: RegisteredModel) -> None:
+def test_a_promotion_returns_its_event(news: RegisteredModel) -> None:
     """The move names both versions, the pointers moved, who and why."""
     news.promote(1)
     move = news.promote(3, reason="weekly retrain", by="carol")
@@ -52,7 +52,7 @@ def test_a_promotion_says_what_it_did(news: RegisteredModel) -> None:
     assert move.at.utcoffset() is not None
 
 
-def test_promoting_an_older_version_goes_back(news: RegisteredModel, registry: Registry) -> None:
+def test_an_older_version_can_be_promoted(news: RegisteredModel, registry: Registry) -> None:
     """An older version promoted is live, and plain MLflow sees it and no other."""
     for version in (1, 3, 2, 1):
         news.promote(version)
@@ -60,7 +60,7 @@ def test_promoting_an_older_version_goes_back(news: RegisteredModel, registry: R
     assert news.load_production() == {"recommender": "r1", "ranker": 1}
 
 
-def test_promoting_what_is_live_moves_nothing(news: RegisteredModel, registry: Registry) -> None:
+def test_promoting_the_live_version_moves_nothing(news: RegisteredModel, registry: Registry) -> None:
     """A promotion of the live version changes nothing and says so."""
     news.promote(2)
     before = registry.picture(news.name)
@@ -69,13 +69,13 @@ def test_promoting_what_is_live_moves_nothing(news: RegisteredModel, registry: R
     assert registry.picture(news.name) == before
 
 
-def test_a_version_may_be_given_as_mlflow_gives_it(news: RegisteredModel) -> None:
+def test_a_version_may_be_an_mlflow_string(news: RegisteredModel) -> None:
     """The text of a number, as MLflow's REST client has it, is that number."""
     assert news.promote("2").to_version == 2
 
 
 @pytest.mark.parametrize("expected", [None, 1])
-def test_a_promotion_that_expects_what_is_live_goes_on(news: RegisteredModel, expected: int | None) -> None:
+def test_a_promotion_with_the_right_expectation_succeeds(news: RegisteredModel, expected: int | None) -> None:
     """The expectation may be a version or None for nothing."""
     if expected is not None:
         news.promote(expected)
@@ -83,7 +83,7 @@ def test_a_promotion_that_expects_what_is_live_goes_on(news: RegisteredModel, ex
 
 
 @pytest.mark.parametrize("expected", [None, 2])
-def test_a_promotion_that_expects_otherwise_is_refused(
+def test_a_promotion_with_a_wrong_expectation_is_refused(
     news: RegisteredModel, registry: Registry, expected: int | None
 ) -> None:
     """Another live version than expected refuses the promotion, and nothing moves."""
@@ -127,7 +127,7 @@ def test_a_version_that_is_not_ready_is_refused(news: RegisteredModel, registry:
     assert registry.picture(news.name) == before
 
 
-def test_what_is_no_version_is_refused(news: RegisteredModel, registry: Registry) -> None:
+def test_an_invalid_version_is_refused(news: RegisteredModel, registry: Registry) -> None:
     """What cannot be a version raises InvalidName, and nothing moves."""
     before = registry.picture(news.name)
     for version in ("abc", "v1", "1.0", "01", 0, -1, True, 1.0, None, ""):
@@ -190,7 +190,7 @@ def test_the_selection_has_a_reason(news: RegisteredModel) -> None:
     assert selection.registry_version == (selection.client_version if tells else None)
 
 
-def test_a_model_that_does_not_exist_is_no_empty_answer(fresh: Connect, registry: Registry, pointer: str) -> None:
+def test_a_missing_model_is_an_error(fresh: Connect, registry: Registry, pointer: str) -> None:
     """A typo in the name raises ModelNotFound from every verb but register, and makes no model."""
     model = fresh(0, pointer=pointer)
     verbs = (model.live_version, model.production, model.load_production, model.status, model.withdraw)

@@ -24,7 +24,7 @@ def test_a_plain_file_store_is_refused(tmp_path: Path, form: str) -> None:
     assert tree(tmp_path) == []
 
 
-def test_nothing_configured_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_configuration_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With no URI anywhere and no database at hand the error names MLFLOW_TRACKING_URI, and nothing is made."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(RegistryUnsupported, match="MLFLOW_TRACKING_URI"):
@@ -32,7 +32,7 @@ def test_nothing_configured_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert tree(tmp_path) == []
 
 
-def test_a_dead_server_is_said_to_be_within_the_timeout(forgetful: None) -> None:
+def test_a_dead_server_is_reported_within_the_timeout(forgetful: None) -> None:
     """Nothing listens there: RegistryUnavailable, in seconds and not in MLflow's minutes."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound and not listening: refuses, and nobody else can take it
@@ -42,7 +42,7 @@ def test_a_dead_server_is_said_to_be_within_the_timeout(forgetful: None) -> None
     assert time.monotonic() - started < 10
 
 
-def test_a_hanging_server_is_said_to_be_within_the_timeout(forgetful: None) -> None:
+def test_a_hanging_server_is_reported_within_the_timeout(forgetful: None) -> None:
     """A server that accepts and never answers: RegistryUnavailable within the timeout."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         started = time.monotonic()
@@ -51,7 +51,7 @@ def test_a_hanging_server_is_said_to_be_within_the_timeout(forgetful: None) -> N
     assert time.monotonic() - started < 6
 
 
-def test_a_host_that_does_not_exist_is_said_to_be_unreachable(forgetful: None) -> None:
+def test_an_unknown_host_is_unreachable(forgetful: None) -> None:
     """An unknown host name: RegistryUnavailable."""
     with pytest.raises(RegistryUnavailable):
         prodpointer.connect("news", tracking_uri="http://registry.invalid:5000", timeout=5)
@@ -60,13 +60,13 @@ def test_a_host_that_does_not_exist_is_said_to_be_unreachable(forgetful: None) -
 @pytest.mark.parametrize(
     "uri", ["htp://localhost:1", "http:///x", "http://localhost:99999", "http://[::1", "azureml://x"]
 )
-def test_what_is_no_address_is_no_registry(forgetful: None, uri: str) -> None:
+def test_an_invalid_address_is_refused(forgetful: None, uri: str) -> None:
     """A URI that names nothing this client can reach: RegistryUnsupported."""
     with pytest.raises(RegistryUnsupported):
         prodpointer.connect("news", tracking_uri=uri)
 
 
-def test_a_wrong_path_is_no_old_server(served: Registry, forgetful: None) -> None:
+def test_a_wrong_path_is_not_an_old_server(served: Registry, forgetful: None) -> None:
     """A URL whose path is wrong, as after a moved static prefix, is no server without aliases: RegistryUnsupported."""
     with pytest.raises(RegistryUnsupported, match="static-prefix"):
         prodpointer.connect("news", tracking_uri=f"{served.uri}/wrong")
@@ -81,14 +81,14 @@ def test_a_wrong_path_is_no_old_server(served: Registry, forgetful: None) -> Non
         (b"", "text/plain"),
     ],
 )
-def test_another_web_server_is_no_registry(between: Proxy, body: bytes, kind: str) -> None:
+def test_another_web_server_is_not_a_registry(between: Proxy, body: bytes, kind: str) -> None:
     """A server that answers everything with its own page is refused: RegistryUnsupported."""
     between.when(lambda method, path: True, Answer(200, body, kind))
     with pytest.raises(RegistryUnsupported, match="not a model registry"):
         prodpointer.connect("news", tracking_uri=between.uri)
 
 
-def test_a_registry_that_hides_its_version_is_found_out_by_what_it_can_do(between: Proxy, served: Registry) -> None:
+def test_a_registry_without_a_version_is_probed(between: Proxy, served: Registry) -> None:
     """Without a version endpoint the capabilities decide, as the version would have."""
     told = prodpointer.connect("news", tracking_uri=served.uri).selection
     between.when(on_path("/version"), Answer(404, b"<!doctype html>Not Found", "text/html"))
@@ -100,7 +100,7 @@ def test_a_registry_that_hides_its_version_is_found_out_by_what_it_can_do(betwee
 
 @pytest.mark.parametrize("status", [401, 403])
 @pytest.mark.parametrize("path", ["/", "/api/"])
-def test_a_server_that_refuses_access_is_said_to(between: Proxy, status: int, path: str) -> None:
+def test_a_server_that_refuses_access_is_reported(between: Proxy, status: int, path: str) -> None:
     """401 and 403, of everything or (as for a refused Host header) of all but the version: AccessDenied."""
     between.when(
         on_path(path), Answer(status, b"Invalid Host header - possible DNS rebinding attack detected", "text/plain")
@@ -152,14 +152,14 @@ def test_a_gateway_without_a_server_is_an_unavailable_registry(between: Proxy, s
 
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
-def test_a_gateway_without_a_server_is_no_wrong_address(between: Proxy, status: int) -> None:
+def test_a_gateway_without_a_server_is_not_a_wrong_address(between: Proxy, status: int) -> None:
     """Also while connecting, a gateway without an upstream is RegistryUnavailable, not a missing registry."""
     between.when(lambda method, path: True, Answer(status, b"<html>Bad Gateway</html>", "text/html"))
     with pytest.raises(RegistryUnavailable, match=f"HTTP {status}"):
         prodpointer.connect("news", tracking_uri=between.uri)
 
 
-def test_a_server_that_fails_is_no_wrong_address(between: Proxy) -> None:
+def test_a_failing_server_is_not_a_wrong_address(between: Proxy) -> None:
     """A server that answers 500 to everything is a RegistryError, and no missing registry."""
     between.when(lambda method, path: True, Answer(500, b"<html>boom</html>", "text/html"))
     with pytest.raises(prodpointer.RegistryError, match="HTTP 500"):

@@ -18,21 +18,21 @@ from prodpointer import ArtifactNotFound, InvalidName, RegistryUnsupported
 from tests.conformance.conftest import RELEASE, Connect, Registry
 
 
-def test_the_first_registration_makes_the_model(fresh: Connect, registry: Registry) -> None:
+def test_the_first_registration_creates_the_model(fresh: Connect, registry: Registry) -> None:
     """Registering in a model that does not exist creates it, with version 1."""
     model = fresh()
     assert model.register(registry.runs[0], "bundle") == 1
     assert model.name in registry.names()
 
 
-def test_each_registration_makes_a_version(fresh: Connect, registry: Registry) -> None:
+def test_each_registration_creates_a_version(fresh: Connect, registry: Registry) -> None:
     """Registering in a model that exists adds the next version, of the same run too."""
     model = fresh(1)
     assert [model.register(registry.runs[0], "bundle") for _ in range(2)] == [2, 3]
 
 
 @pytest.mark.parametrize("artifact", ["bundle", "bundle/", "bundle/newsreco.pkl", "newsreco.pkl", "./newsreco.pkl"])
-def test_a_file_and_a_directory_come_back_as_they_were(fresh: Connect, registry: Registry, artifact: str) -> None:
+def test_a_file_and_a_directory_load_unchanged(fresh: Connect, registry: Registry, artifact: str) -> None:
     """A pickled file, alone or in a directory, loads as the object that was logged."""
     model = fresh()
     model.promote(model.register(registry.runs[1], artifact))
@@ -98,16 +98,14 @@ def test_a_local_copy_of_another_kind_is_refused(fresh: Connect, registry: Regis
     assert model.name not in registry.names()
 
 
-def test_no_digest_is_recorded_where_none_is_wanted(fresh: Connect, registry: Registry) -> None:
+def test_no_digest_is_recorded_on_request(fresh: Connect, registry: Registry) -> None:
     """``digest=False`` records none."""
     model = fresh()
     model.register(registry.runs[0], "bundle", digest=False)
     assert model.version(1).sha256 is None
 
 
-def test_a_version_says_where_it_comes_from(
-    fresh: Connect, registry: Registry, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_version_records_its_origin(fresh: Connect, registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     """The tags hold the caller's own, the owner, and the Python, MLflow and library versions."""
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "carol")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "unused-by-this-server")
@@ -158,7 +156,7 @@ def test_the_datasets_are_the_runs_own(fresh: Connect, registry: Registry) -> No
     assert model.version(1).tags.get("prodpointer.datasets") == logged
 
 
-def test_a_run_that_does_not_exist_makes_nothing(fresh: Connect, registry: Registry) -> None:
+def test_a_missing_run_creates_nothing(fresh: Connect, registry: Registry) -> None:
     """An unknown run raises ArtifactNotFound, and no model is made."""
     model = fresh()
     for run_id in ("0" * 32, "no-such-run", "../.."):
@@ -167,7 +165,7 @@ def test_a_run_that_does_not_exist_makes_nothing(fresh: Connect, registry: Regis
     assert model.name not in registry.names()
 
 
-def test_an_artifact_that_does_not_exist_makes_nothing(fresh: Connect, registry: Registry) -> None:
+def test_a_missing_artifact_creates_nothing(fresh: Connect, registry: Registry) -> None:
     """An unknown artifact, or a path that leads out of the run, raises ArtifactNotFound, and no model is made."""
     model = fresh()
     for artifact in (
@@ -186,7 +184,7 @@ def test_an_artifact_that_does_not_exist_makes_nothing(fresh: Connect, registry:
     assert model.name not in registry.names()
 
 
-def test_a_store_whose_library_is_missing_is_said_to_be(fresh: Connect, registry: Registry) -> None:
+def test_a_missing_store_library_is_reported(fresh: Connect, registry: Registry) -> None:
     """Artifacts on gs:// without its library: RegistryUnsupported names what to install, and no model is made."""
     experiment = registry.plain.create_experiment(f"gs-{uuid.uuid4().hex}", artifact_location="gs://bucket/news")
     run_id = registry.plain.create_run(experiment).info.run_id
@@ -196,7 +194,7 @@ def test_a_store_whose_library_is_missing_is_said_to_be(fresh: Connect, registry
     assert model.name not in registry.names()
 
 
-def test_a_path_that_no_uri_can_carry_makes_nothing(fresh: Connect, registry: Registry) -> None:
+def test_an_invalid_path_creates_nothing(fresh: Connect, registry: Registry) -> None:
     """A path with '#', '?' or '%20' raises InvalidName rather than being lost on the way, and no model is made."""
     model = fresh()
     for artifact in ("a#b.pkl", "a?b.pkl", "a%20b.pkl"):
@@ -205,7 +203,7 @@ def test_a_path_that_no_uri_can_carry_makes_nothing(fresh: Connect, registry: Re
     assert model.name not in registry.names()
 
 
-def test_a_digest_or_tag_that_is_none_makes_nothing(fresh: Connect, registry: Registry) -> None:
+def test_an_invalid_digest_or_tag_creates_nothing(fresh: Connect, registry: Registry) -> None:
     """A wrong digest or a reserved tag raises InvalidName, and no model is made."""
     model = fresh()
     for options in ({"sha256": "abc"}, {"tags": {"": "x"}}, {"tags": {"prodpointer.sha256": "x"}}):
@@ -214,7 +212,7 @@ def test_a_digest_or_tag_that_is_none_makes_nothing(fresh: Connect, registry: Re
     assert model.name not in registry.names()
 
 
-def test_a_model_name_that_new_mlflow_cannot_read_is_not_made(registry: Registry, forgetful: None) -> None:
+def test_a_model_name_that_new_mlflow_cannot_read_is_refused(registry: Registry, forgetful: None) -> None:
     """A name with '/' or ':' raises InvalidName on every MLflow, since 3.11.1 and later cannot read such a model."""
     for name in ("news/reco", "news:reco"):
         with pytest.raises(InvalidName, match="'/' or ':'"):
@@ -222,7 +220,7 @@ def test_a_model_name_that_new_mlflow_cannot_read_is_not_made(registry: Registry
         assert name not in registry.names()
 
 
-def test_a_model_that_has_such_a_name_goes_on(registry: Registry, forgetful: None) -> None:
+def test_an_existing_model_with_such_a_name_still_works(registry: Registry, forgetful: None) -> None:
     """A model that an older MLflow made with '/' in its name gets new versions as long as its registry can read it."""
     name = f"team/{uuid.uuid4().hex[:8]}"
     with sqlite3.connect(registry.database, timeout=20) as database:
@@ -249,7 +247,7 @@ def test_an_odd_name_works_throughout(registry: Registry, forgetful: None, name:
     assert model.production() is None
 
 
-def test_a_registration_tried_again_makes_no_second_version(fresh: Connect, registry: Registry) -> None:
+def test_a_retried_registration_creates_no_second_version(fresh: Connect, registry: Registry) -> None:
     """With ``if_exists="reuse"`` the same artifact of the same run is the version that it is already."""
     model = fresh()
     first = [model.register(registry.runs[0], path, if_exists="reuse") for path in ("bundle", "newsreco.pkl")]

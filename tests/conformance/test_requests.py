@@ -79,7 +79,7 @@ MOST = {"alias": 7, "stage": 9, "both": 11}
 
 
 @pytest.mark.parametrize("pointer", SHAPES)
-def test_what_moves_costs_few_requests(between: Proxy, served: Registry, pointer: str) -> None:
+def test_moves_cost_few_requests(between: Proxy, served: Registry, pointer: str) -> None:
     """A promotion of another version, a withdrawal, and a rollback, which also looks whether the artifact is there."""
     news = model_behind(between, served, 2, pointer=pointer)
     news.promote(1)
@@ -89,7 +89,7 @@ def test_what_moves_costs_few_requests(between: Proxy, served: Registry, pointer
 
 
 @pytest.mark.skipif(not HAS_ALIASES, reason="an alias is moved by one request")
-def test_a_promotion_waits_five_times(between: Proxy, served: Registry) -> None:
+def test_a_promotion_waits_for_five_round_trips(between: Proxy, served: Registry) -> None:
     """Reads that do not depend on each other are sent at the same time, on threads that are kept."""
     news = model_behind(between, served, 2, pointer="alias")
     news.promote(1)
@@ -102,7 +102,7 @@ def test_a_promotion_waits_five_times(between: Proxy, served: Registry) -> None:
     assert {each.name for each in threading.enumerate()} - threads <= {"prodpointer-deadline"}
 
 
-def test_what_goes_live_between_two_reads_is_seen(
+def test_a_promotion_between_two_reads_is_seen(
     between: Proxy, served: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of the reads that are sent at the same time either may be answered first."""
@@ -144,7 +144,7 @@ def test_a_promotion_costs_four_reads_and_three_writes(news: RegisteredModel, be
         assert asked(between, partial(news.promote, version)) == 7 + by_stage
 
 
-def test_promoting_what_is_live_costs_two_requests(news: RegisteredModel, between: Proxy) -> None:
+def test_promoting_the_live_version_costs_two_requests(news: RegisteredModel, between: Proxy) -> None:
     """Nothing to move is found out without a write."""
     news.promote(2)
     assert asked(between, lambda: news.promote(2)) == 2
@@ -176,9 +176,7 @@ def test_a_registry_that_failed_is_asked_again(news: RegisteredModel, between: P
     assert "/version" in [path for _, path in between.requests]
 
 
-def test_a_promotion_that_another_overtakes_is_said_to_be_lost(
-    news: RegisteredModel, between: Proxy, served: Registry
-) -> None:
+def test_an_overtaken_promotion_is_lost(news: RegisteredModel, between: Proxy, served: Registry) -> None:
     """A job that promotes between the write and the read-back wins: PromotionLost names its version."""
     written = threading.Event()
 

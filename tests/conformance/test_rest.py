@@ -58,7 +58,7 @@ def test_the_list_over_rest_is_the_clients_own(
     assert border.names() == told
 
 
-def test_a_missing_model_is_told(border: Border) -> None:
+def test_a_missing_model_is_reported(border: Border) -> None:
     """It is found missing as by the client."""
     with pytest.raises(ModelNotFound, match="no-such-model"):
         border.model("no-such-model")

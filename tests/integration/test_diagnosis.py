@@ -70,7 +70,7 @@ def test_an_unknown_override_is_refused(lab: Lab) -> None:
         diagnose(tracking_uri=lab.uri, registry_uri=None, pointer="champion")
 
 
-def test_a_registry_out_of_reach_is_a_finding(closed_port: int) -> None:
+def test_an_unreachable_registry_is_a_finding(closed_port: int) -> None:
     """No server ends with 5, and the one problem says why."""
     found = diagnose(tracking_uri=f"http://127.0.0.1:{closed_port}", registry_uri=None)
     assert (found.exit_code, found.pointer, found.registry_version, len(found.problems)) == (5, None, None, 1)

@@ -125,7 +125,7 @@ def exchange(tmp_path: Path, name: str, put: Callable[[Path], object]) -> Path:
 
 @pytest.mark.parametrize("name", NOTES)
 @pytest.mark.parametrize("what", NO_FILES)
-def test_what_is_no_file_is_no_note(kept: ModelCache, tmp_path: Path, what: str, name: str) -> None:
+def test_a_note_that_is_not_a_file_is_ignored(kept: ModelCache, tmp_path: Path, what: str, name: str) -> None:
     """It is not waited for, and a note takes its place."""
     exchange(tmp_path, name, NO_FILES[what])
     kept.pin("1", 1)
@@ -139,7 +139,7 @@ def test_what_is_no_file_is_no_note(kept: ModelCache, tmp_path: Path, what: str,
 
 @pytest.mark.parametrize("name", [name for name in NOTES if name != "1.first"])
 @pytest.mark.parametrize("what", DAMAGED)
-def test_a_damaged_file_is_no_note(kept: ModelCache, tmp_path: Path, what: str, name: str) -> None:
+def test_a_damaged_note_is_ignored(kept: ModelCache, tmp_path: Path, what: str, name: str) -> None:
     """Whatever is in it, it is written anew."""
     exchange(tmp_path, name, DAMAGED[what])
     keep(kept)
@@ -151,7 +151,7 @@ def test_a_damaged_file_is_no_note(kept: ModelCache, tmp_path: Path, what: str, 
 
 
 @pytest.mark.parametrize("what", [*DAMAGED, "short", "more words"])
-def test_a_damaged_first_digest_is_said_to_be_damaged(kept: ModelCache, tmp_path: Path, what: str) -> None:
+def test_a_damaged_first_digest_is_reported(kept: ModelCache, tmp_path: Path, what: str) -> None:
     """The version's tags are not blamed; the error says where it is and how to go on, and quotes nothing of it."""
     texts = {"short": DIGEST[:10], "more words": f"{DIGEST} recorded recorded"}
     put = DAMAGED[what] if what in DAMAGED else lambda file: file.write_text(texts[what])

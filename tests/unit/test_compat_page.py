@@ -69,7 +69,7 @@ def test_a_cell_that_did_not_run_is_red() -> None:
     assert sign(None, {}) == "❌"
 
 
-def test_a_broken_law_is_red() -> None:
+def test_a_failed_check_is_red() -> None:
     """A failure in a cell is an error, whatever else works there."""
     answer = {
         "pointers": {**WORKS, "alias": "failed"},
@@ -83,7 +83,7 @@ def test_a_broken_law_is_red() -> None:
     assert sign(result, {}) == "❌"
 
 
-def test_a_difference_from_what_was_committed_is_told() -> None:
+def test_a_difference_from_the_committed_results_is_reported() -> None:
     """A cell that no longer does what the page says is an error, also where it does more."""
     cell = slice_cells()[0]
     committed = {cell: Result(WORKS, limits={"log_model": "MlflowException"})}

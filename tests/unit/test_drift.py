@@ -100,13 +100,13 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.what)
-def test_the_record_tells_which_side_moved(case: Moved) -> None:
+def test_the_record_shows_which_pointer_moved(case: Moved) -> None:
     """The pointer that no longer names what the last recorded move left both at is the one that moved."""
     assert side_moved(case.look) is case.side
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.what)
-def test_the_record_decides_where_one_side_moved(case: Moved) -> None:
+def test_the_record_decides_if_one_pointer_moved(case: Moved) -> None:
     """Preferring the journal follows the one side that moved to a version, and decides nothing else."""
     assert judge(case.look).choices.get("journal") == case.journal
 
@@ -119,7 +119,7 @@ def test_without_a_record_the_moved_pointer_is_unknown() -> None:
 
 
 @pytest.mark.parametrize(("alias", "stage", "side"), [(4, 2, Side.ALIAS), (2, 4, Side.STAGE)])
-def test_what_was_seen_before_serves_where_nothing_is_recorded(alias: int, stage: int, side: Side) -> None:
+def test_without_a_record_the_previous_state_decides(alias: int, stage: int, side: Side) -> None:
     """What both were seen to name tells the side that moved since."""
     assert side_moved(model(alias, production(stage)), 2) is side
 
@@ -253,24 +253,24 @@ def half_way(age: float) -> Judgement:
     return judge(model(4, production(2), recorded=[event(1, 2), intent(4, age)]))
 
 
-def test_a_promotion_that_is_under_way_is_left_alone() -> None:
+def test_a_promotion_in_progress_is_not_touched() -> None:
     """A recent intent is a promotion in progress."""
     found = half_way(1)
     assert (found.kind, found.target, found.under_way) == (Class.SAFE, None, True)
 
 
-def test_a_promotion_that_has_moved_nothing_yet_is_under_way_too() -> None:
+def test_a_promotion_that_has_moved_nothing_yet_is_in_progress_too() -> None:
     """Its intent alone says that it is about to."""
     assert judge(model(None, production(2), recorded=[intent(4, 1)])).under_way
 
 
-def test_a_promotion_that_was_stopped_half_way_is_a_decision() -> None:
+def test_an_interrupted_promotion_needs_a_decision() -> None:
     """After a minute its alias counts, which is moved first."""
     found = half_way(UNDER_WAY.total_seconds() + 1)
     assert (found.kind, dict(found.choices)) == (Class.DECISION, {"alias": 4, "journal": 4})
 
 
-def test_an_intent_of_pointers_that_agree_is_no_obstacle() -> None:
+def test_an_intent_is_ignored_if_the_pointers_agree() -> None:
     """Where both pointers name one version, an open intent hinders nothing."""
     found = judge(model(4, production(4), recorded=[event(1, 2), intent(4, 1)]))
     assert found.kind is Class.NOTHING
@@ -298,13 +298,13 @@ def test_a_run_that_was_interrupted_after_its_move_is_to_be_closed() -> None:
         (model(4, production(5)), "nothing is recorded"),
     ],
 )
-def test_a_drift_is_told(look: Look, says: str) -> None:
+def test_a_mismatch_is_described(look: Look, says: str) -> None:
     """One sentence says what each pointer names and which of them moved."""
     assert says in drift_told(look)
 
 
 @pytest.mark.parametrize("look", [model(2, production(2)), model(2), model(None, production(2)), model()])
-def test_without_a_drift_there_is_nothing_to_tell(look: Look) -> None:
+def test_without_a_mismatch_there_is_no_description(look: Look) -> None:
     """Pointers that agree, or a single one, have no mismatch."""
     assert drift_told(look) == ""
 

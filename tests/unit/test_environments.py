@@ -40,7 +40,7 @@ def test_a_later_mlflow_3_is_installed_plainly() -> None:
     assert (release_of("3.99.0").as_of, release_of("3.99.0").extra) == (None, ())
 
 
-def test_what_is_no_version_is_refused() -> None:
+def test_an_invalid_version_is_refused() -> None:
     """A name such as "newest" is said to be no version."""
     with pytest.raises(EnvironmentFailed, match="newest"):
         release_of("newest")

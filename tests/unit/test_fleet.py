@@ -57,21 +57,21 @@ def test_nothing_has_no_result() -> None:
 
 
 @pytest.mark.parametrize("at_once", [1, 3, 8])
-def test_no_more_than_the_bound_are_in_flight(at_once: int) -> None:
+def test_no_more_than_the_limit_run_at_once(at_once: int) -> None:
     """The bound is reached and kept."""
     work = Busy()
     list(each_of(range(30), work, at_once=at_once))
     assert work.most == at_once
 
 
-def test_what_is_busy_is_tried_again() -> None:
+def test_a_busy_server_is_retried() -> None:
     """A server that does not answer for a moment fails no item."""
     work = Busy(failures=2)
     assert [result.error for result in each_of(range(4), work, at_once=2)] == [None] * 4
     assert set(work.calls.values()) == {3}
 
 
-def test_an_error_of_the_server_itself_is_tried_again() -> None:
+def test_a_server_error_is_retried() -> None:
     """A 500 may be over in a moment too."""
     error = RegistryError("500")
     error.code = "INTERNAL_ERROR"
@@ -80,7 +80,7 @@ def test_an_error_of_the_server_itself_is_tried_again() -> None:
 
 
 @pytest.mark.parametrize("error", [AccessDenied("no"), RegistryError("BAD_REQUEST")])
-def test_what_will_not_pass_is_not_tried_again(error: Exception) -> None:
+def test_a_permanent_failure_is_not_retried(error: Exception) -> None:
     """Another answer would be the same."""
     work = Busy(failures=1, error=error)
     assert [result.error for result in each_of([1], work)] == [error]

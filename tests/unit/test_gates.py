@@ -212,7 +212,7 @@ def test_an_invalid_gate_is_refused(text: str, hint: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["x" * 1001, None, 3, b"auc >= 1"], ids=type)
-def test_what_is_no_text_of_a_gate_is_refused(text: object) -> None:
+def test_an_invalid_gate_text_is_refused(text: object) -> None:
     """Other types, and texts longer than any gate, are not read."""
     with pytest.raises(InvalidName, match="at most 1000 characters"):
         parse_gate(text)
@@ -319,7 +319,7 @@ def test_no_gates_make_no_verdicts() -> None:
     ids=lambda given: given if isinstance(given, str) else "",
 )
 @pytest.mark.parametrize("gate", ["auc >= 0.0", "auc <= 0.0", "auc >= production", "auc <= production"])
-def test_evidence_that_says_nothing_refuses(evidence: Evidence, reason: str, gate: str) -> None:
+def test_missing_metrics_refuse(evidence: Evidence, reason: str, gate: str) -> None:
     """No run, a missing metric, NaN and infinities refuse whichever way is better, for either version compared."""
     found = verdict(gate, evidence, measured(3, 0.0))
     assert (found.passed, found.candidate, found.reason) == (False, None, reason)

@@ -52,7 +52,7 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     assert loaded_after(code) == set()
 
 
-def test_what_is_heavy_is_noticed() -> None:
+def test_heavy_imports_are_detected() -> None:
     """The control: what the other tests look for is found where it is imported."""
     assert loaded_after("import prodpointer, rich") == {"rich"}
 

@@ -84,7 +84,7 @@ def test_an_event_is_the_move_that_was_written() -> None:
     ],
     ids=["text", "other json", "empty", "other tag", "other prefix", "longer key", "no pack", "empty pack"],
 )
-def test_tags_that_are_no_events_are_passed_over(key: str, value: str) -> None:
+def test_invalid_event_tags_are_ignored(key: str, value: str) -> None:
     """A tag of another tool hides no event and breaks nothing."""
     carrier = version(1, "000000000002-aaaaaaaa")
     assert len(events([replace(carrier, tags={**carrier.tags, key: value})])) == 1
@@ -181,7 +181,7 @@ def test_a_long_name_of_a_model_takes_no_room_from_the_evidence() -> None:
 
 
 @pytest.mark.parametrize("text", ["[]", "1", '{"kind": "promote"}', "soon", ""])
-def test_what_is_no_event_is_a_value_error(text: str) -> None:
+def test_an_invalid_event_is_a_value_error(text: str) -> None:
     """Reading back anything else raises ValueError."""
     with pytest.raises(ValueError, match=r"event|Expecting"):
         event_from("news", "1", text)
@@ -215,24 +215,24 @@ def test_events_of_another_pointer_are_apart() -> None:
     assert len(events([found])) == 2
 
 
-def test_only_what_was_done_happened() -> None:
+def test_only_done_events_count() -> None:
     """Intents that name something else, and losses, are no moves."""
     recorded = [moved(1, 1), moved(2, 2, state="lost"), moved(3, 3, state="intended")]
     assert [each.to_version for each in settled(recorded, live=1)] == [1]
 
 
-def test_an_intent_that_names_what_is_live_happened() -> None:
+def test_an_intent_that_names_the_live_version_counts() -> None:
     """A promoter that was stopped after the pointer had moved has moved it."""
     found = settled([moved(1, 1), moved(2, 2, state="intended")], live=2)
     assert [(each.to_version, each.state) for each in found] == [(1, "done"), (2, "done")]
 
 
-def test_an_intent_before_what_was_done_did_not_happen() -> None:
+def test_an_intent_before_a_done_event_does_not_count() -> None:
     """An old intent for a version that went live later by another event stays an intent."""
     assert len(settled([moved(1, 2, state="intended"), moved(2, 2)], live=2)) == 1
 
 
-def test_who_lost_was_not_live_before_the_next_move() -> None:
+def test_a_lost_version_was_not_live_before_the_next_move() -> None:
     """A move that found the version of a loser live for a moment replaced what the loser had replaced."""
     recorded = [moved(1, 1), moved(2, 2, frm=1, state="lost"), moved(3, 3, frm=2)]
     assert [(each.from_version, each.to_version) for each in settled(recorded, live=3)] == [(None, 1), (1, 3)]
@@ -249,7 +249,7 @@ def test_who_lost_with_a_raised_id_was_not_live_before_either() -> None:
     ]
 
 
-def test_two_who_met_are_no_move_by_others() -> None:
+def test_concurrent_promotions_are_no_unrecorded_move() -> None:
     """The second was decided before the first was done, so that it could not see what that left."""
     second = replace(moved(3, 2, frm=1), after="000000000001-00000000")
     moves = told(settled([moved(1, 1), moved(2, 2, frm=1), second], 2), 2, NOON)
@@ -457,7 +457,7 @@ def test_a_version_that_went_live_a_few_times_is_not_packed() -> None:
     assert not any(key.startswith(PACK_TAG) for key in version.tags)
 
 
-def test_two_who_pack_at_once_lose_nothing() -> None:
+def test_concurrent_packing_loses_nothing() -> None:
     """Packs of the same events by two promoters, one of whom saw an event more, hold each event once when read."""
     version, ids = busy(24)
     one = {**version.tags, f"{EVENT_TAG}000000000099-00000000": event_text(moved(1, 1))}

@@ -14,12 +14,12 @@ from prodpointer.mlflow_client.worker import LEFT_AT_MOST, Lane, NoAnswer, lane_
 SHORT = 0.1
 
 
-def test_a_call_returns_what_it_returns() -> None:
+def test_a_call_returns_its_result() -> None:
     """The result comes back as it is."""
     assert Lane().call(lambda: [1, 2], timeout=5) == [1, 2]
 
 
-def test_a_call_raises_what_it_raises() -> None:
+def test_a_call_raises_its_exception() -> None:
     """An exception comes back as it is, with the place at which it was raised."""
     with pytest.raises(ZeroDivisionError):
         Lane().call(lambda: 1 / 0, timeout=5)
@@ -32,7 +32,7 @@ def test_a_call_knows_the_context_of_its_caller() -> None:
     assert Lane().call(setting.get, timeout=5) == "the caller's"
 
 
-def test_a_call_without_an_answer_is_given_up_in_time(gate: threading.Event) -> None:
+def test_a_call_without_an_answer_times_out(gate: threading.Event) -> None:
     """The caller has its error, and the call goes on."""
     lane = Lane()
     began = time.monotonic()
@@ -77,7 +77,7 @@ def test_waiting_for_others_that_are_answered_does_not_count() -> None:
     assert found == [None] * 10
 
 
-def test_what_goes_on_is_not_given_up() -> None:
+def test_a_download_with_progress_is_not_cancelled() -> None:
     """A download may take many times its limit, as long as bytes come."""
     arrived: list[int] = []
 
@@ -90,7 +90,7 @@ def test_what_goes_on_is_not_given_up() -> None:
     assert Lane().watched(download, timeout=SHORT * 3, progress=lambda: len(arrived)) == "whole"
 
 
-def test_what_stands_still_is_given_up(gate: threading.Event) -> None:
+def test_a_download_without_progress_is_cancelled(gate: threading.Event) -> None:
     """A download without data is cancelled."""
     lane = Lane()
     with pytest.raises(NoAnswer, match="no byte"):
@@ -142,7 +142,7 @@ def test_an_exception_keeps_what_it_came_from() -> None:
     assert isinstance(caught.value.__cause__, KeyError)
 
 
-def test_a_forked_process_has_lanes_of_its_own(gate: threading.Event) -> None:
+def test_a_forked_process_has_its_own_workers(gate: threading.Event) -> None:
     """What the parent left behind is not in the child, which calls anew."""
     with pytest.raises(NoAnswer):
         lane_to("test://forked").call(gate.wait, timeout=SHORT)

@@ -26,7 +26,7 @@ def test_a_version_is_a_whole_number_from_one_on(given: object, number: int) -> 
     ],
     ids=repr,
 )  # fmt: skip
-def test_what_is_no_version_is_refused(given: object) -> None:
+def test_an_invalid_version_is_refused(given: object) -> None:
     """Text in any other form, other types and numbers below one are no versions."""
     with pytest.raises(InvalidName, match="Invalid version"):
         version_number(given)
@@ -82,7 +82,7 @@ def test_a_reserved_alias_is_refused(given: str) -> None:
     ],
     ids=repr,
 )
-def test_what_is_no_alias_is_refused(given: object) -> None:
+def test_an_invalid_alias_is_refused(given: object) -> None:
     """Other characters, nothing, more than 255 characters and other types are no alias."""
     with pytest.raises(InvalidName, match="Invalid alias"):
         alias_name(given)
@@ -123,7 +123,7 @@ def test_a_model_name_that_some_registry_may_hold(given: str) -> None:
 
 
 @pytest.mark.parametrize("given", ["", " ", "\t", None, 3, True, b"news", ["news"]], ids=repr)
-def test_what_is_no_model_name_is_refused(given: object) -> None:
+def test_an_invalid_model_name_is_refused(given: object) -> None:
     """Nothing, blanks and other types are no names."""
     with pytest.raises(InvalidName, match="Invalid model name"):
         model_name(given)
@@ -158,7 +158,7 @@ def test_a_new_model_name_fits_into_mlflows_tables() -> None:
         model_name("x" * 2001)
 
 
-def test_what_is_not_unicode_is_no_name() -> None:
+def test_text_that_is_not_unicode_is_refused() -> None:
     """Bytes of a command line that are not UTF-8 arrive as characters that nothing can write."""
     with pytest.raises(InvalidName, match="not Unicode"):
         model_name("news-\udcff")

@@ -203,7 +203,7 @@ def test_the_text_of_a_move_names_its_model_and_not_its_event() -> None:
         event_text(promotion()).replace("2026", "soon"),
     ],
 )
-def test_what_is_no_move_is_refused(text: str) -> None:
+def test_an_invalid_move_is_refused(text: str) -> None:
     """A tag written by another tool is a ValueError, whatever its content."""
     with pytest.raises(ValueError, match=r".*"):
         event_from("news", "1", text)
