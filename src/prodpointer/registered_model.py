@@ -15,8 +15,9 @@ from typing import Any, Literal, get_args
 from prodpointer._warnings import warn_unverified
 from prodpointer.artifacts import register as registration
 from prodpointer.artifacts.cache import Cache
-from prodpointer.artifacts.digest import copied, free_place
-from prodpointer.artifacts.fetch import Target, Verify, checked_verify, created_name
+from prodpointer.artifacts.digest import copy_whole, free_place
+from prodpointer.artifacts.fetch import Target, Verify, check_verify
+from prodpointer.artifacts.last_known_good import VersionKey
 from prodpointer.artifacts.loaders import Loader
 from prodpointer.errors import InvalidName, ModelNotFound, ProdpointerError, RegistryUnavailable
 from prodpointer.gates.gate import Gate
@@ -30,7 +31,7 @@ from prodpointer.promotion.promoter import NOT_GIVEN, Expected, NotGiven, Promot
 from prodpointer.promotion.snapshot import Look
 from prodpointer.promotion.sync import drift_told
 from prodpointer.serving.follow import Live, OnWithdraw
-from prodpointer.serving.load import HowToLoad, Loading, OnUnavailable, checked_on_unavailable
+from prodpointer.serving.load import Loading, LoadOptions, OnUnavailable, check_on_unavailable
 from prodpointer.types import DIGEST_TAG, ModelReply, ModelVersion, PointerStatus, Promotion, Pulled, Selection
 from prodpointer.validation import new_model_name, version_number
 
@@ -302,7 +303,7 @@ class RegisteredModel:
             As for :meth:`promote`.
         """
         withdrawn = self._promoter.withdraw(reason=reason, by=by)
-        self._loading.delivery.saw_nothing_live()
+        self._loading.delivery.note_named(None)
         return withdrawn
 
     def repair(self) -> PointerStatus:
@@ -355,8 +356,8 @@ class RegisteredModel:
         UnsafeModel, LoadFailed
             No loader fits, or it failed; see :mod:`prodpointer.artifacts.loaders`.
         """
-        how = HowToLoad(loader, flavor, trusted, checked_verify(verify))
-        return self._loading.load(how, checked_on_unavailable(on_unavailable), self._just_failed())
+        how = LoadOptions(loader, flavor, trusted, check_verify(verify))
+        return self._loading.load(how, check_on_unavailable(on_unavailable), self._just_failed())
 
     def follow(
         self,
@@ -409,8 +410,8 @@ class RegisteredModel:
             )
         stopped = threading.Event()
         return Live(
-            Loading(self.name, self._registry, self._rule, self._promoter.view, self._cache, stopped=stopped.is_set),
-            HowToLoad(loader, flavor, trusted, checked_verify(verify)),
+            Loading(self.name, self._registry, self._rule, self._promoter.view, self._cache, is_stopped=stopped.is_set),
+            LoadOptions(loader, flavor, trusted, check_verify(verify)),
             every=every,
             warm_up=warm_up,
             on_change=on_change,
@@ -435,16 +436,16 @@ class RegisteredModel:
         ProdpointerError
             The file or directory exists already; and as for :meth:`load_production`.
         """
-        demanded = checked_verify(verify)
+        demanded = check_verify(verify)
         free = partial(free_place, Path(destination))
         target = self._loading.target()
         if target is None:
             return None
         delivery = self._loading.delivery
-        with delivery.delivered(target, verify=demanded, warn=warn_unverified, before=free) as (entry, _):
+        with delivery.deliver(target, verify=demanded, warn=warn_unverified, before=free) as entry:
             place = free(entry.leaf)
-            copied(entry.path, place)
-        return Pulled(self.name, target.number, place, entry.sha256 if entry.recorded else None)
+            copy_whole(entry.path, place)
+        return Pulled(self.name, target.key.version, place, entry.sha256 if entry.recorded else None)
 
     def adopt(self, version: int | str) -> str:
         """Record the digest of a version that was registered elsewhere, and return it; live or not.
@@ -461,15 +462,12 @@ class RegisteredModel:
         self._check_workspace()
         reply = self._registry.model(self.name)
         found = self._registry.version(self.name, version_number(version))
-        target = Target(found.version, created_name(reply.created_at), found)
-        with self._loading.delivery.delivered(target, verify="warn", warn=lambda *_: None, adopting=True) as (
-            entry,
-            _,
-        ):
+        target = Target(VersionKey.of(reply.created_at, found.version), found)
+        with self._loading.delivery.deliver(target, verify="warn", warn=lambda *_: None, adopting=True) as entry:
             digest = entry.sha256
         if found.sha256 is None:
             self._registry.tag_version(self.name, found.version, DIGEST_TAG, digest)
-            self._loading.delivery.saw_recorded(target)
+            self._loading.delivery.mark_recorded(target)
         return digest
 
     def not_asked(self, failure: RegistryUnavailable) -> None:
@@ -481,7 +479,7 @@ class RegisteredModel:
         with suppress(ProdpointerError):  # of a cache that is not used, which is told with the failure
             is_here = self.has_last_known_good
         if not is_here:
-            raise self._loading.without_last_known_good(failure)
+            raise self._loading.explain_no_last_known_good(failure)
         self._failed = (time.monotonic(), failure)
 
     @property
@@ -492,7 +490,7 @@ class RegisteredModel:
     def _noticed(self, reply: ModelReply, seen: View) -> None:
         """Keep which version another verb saw live; that nothing is live takes a second look, or a withdrawal."""
         if seen.live is not None:
-            self._loading.delivery.saw_named(created_name(reply.created_at), seen.live)
+            self._loading.delivery.note_named(VersionKey.of(reply.created_at, seen.live))
 
     def _just_failed(self) -> RegistryUnavailable | None:
         """Return the failure of a registry that was asked by ``connect`` a moment ago, once."""

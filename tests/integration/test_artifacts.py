@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from prodpointer.artifacts import digest as artifacts
-from prodpointer.artifacts.digest import DigestAhead, check_digest, downloaded, sha256_of
+from prodpointer.artifacts.digest import DigestAhead, check_digest, download, sha256_of
 from prodpointer.errors import ArtifactNotFound, IntegrityError
 from prodpointer.mlflow_client.artifact_store import ArtifactStore
 from prodpointer.mlflow_client.open import open_registry
@@ -135,14 +135,14 @@ def test_the_wrong_bytes_do_not_pass(tmp_path: Path) -> None:
 def test_a_download_is_the_file(lab: Lab, store: ArtifactStore) -> None:
     """A file is downloaded under its name, with its bytes."""
     run_id = lab.run({"model.pkl": b"bytes"})
-    with downloaded(store, store.located(f"runs:/{run_id}/model.pkl")) as path:
+    with download(store, store.located(f"runs:/{run_id}/model.pkl")) as path:
         assert (path.name, path.read_bytes()) == ("model.pkl", b"bytes")
 
 
 def test_a_download_is_the_directory(lab: Lab, store: ArtifactStore) -> None:
     """A directory is downloaded with everything below it."""
     run_id = lab.run({f"bundle/{path}": content for path, content in FILES.items()})
-    with downloaded(store, store.located(f"runs:/{run_id}/bundle")) as path:
+    with download(store, store.located(f"runs:/{run_id}/bundle")) as path:
         found = {file.relative_to(path).as_posix(): file.read_bytes() for file in path.rglob("*") if file.is_file()}
     assert (path.name, found) == ("bundle", FILES)
 
@@ -150,7 +150,7 @@ def test_a_download_is_the_directory(lab: Lab, store: ArtifactStore) -> None:
 def test_a_download_is_a_copy(lab: Lab, store: ArtifactStore) -> None:
     """Changing a download changes nothing in the store."""
     run_id = lab.run({"model.pkl": b"bytes"})
-    with downloaded(store, store.located(f"runs:/{run_id}/model.pkl")) as path:
+    with download(store, store.located(f"runs:/{run_id}/model.pkl")) as path:
         path.write_bytes(b"other")
     assert lab.artifact(run_id, "model.pkl").read_bytes() == b"bytes"
 
@@ -158,7 +158,7 @@ def test_a_download_is_a_copy(lab: Lab, store: ArtifactStore) -> None:
 def test_a_download_is_removed_afterwards(lab: Lab, store: ArtifactStore) -> None:
     """No temporary directory stays behind."""
     run_id = lab.run({"model.pkl": b"bytes"})
-    with downloaded(store, store.located(f"runs:/{run_id}/model.pkl")) as path:
+    with download(store, store.located(f"runs:/{run_id}/model.pkl")) as path:
         pass
     assert not path.parent.exists()
 
@@ -169,7 +169,7 @@ def test_a_download_is_removed_after_an_error(lab: Lab, store: ArtifactStore) ->
     seen: list[Path] = []
 
     def fail() -> None:
-        with downloaded(store, store.located(f"runs:/{run_id}/model.pkl")) as path:
+        with download(store, store.located(f"runs:/{run_id}/model.pkl")) as path:
             seen.append(path)
             raise RuntimeError("inside")
 
@@ -182,7 +182,10 @@ def test_a_download_is_removed_after_an_error(lab: Lab, store: ArtifactStore) ->
 def test_bytes_that_are_gone_are_named(path: str, lab: Lab, store: ArtifactStore) -> None:
     """A download of nothing is ``ArtifactNotFound`` with the place that was looked at."""
     run_id = lab.run({"bundle/model.pkl": b"bytes"})
-    with pytest.raises(ArtifactNotFound, match=path), downloaded(store, store.located(f"runs:/{run_id}/{path}")):
+    with (
+        pytest.raises(ArtifactNotFound, match=path),
+        download(store, store.located(f"runs:/{run_id}/{path}")),
+    ):
         pass
 
 
@@ -190,7 +193,10 @@ def test_an_empty_directory_is_no_artifact(lab: Lab, store: ArtifactStore) -> No
     """A directory without a file is what some MLflow versions answer for an artifact that is gone."""
     run_id = lab.run({"bundle/model.pkl": b"bytes"})
     lab.artifact(run_id, "bundle/model.pkl").unlink()
-    with pytest.raises(ArtifactNotFound, match="empty"), downloaded(store, store.located(f"runs:/{run_id}/bundle")):
+    with (
+        pytest.raises(ArtifactNotFound, match="empty"),
+        download(store, store.located(f"runs:/{run_id}/bundle")),
+    ):
         pass
 
 
@@ -258,15 +264,15 @@ def bundle(tmp_path: Path) -> Path:
 
 def test_a_digest_begun_before_is_the_digest(bundle: Path) -> None:
     """What was computed while the caller waited is what would be computed now."""
-    assert DigestAhead(lambda: bundle).of(bundle) == sha256_of(bundle)
+    assert DigestAhead(lambda: bundle).examine(bundle).sha256 == sha256_of(bundle)
 
 
 def test_a_digest_begun_before_is_computed_once(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A later call does not read the bytes again."""
     ahead = DigestAhead(lambda: bundle)
-    digest = ahead.of(bundle)
+    digest = ahead.examine(bundle).sha256
     monkeypatch.setattr(artifacts, "examine", None)
-    assert ahead.of(bundle) == digest
+    assert ahead.examine(bundle).sha256 == digest
 
 
 def test_a_digest_begun_before_is_of_no_other_artifact(bundle: Path, tmp_path: Path) -> None:
@@ -274,23 +280,23 @@ def test_a_digest_begun_before_is_of_no_other_artifact(bundle: Path, tmp_path: P
     ahead = DigestAhead(lambda: bundle)
     other = tmp_path / "other.pkl"
     other.write_bytes(b"two")
-    assert ahead.of(other) == sha256_of(other) != ahead.of(bundle)
+    assert ahead.examine(other).sha256 == sha256_of(other) != ahead.examine(bundle).sha256
     bundle.rename(tmp_path / "before")
     bundle.mkdir()
     (bundle / "newsreco.pkl").write_bytes(b"three")
-    assert ahead.of(bundle) == sha256_of(bundle) != sha256_of(tmp_path / "before")
+    assert ahead.examine(bundle).sha256 == sha256_of(bundle) != sha256_of(tmp_path / "before")
 
 
 def test_a_digest_begun_of_nothing_is_the_error_of_who_asks(tmp_path: Path) -> None:
     """A missing artifact is an error only once its digest is needed."""
     ahead = DigestAhead(lambda: tmp_path / "gone")
     with pytest.raises(ArtifactNotFound):
-        ahead.of(tmp_path / "gone")
+        ahead.examine(tmp_path / "gone")
 
 
 def test_a_digest_begun_where_nothing_is_known_is_computed_when_it_is_asked_for(bundle: Path) -> None:
     """Without a guess nothing is digested beforehand."""
-    assert DigestAhead(lambda: None).of(bundle) == sha256_of(bundle)
+    assert DigestAhead(lambda: None).examine(bundle).sha256 == sha256_of(bundle)
 
 
 def test_a_digest_of_another_artifact_is_not_waited_for(
@@ -308,7 +314,7 @@ def test_a_digest_of_another_artifact_is_not_waited_for(
     ahead = DigestAhead(lambda: guessed)
     try:
         with ThreadPoolExecutor(1) as asking:
-            asked = asking.submit(ahead.of, bundle)
-            assert asked.result(20) == examine(bundle).sha256
+            asked = asking.submit(ahead.examine, bundle)
+            assert asked.result(20).sha256 == examine(bundle).sha256
     finally:
         waiting.set()

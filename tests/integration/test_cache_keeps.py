@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from prodpointer.artifacts.cache import Cache, Entry, ModelCache, discard
-from prodpointer.artifacts.digest import sha256_of
-from prodpointer.artifacts.locks import Use, unused
+from prodpointer.artifacts.cache import Cache, ModelCache
+from prodpointer.artifacts.digest import Examined, sha256_of
+from prodpointer.artifacts.entries import CacheEntry, Examine, discard
+from prodpointer.artifacts.last_known_good import VersionKey
+from prodpointer.artifacts.locks import EntryLock, try_exclusive
 from prodpointer.errors import IntegrityError, ProdpointerError, RegistryUnavailable
 from tests.integration.conftest import Lab
 
@@ -27,50 +29,45 @@ def kept(tmp_path: Path) -> ModelCache:
     return found
 
 
-def fetching(content: bytes, *, recorded: bool = True) -> Callable[[Path], Entry]:
+def fetching(content: bytes, *, recorded: bool = True) -> Callable[[Path], CacheEntry]:
     """Return what downloads one file."""
 
-    def fetch(partial: Path) -> Entry:
+    def fetch(partial: Path) -> CacheEntry:
         file = partial / "artifact" / "model.pkl"
         file.write_bytes(content)
-        return Entry(partial, file.name, sha256_of(file), recorded)
+        return CacheEntry(partial, file.name, sha256_of(file), recorded)
 
     return fetch
 
 
-def failing(_: Path) -> Entry:
+def failing(_: Path) -> CacheEntry:
     """Download in vain."""
     raise RegistryUnavailable("No byte came.")
 
 
-def obtain(kept: ModelCache, fetch: Callable[[Path], Entry], *, wanted: bool = True) -> bytes:
+def obtain(kept: ModelCache, fetch: Callable[[Path], CacheEntry], *, wanted: bool = True) -> bytes:
     """Return the bytes of version 1; an entry that is here already may not be what is wanted."""
-    fresh: list[Entry] = []
-
-    def fits(entry: Entry) -> bool:
-        return wanted or entry in fresh
-
-    with kept.obtained("1", 1, fits=fits, fetch=fetch) as (entry, _):
+    with kept.obtain(VersionKey("1", 1), fetch=fetch, sha256=None if wanted else "0" * 64) as entry:
         return entry.path.read_bytes()
 
 
-def looked_up(kept: ModelCache, digest_of: Callable[[Path], str] = sha256_of) -> bytes | None:
+def look_up(kept: ModelCache, examine: Examine | None = None) -> bytes | None:
     """Return the bytes of version 1 if they are here."""
-    with kept.found("1", 1, fits=lambda _: True, digest_of=digest_of) as found:
-        return None if found is None else found[0].path.read_bytes()
+    with kept.find(VersionKey("1", 1), examine=examine) as entry:
+        return None if entry is None else entry.path.read_bytes()
 
 
 def test_a_download_that_fails_leaves_what_it_was_to_replace(kept: ModelCache) -> None:
     """An entry that one caller does not want is still there for the others."""
     with pytest.raises(RegistryUnavailable):
         obtain(kept, failing, wanted=False)
-    assert looked_up(kept) == BYTES
+    assert look_up(kept) == BYTES
 
 
 def test_a_whole_download_takes_the_place(kept: ModelCache, tmp_path: Path) -> None:
     """What was there is gone then."""
     assert obtain(kept, fetching(b"other"), wanted=False) == b"other"
-    assert looked_up(kept) == b"other"
+    assert look_up(kept) == b"other"
     assert list(tmp_path.rglob(".gone-*")) == []
 
 
@@ -81,36 +78,36 @@ def test_what_was_there_comes_back_where_its_successor_cannot_be_moved(
     move = Path.rename
 
     def rename(self: Path, target: Path) -> Path:
-        if ".partial-" in str(self):
+        if self.name.startswith(".partial-"):
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         return move(self, target)
 
     monkeypatch.setattr(Path, "rename", rename)
     with pytest.raises(OSError, match=os.strerror(errno.EIO)):
         obtain(kept, fetching(b"other"), wanted=False)
-    assert looked_up(kept) == BYTES
+    assert look_up(kept) == BYTES
 
 
 @pytest.mark.parametrize("code", [errno.EMFILE, errno.EIO])
 def test_bytes_that_cannot_be_read_now_stay(kept: ModelCache, code: int) -> None:
     """They may be right: that they cannot be read is an error of its own, and fetches nothing."""
 
-    def digest_of(_: Path) -> str:
+    def unreadable(_: Path) -> Examined:
         raise OSError(code, os.strerror(code))
 
     for verb in (
-        lambda: looked_up(kept, digest_of),
-        lambda: kept.obtained("1", 1, fits=lambda _: True, fetch=failing, digest_of=digest_of).__enter__(),
+        lambda: look_up(kept, unreadable),
+        lambda: kept.obtain(VersionKey("1", 1), fetch=failing, examine=unreadable).__enter__(),
     ):
         with pytest.raises(OSError, match=os.strerror(code)):
             verb()
-    assert looked_up(kept) == BYTES
+    assert look_up(kept) == BYTES
 
 
 def test_looking_for_an_entry_removes_nothing(kept: ModelCache) -> None:
     """Damaged bytes are not returned, and stay until another caller downloads them again."""
-    assert looked_up(kept, lambda _: "another digest") is None
-    assert looked_up(kept) == BYTES
+    assert look_up(kept, lambda _: Examined("another digest", {})) is None
+    assert look_up(kept) == BYTES
 
 
 def test_a_stricter_reader_takes_nothing_from_the_others(lab: Lab, name: str) -> None:
@@ -123,16 +120,16 @@ def test_a_stricter_reader_takes_nothing_from_the_others(lab: Lab, name: str) ->
     delivery = model._loading.delivery  # noqa: SLF001  # a registry in a file is never down
     last, why = delivery.last_known_good(), RegistryUnavailable("down")
     assert last is not None
-    with pytest.raises(RegistryUnavailable), delivery.last_delivered(last, verify="required", why=why):
+    with pytest.raises(RegistryUnavailable), delivery.deliver_last_known_good(last, verify="required", why=why):
         pass
     with pytest.raises(IntegrityError):
         model.load_production(verify="required")
-    with delivery.last_delivered(last, verify="warn", why=why) as (entry, _):
+    with delivery.deliver_last_known_good(last, verify="warn", why=why) as entry:
         assert entry.path.exists()
 
 
 @pytest.mark.parametrize(
-    "reading", ["prodpointer.artifacts.digest._examine_file", "prodpointer.artifacts.cache._text_of"]
+    "reading", ["prodpointer.artifacts.digest._examine_file", "prodpointer.artifacts.entries.read_text"]
 )
 def test_a_disk_that_cannot_be_read_is_an_error_of_its_own(
     lab: Lab, name: str, monkeypatch: pytest.MonkeyPatch, reading: str
@@ -184,16 +181,16 @@ def replaced_once_opened(slot: Path) -> Iterator[None]:
 def test_a_use_is_of_the_entry_that_is_there(slot: Path) -> None:
     """A lock on a file that was removed meanwhile keeps no bytes: the one in its place is locked."""
     with replaced_once_opened(slot):
-        use = Use.of(slot / "used")
+        use = EntryLock.acquire(slot / "used")
     assert use is not None
-    with unused(slot / "used") as free:
+    with try_exclusive(slot / "used") as free:
         assert not free
-    use.end()
-    with unused(slot / "used") as free:
+    use.release()
+    with try_exclusive(slot / "used") as free:
         assert free
 
 
 def test_an_entry_that_was_replaced_is_not_free(slot: Path) -> None:
     """Eviction removes nothing that was downloaded after its check."""
-    with replaced_once_opened(slot), unused(slot / "used") as free:
+    with replaced_once_opened(slot), try_exclusive(slot / "used") as free:
         assert not free

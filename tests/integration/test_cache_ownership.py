@@ -11,8 +11,11 @@ from pathlib import Path
 import pytest
 
 import prodpointer
-from prodpointer.artifacts.cache import Cache, Entry, ModelCache, Pin
+from prodpointer.artifacts.cache import Cache, ModelCache
 from prodpointer.artifacts.digest import sha256_of
+from prodpointer.artifacts.entries import CacheEntry, FirstDigest
+from prodpointer.artifacts.last_known_good import VersionKey
+from prodpointer.artifacts.notes import PointerNotes
 from prodpointer.errors import ProdpointerError, RegistryUnavailable
 from tests.integration.conftest import Lab
 
@@ -32,17 +35,17 @@ def place(tmp_path: Path) -> Path:
 def kept(place: Path) -> ModelCache:
     """What is kept of one model: version 1, which is live and has a first digest."""
     found = Cache(place).of("http://registry", "news")
-    with found.obtained("1", 1, fits=lambda _: True, fetch=fetch):
-        found.saw_live(POINTER, "1", 1)
-        found.set_pin("1", 1, Pin("0" * 64, recorded=True))
+    with found.obtain(VersionKey("1", 1), fetch=fetch):
+        PointerNotes(found, POINTER).note_verified(VersionKey("1", 1))
+        found.keep_first_digest(VersionKey("1", 1), FirstDigest("0" * 64, recorded=True))
     return found
 
 
-def fetch(partial: Path) -> Entry:
+def fetch(partial: Path) -> CacheEntry:
     """Download one file."""
     file = partial / "artifact" / "model.pkl"
     file.write_bytes(b"bytes")
-    return Entry(partial, file.name, sha256_of(file), recorded=True)
+    return CacheEntry(partial, file.name, sha256_of(file), recorded=True)
 
 
 def part(place: Path, name: str) -> Path:
@@ -64,9 +67,9 @@ def part(place: Path, name: str) -> Path:
 
 def read_all(kept: ModelCache) -> None:
     """Read everything that is kept of version 1, without a registry."""
-    kept.last_live(POINTER)
-    kept.pin("1", 1)
-    with kept.found("1", 1, fits=lambda _: True) as found:
+    PointerNotes(kept, POINTER).read()
+    kept.first_digest(VersionKey("1", 1))
+    with kept.find(VersionKey("1", 1)) as found:
         assert found is not None
 
 
@@ -121,16 +124,16 @@ def test_a_link_is_refused(kept: ModelCache, place: Path, tmp_path: Path, name: 
 def test_a_link_inside_of_an_entry_is_read(place: Path) -> None:
     """Some artifacts have links of their own."""
 
-    def with_link(partial: Path) -> Entry:
+    def with_link(partial: Path) -> CacheEntry:
         bundle = partial / "artifact" / "bundle"
         bundle.mkdir()
         (bundle / "file").write_bytes(b"bytes")
         (bundle / "link").symlink_to("file")
-        return Entry(partial, "bundle", sha256_of(bundle), recorded=True)
+        return CacheEntry(partial, "bundle", sha256_of(bundle), recorded=True)
 
     kept = Cache(place).of("http://registry", "news")
     for _ in range(2):
-        with kept.obtained("1", 1, fits=lambda _: True, fetch=with_link) as (entry, _):
+        with kept.obtain(VersionKey("1", 1), fetch=with_link) as entry:
             assert (entry.path / "link").read_bytes() == b"bytes"
 
 
@@ -170,13 +173,13 @@ def test_no_umask_opens_a_cache(place: Path) -> None:
     before = os.umask(0)
     try:
         kept = Cache(place).of("http://registry", "news")
-        with kept.obtained("1", 1, fits=lambda _: True, fetch=fetch):
-            kept.saw_live(POINTER, "1", 1)
+        with kept.obtain(VersionKey("1", 1), fetch=fetch):
+            PointerNotes(kept, POINTER).note_verified(VersionKey("1", 1))
     finally:
         os.umask(before)
     open_to_others = [path for path in (place, *place.rglob("*")) if path.stat().st_mode & 0o022]
     assert open_to_others == []
-    assert kept.last_live(POINTER) is not None
+    assert PointerNotes(kept, POINTER).read().verified is not None
 
 
 class Planted:

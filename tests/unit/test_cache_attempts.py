@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from prodpointer.artifacts.cache import Cache, Entry, ModelCache
+from prodpointer.artifacts.cache import Cache, ModelCache
 from prodpointer.artifacts.digest import sha256_of
+from prodpointer.artifacts.entries import CacheEntry
+from prodpointer.artifacts.last_known_good import VersionKey
 from prodpointer.errors import RegistryUnavailable
 
 
@@ -21,32 +23,32 @@ def abandoned(kept: ModelCache) -> Path:
     """Download in vain, and return where that download goes on to write."""
     places: list[Path] = []
 
-    def fetch(partial: Path) -> Entry:
+    def fetch(partial: Path) -> CacheEntry:
         places.append(partial / "artifact")
         raise RegistryUnavailable("No byte came.")
 
-    with pytest.raises(RegistryUnavailable), kept.obtained("1", 1, fits=lambda _: True, fetch=fetch):
+    with pytest.raises(RegistryUnavailable), kept.obtain(VersionKey("1", 1), fetch=fetch):
         pass
     return places[0]
 
 
-def whole(partial: Path) -> Entry:
+def whole(partial: Path) -> CacheEntry:
     """Download one file."""
     file = partial / "artifact" / "model.pkl"
     file.write_bytes(b"whole")
-    return Entry(partial, file.name, sha256_of(file), recorded=True)
+    return CacheEntry(partial, file.name, sha256_of(file), recorded=True)
 
 
 def test_what_an_abandoned_download_still_writes_is_not_in_the_next(kept: ModelCache) -> None:
     """Its thread goes on, and makes its directory again if it must."""
     place = abandoned(kept)
 
-    def fetch(partial: Path) -> Entry:
+    def fetch(partial: Path) -> CacheEntry:
         place.mkdir(parents=True)
         (place / "stray").write_bytes(b"late")
         return whole(partial)
 
-    with kept.obtained("1", 1, fits=lambda _: True, fetch=fetch) as (entry, _):
+    with kept.obtain(VersionKey("1", 1), fetch=fetch) as entry:
         assert [file.name for file in (entry.directory / "artifact").iterdir()] == ["model.pkl"]
 
 
@@ -54,5 +56,5 @@ def test_the_next_download_removes_what_earlier_ones_left(kept: ModelCache, tmp_
     """An abandoned download, or a process that was killed, leaves no directory for good."""
     place = abandoned(kept)
     place.mkdir(parents=True)
-    with kept.obtained("1", 1, fits=lambda _: True, fetch=whole):
+    with kept.obtain(VersionKey("1", 1), fetch=whole):
         assert list(tmp_path.rglob("*partial*")) == []

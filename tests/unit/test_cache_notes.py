@@ -15,9 +15,13 @@ from pathlib import Path
 import pytest
 
 from prodpointer import CacheWarning, IntegrityError
-from prodpointer.artifacts import cache
-from prodpointer.artifacts.cache import Cache, Entry, LastLive, LastNamed, ModelCache, Pin, candidates
+from prodpointer.artifacts import cache, last_known_good, notes
+from prodpointer.artifacts.cache import Cache, ModelCache
 from prodpointer.artifacts.digest import DigestAhead, sha256_of
+from prodpointer.artifacts.entries import CacheEntry, FirstDigest
+from prodpointer.artifacts.files import write_text
+from prodpointer.artifacts.last_known_good import LastLive, LastNamed, LiveNotes, VersionKey
+from prodpointer.artifacts.notes import PointerNotes
 
 POINTER = "production by auto"
 DIGEST = "0" * 64
@@ -44,8 +48,8 @@ def bounded() -> Iterator[None]:
 def newly_started(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that has not yet found that it cannot keep anything."""
     monkeypatch.setattr(cache, "_spares", {})
-    monkeypatch.setattr(cache, "_without", set())
-    monkeypatch.setattr(cache, "_outdated", {})
+    monkeypatch.setattr(cache, "_unusable", set())
+    monkeypatch.setattr(notes, "_outdated", {})
 
 
 @pytest.fixture
@@ -56,25 +60,25 @@ def kept(tmp_path: Path) -> ModelCache:
     return found
 
 
-def fetch(attempt: Path) -> Entry:
+def fetch(attempt: Path) -> CacheEntry:
     """Download one file."""
     file = attempt / "artifact" / "model.pkl"
     file.write_bytes(b"bytes")
-    return Entry(attempt, file.name, sha256_of(file), recorded=True)
+    return CacheEntry(attempt, file.name, sha256_of(file), recorded=True)
 
 
 def obtain(kept: ModelCache) -> bytes:
     """Return the bytes of version 1, once they are here."""
-    with kept.obtained("1", 1, fits=lambda _: True, fetch=fetch) as (entry, _):
+    with kept.obtain(VersionKey("1", 1), fetch=fetch) as entry:
         return entry.path.read_bytes()
 
 
 def keep(kept: ModelCache) -> None:
     """Download version 1, and write each note of it."""
     obtain(kept)
-    kept.set_pin("1", 1, Pin(DIGEST, recorded=True))
-    kept.saw_live(POINTER, "1", 1)
-    kept.saw_named(POINTER, "1", 1)
+    kept.keep_first_digest(VersionKey("1", 1), FirstDigest(DIGEST, recorded=True))
+    PointerNotes(kept, POINTER).note_verified(VersionKey("1", 1))
+    PointerNotes(kept, POINTER).note_named(VersionKey("1", 1))
 
 
 def listen(place: Path) -> None:
@@ -128,13 +132,13 @@ def exchange(tmp_path: Path, name: str, put: Callable[[Path], object]) -> Path:
 def test_a_note_that_is_not_a_file_is_ignored(kept: ModelCache, tmp_path: Path, what: str, name: str) -> None:
     """It is not waited for, and a note takes its place."""
     exchange(tmp_path, name, NO_FILES[what])
-    kept.pin("1", 1)
+    kept.first_digest(VersionKey("1", 1))
     keep(kept)
-    assert (kept.pin("1", 1), obtain(kept)) == (Pin(DIGEST, recorded=True), b"bytes")
-    last, named = kept.last_live(POINTER), kept.last_named(POINTER)
+    assert (kept.first_digest(VersionKey("1", 1)), obtain(kept)) == (FirstDigest(DIGEST, recorded=True), b"bytes")
+    last, named = PointerNotes(kept, POINTER).read().verified, PointerNotes(kept, POINTER).read().named
     assert last is not None
     assert named is not None
-    assert (last.version, named.version) == (1, 1)
+    assert (last.key, named.key) == (VersionKey("1", 1), VersionKey("1", 1))
 
 
 @pytest.mark.parametrize("name", [name for name in NOTES if name != "1.first"])
@@ -144,10 +148,10 @@ def test_a_damaged_note_is_ignored(kept: ModelCache, tmp_path: Path, what: str, 
     exchange(tmp_path, name, DAMAGED[what])
     keep(kept)
     assert obtain(kept) == b"bytes"
-    last, named = kept.last_live(POINTER), kept.last_named(POINTER)
+    last, named = PointerNotes(kept, POINTER).read().verified, PointerNotes(kept, POINTER).read().named
     assert last is not None
     assert named is not None
-    assert (last.version, named.version) == (1, 1)
+    assert (last.key, named.key) == (VersionKey("1", 1), VersionKey("1", 1))
 
 
 @pytest.mark.parametrize("what", [*DAMAGED, "short", "more words"])
@@ -157,7 +161,7 @@ def test_a_damaged_first_digest_is_reported(kept: ModelCache, tmp_path: Path, wh
     put = DAMAGED[what] if what in DAMAGED else lambda file: file.write_text(texts[what])
     file = exchange(tmp_path, "1.first", put)
     with pytest.raises(IntegrityError, match=r"note .* is damaged.*Delete this file.*prodpointer adopt news 1") as told:
-        kept.pin("1", 1)
+        kept.first_digest(VersionKey("1", 1))
     assert told.value.where == str(file)
     assert len(str(told.value)) < 300 + len(str(file))
 
@@ -166,11 +170,11 @@ def test_tags_that_are_too_long_to_be_read_again_are_left_out(tmp_path: Path) ->
     """They only explain a failure to load; the entry is as good without them."""
     kept = Cache(tmp_path).of("http://registry", "news")
 
-    def with_tags(attempt: Path) -> Entry:
+    def with_tags(attempt: Path) -> CacheEntry:
         found = fetch(attempt)
-        return Entry(found.directory, found.leaf, found.sha256, recorded=True, tags={"python": "3" * 100_000})
+        return CacheEntry(found.directory, found.leaf, found.sha256, recorded=True, tags={"python": "3" * 100_000})
 
-    with kept.obtained("1", 1, fits=lambda _: True, fetch=with_tags) as (entry, _):
+    with kept.obtain(VersionKey("1", 1), fetch=with_tags) as entry:
         assert (entry.path.read_bytes(), entry.tags) == (b"bytes", {})
 
 
@@ -186,7 +190,7 @@ def test_what_cannot_be_found_ahead_ends_no_thread_in_a_traceback(
 
     (tmp_path / "file").write_bytes(b"bytes")
     ahead = DigestAhead(find)
-    assert ahead.of(tmp_path / "file") == sha256_of(tmp_path / "file")
+    assert ahead.examine(tmp_path / "file").sha256 == sha256_of(tmp_path / "file")
     ahead._thread.join()  # noqa: SLF001  # what a thread prints, it prints at its end
     assert told == []
 
@@ -200,61 +204,61 @@ def test_a_note_that_cannot_be_written_leaves_none_that_is_wrong(
     kept: ModelCache, monkeypatch: pytest.MonkeyPatch, created: str, version: int | None
 ) -> None:
     """What is served then is what would be served with the note, or nothing."""
-    kept.saw_live(POINTER, "1", 2)
-    kept.saw_named(POINTER, "1", 2)
-    verified = kept.last_live(POINTER)
-    wanted = candidates(verified, LastNamed(created, version, NOW))
-    monkeypatch.setattr(cache, "_replace", refuse(errno.ENOSPC, lambda _: True))
+    PointerNotes(kept, POINTER).note_verified(VersionKey("1", 2))
+    PointerNotes(kept, POINTER).note_named(VersionKey("1", 2))
+    verified = PointerNotes(kept, POINTER).read().verified
+    key = None if version is None else VersionKey(created, version)
+    wanted = LiveNotes(verified, LastNamed(key, NOW)).candidates()
+    monkeypatch.setattr(notes, "write_text", refuse(errno.ENOSPC, lambda _: True))
     if (created, version) != ("1", 2):
         with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
-            kept.saw_named(POINTER, created, version)
-    left = candidates(kept.last_live(POINTER), kept.last_named(POINTER))
+            PointerNotes(kept, POINTER).note_named(key)
+    left = PointerNotes(kept, POINTER).read().candidates()
     assert left == ([verified] if verified in wanted else [])
 
 
 def refuse(code: int, when: Callable[[Path], bool]) -> Callable[[Path, str], None]:
     """Return what writes a note, except ``when`` a disk refuses it."""
-    write = cache._replace
 
     def replace(file: Path, text: str) -> None:
         if when(file):
             raise OSError(code, os.strerror(code), str(file))
-        write(file, text)
+        write_text(file, text)
 
     return replace
 
 
 def test_the_room_of_a_note_that_goes_takes_the_new_one(kept: ModelCache, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a full disk the version after a rollback is known if a removed file freed space."""
-    kept.saw_live(POINTER, "1", 2)
-    kept.saw_named(POINTER, "1", 2)
-    monkeypatch.setattr(cache, "_replace", refuse(errno.ENOSPC, lambda file: file.exists()))
-    kept.saw_named(POINTER, "1", 1)
-    assert [each.version for each in candidates(kept.last_live(POINTER), kept.last_named(POINTER))] == [1]
+    PointerNotes(kept, POINTER).note_verified(VersionKey("1", 2))
+    PointerNotes(kept, POINTER).note_named(VersionKey("1", 2))
+    monkeypatch.setattr(notes, "write_text", refuse(errno.ENOSPC, lambda file: file.exists()))
+    PointerNotes(kept, POINTER).note_named(VersionKey("1", 1))
+    assert [each.key.version for each in PointerNotes(kept, POINTER).read().candidates()] == [1]
 
 
 def test_a_verified_version_that_cannot_be_noted_is_known_as_named(
     kept: ModelCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the registry's word is kept and the load is not, the version before does not stand in for the new one."""
-    kept.saw_named(POINTER, "1", 2)
-    monkeypatch.setattr(cache, "_replace", refuse(errno.ENOSPC, lambda _: True))
+    PointerNotes(kept, POINTER).note_named(VersionKey("1", 2))
+    monkeypatch.setattr(notes, "write_text", refuse(errno.ENOSPC, lambda _: True))
     with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
-        kept.saw_live(POINTER, "1", 2)
-    assert [each.version for each in candidates(kept.last_live(POINTER), kept.last_named(POINTER))] == [2]
+        PointerNotes(kept, POINTER).note_verified(VersionKey("1", 2))
+    assert [each.key.version for each in PointerNotes(kept, POINTER).read().candidates()] == [2]
 
 
 def test_the_time_of_a_live_version_that_cannot_be_renewed_takes_nothing_away(
     kept: ModelCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The note is as true as before."""
-    monkeypatch.setattr(cache, "_TOO_SOON", NOW - NOW)
-    monkeypatch.setattr(cache, "_replace", refuse(errno.ENOSPC, lambda _: True))
+    monkeypatch.setattr(last_known_good, "_TOO_SOON", NOW - NOW)
+    monkeypatch.setattr(notes, "write_text", refuse(errno.ENOSPC, lambda _: True))
     with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
-        kept.saw_live(POINTER, "1", 1)
-    last = kept.last_live(POINTER)
+        PointerNotes(kept, POINTER).note_verified(VersionKey("1", 1))
+    last = PointerNotes(kept, POINTER).read().verified
     assert isinstance(last, LastLive)
-    assert last.version == 1
+    assert last.key.version == 1
 
 
 def cannot_be_removed(self: Path, **_: object) -> None:
@@ -266,14 +270,14 @@ def test_a_note_that_stays_out_of_date_is_told_once_and_not_believed(
     kept: ModelCache, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
 ) -> None:
     """The process that saw it knows better than the disk; the next one is why there is a warning."""
-    kept.saw_live(POINTER, "1", 2)
-    kept.saw_named(POINTER, "1", 2)
-    monkeypatch.setattr(cache, "_replace", refuse(errno.EROFS, lambda _: True))
+    PointerNotes(kept, POINTER).note_verified(VersionKey("1", 2))
+    PointerNotes(kept, POINTER).note_named(VersionKey("1", 2))
+    monkeypatch.setattr(notes, "write_text", refuse(errno.EROFS, lambda _: True))
     monkeypatch.setattr(Path, "unlink", cannot_be_removed)
     for _ in range(2):
         with pytest.raises(OSError, match=os.strerror(errno.EROFS)):
-            kept.saw_named(POINTER, "1", 1)
-    assert candidates(kept.last_live(POINTER), kept.last_named(POINTER)) == []
+            PointerNotes(kept, POINTER).note_named(VersionKey("1", 1))
+    assert PointerNotes(kept, POINTER).read().candidates() == []
     told = [str(each.message) for each in recwarn if each.category is CacheWarning]
     assert len(told) == 1
     assert "last-known-good version of 'news' on this machine is out of date" in told[0]
@@ -283,17 +287,17 @@ def test_a_note_that_another_machine_brings_up_to_date_is_believed_again(
     kept: ModelCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One machine may write a disk that this one only reads."""
-    kept.saw_named(POINTER, "1", 2)
+    PointerNotes(kept, POINTER).note_named(VersionKey("1", 2))
     with monkeypatch.context() as patch:
-        patch.setattr(cache, "_replace", refuse(errno.EROFS, lambda _: True))
+        patch.setattr(notes, "write_text", refuse(errno.EROFS, lambda _: True))
         patch.setattr(Path, "unlink", cannot_be_removed)
         with pytest.warns(CacheWarning), pytest.raises(OSError, match=os.strerror(errno.EROFS)):
-            kept.saw_named(POINTER, "1", 1)
-    assert kept.last_named(POINTER) is None
-    kept.saw_named(POINTER, "1", 1)
-    named = kept.last_named(POINTER)
+            PointerNotes(kept, POINTER).note_named(VersionKey("1", 1))
+    assert PointerNotes(kept, POINTER).read().named is None
+    PointerNotes(kept, POINTER).note_named(VersionKey("1", 1))
+    named = PointerNotes(kept, POINTER).read().named
     assert named is not None
-    assert named.version == 1
+    assert named.key == VersionKey("1", 1)
 
 
 def read_only_below(directory: Path) -> Callable[[Path], None]:
@@ -314,14 +318,14 @@ def test_a_process_that_keeps_nothing_leaves_no_wrong_note_to_the_next(
     monkeypatch.setattr(cache, "user_cache_path", lambda *_, **__: tmp_path)
     kept = Cache().of("http://registry", "news")
     keep(kept)
-    kept.saw_live(POINTER, "1", 2)
-    kept.saw_named(POINTER, "1", 2)
+    PointerNotes(kept, POINTER).note_verified(VersionKey("1", 2))
+    PointerNotes(kept, POINTER).note_named(VersionKey("1", 2))
     monkeypatch.setattr(cache, "check_locks", read_only_below(tmp_path))
     with pytest.warns(CacheWarning, match="not kept after this process"):
-        kept.set_pin("1", 2, Pin(DIGEST, recorded=True))
-    kept.saw_named(POINTER, "1", 1)
-    named = kept.last_named(POINTER)
+        kept.keep_first_digest(VersionKey("1", 2), FirstDigest(DIGEST, recorded=True))
+    PointerNotes(kept, POINTER).note_named(VersionKey("1", 1))
+    named = PointerNotes(kept, POINTER).read().named
     assert named is not None
-    assert named.version == 1
+    assert named.key == VersionKey("1", 1)
     assert [*tmp_path.rglob("live-*.json"), *tmp_path.rglob("named-*.json")] == []
     shutil.rmtree(cache._spare())  # noqa: SLF001  # forgotten by the process when this test ends

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from prodpointer.artifacts.cache import Cache
+from prodpointer.artifacts.last_known_good import VersionKey
+from prodpointer.artifacts.notes import PointerNotes
 from prodpointer.mlflow_client.uris import Addresses
 
 POINTER = "production by auto"
@@ -19,9 +21,9 @@ def test_a_last_known_good_version_belongs_to_one_model_of_one_registry(
 ) -> None:
     """Another model, or one of the same name in another registry, has none from it."""
     cache = Cache(tmp_path)
-    cache.of(SERVER, "news").saw_live(POINTER, "1", 1)
-    assert cache.of(SERVER, "news").last_live(POINTER) is not None
-    assert cache.of(registry, model).last_live(POINTER) is None
+    PointerNotes(cache.of(SERVER, "news"), POINTER).note_verified(VersionKey("1", 1))
+    assert PointerNotes(cache.of(SERVER, "news"), POINTER).read().verified is not None
+    assert PointerNotes(cache.of(registry, model), POINTER).read().verified is None
 
 
 def test_each_workspace_of_a_server_is_a_registry_of_its_own() -> None:

@@ -57,8 +57,8 @@ def load(
 ) -> Any:
     """Return the object in a verified download.
 
-    A pickle, joblib or skops file is read once: the bytes that were digested are those that become an object. A loader
-    that takes a path reads by itself; if a file changed meanwhile, its object is not returned.
+    A pickle, joblib or skops file is read once: the bytes that were digested become the object. A loader that takes a
+    path reads by itself; if a file changed meanwhile, its object is not returned.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def load(
     sha256
         The digest that the artifact must have.
     examined
-        The artifact as it was digested a moment ago, if it was.
+        The artifact as it was digested a moment ago.
 
     Raises
     ------
@@ -104,7 +104,7 @@ def load(
         return _loaded(path, found.content, names)
     except (UnsafeModel, IntegrityError):
         raise
-    except Exception as error:  # a pickle may raise anything at all; this is the border to code that is not ours
+    except Exception as error:  # a pickle or a loader may raise anything
         raise LoadFailed(
             f"The artifact did not load: {type(error).__name__}: {error}",
             where=path.name,
@@ -134,7 +134,6 @@ def _loaded(path: Path, content: Content | None, trusted: frozenset[str]) -> Any
 
 
 def _unpickle(_: str, content: Content, __: frozenset[str]) -> Any:
-    """Load a pickle whose digest has been checked."""
     with content.open() as file:
         return pickle.load(file)  # noqa: S301  # what the caller asked for, its digest checked
 
@@ -178,7 +177,6 @@ _LOADERS = {".pkl": _unpickle, ".pickle": _unpickle, ".joblib": _load_joblib, ".
 
 
 def _installed(name: str) -> str | None:
-    """Return the version of an installed distribution, or None."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
@@ -186,7 +184,6 @@ def _installed(name: str) -> str | None:
 
 
 def _recorded(tags: Mapping[str, str]) -> str:
-    """Return one side's versions as text."""
     if PYTHON_TAG not in tags:
         return "unrecorded versions"
     return f"Python {tags[PYTHON_TAG]}, MLflow {tags.get(MLFLOW_TAG, '?')}, {tags.get(LIBRARIES_TAG, '')}".rstrip(", ")

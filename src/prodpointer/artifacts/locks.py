@@ -1,4 +1,7 @@
-"""Who uses an entry of the cache: a lock that several hold at once, and that ends with the process that holds it."""
+"""Locks on the entries of the cache: many readers, or one process that evicts. A lock ends with its process.
+
+filelock, which holds the lock of a download, has no shared locks on files.
+"""
 
 from __future__ import annotations
 
@@ -27,51 +30,50 @@ class NoLocks(OSError):
     """The file system has no locks, as some that are shared between machines have none."""
 
 
-class Use:
-    """One use of an entry, until ``end`` or the end of the process."""
+class EntryLock:
+    """A shared lock that keeps an entry in the cache, until ``release`` or the end of the process."""
 
     def __init__(self, handle: int) -> None:
-        """Hold an open file."""
         self._handle = handle
 
     @classmethod
-    def of(cls, file: Path) -> Use | None:
-        """Begin a use and note the time of it; None where the entry is gone or is being removed.
+    def acquire(cls, file: Path) -> EntryLock | None:
+        """Lock an entry and note the time; None where the entry is gone or is being removed.
 
-        ``OSError`` where that cannot be told, ``NoLocks`` among them. It needs no right to write.
+        ``OSError`` where the lock cannot be tried, ``NoLocks`` among them. It needs no right to write.
         """
         while True:
-            handle = _opened(file)
+            handle = _open(file)
             if handle is None:
                 return None
             try:
-                held = _locked(handle, file, shared=True)
+                held = _lock(handle, file, shared=True)
                 if held and _is_at(handle, file):
                     with suppress(OSError):  # where it cannot be written, nothing is evicted either
                         os.utime(file)
-                    handle, used = -1, handle
-                    return cls(used)
+                    lock, handle = cls(handle), -1
+                    return lock
             finally:
                 if handle >= 0:
                     os.close(handle)
             if not held:
                 return None
 
-    def handed_over(self) -> Use:
-        """Return another use of the same entry; ending this one is nothing then."""
+    def hand_over(self) -> EntryLock:
+        """Return another lock on the same entry; releasing this one does nothing then."""
         handle, self._handle = self._handle, -1
-        return Use(handle)
+        return EntryLock(handle)
 
-    def end(self) -> None:
-        """End the use; a second time is no error."""
+    def release(self) -> None:
+        """Release the lock; a second time does nothing."""
         handle, self._handle = self._handle, -1
         if handle >= 0:
             os.close(handle)
 
 
 @contextmanager
-def unused(file: Path) -> Iterator[bool]:
-    """Tell whether nobody uses an entry, and keep it so until the block ends."""
+def try_exclusive(file: Path) -> Iterator[bool]:
+    """Lock an entry until the block ends, and tell whether that worked: not while any process reads it."""
     try:
         handle = os.open(file, os.O_RDWR | NO_WAITING)
     except OSError:
@@ -79,7 +81,7 @@ def unused(file: Path) -> Iterator[bool]:
         return
     try:
         try:
-            free = _locked(handle, file, shared=False) and _is_at(handle, file)
+            free = _lock(handle, file, shared=False) and _is_at(handle, file)
         except OSError:
             free = False
         yield free
@@ -88,16 +90,16 @@ def unused(file: Path) -> Iterator[bool]:
 
 
 def check_locks(file: Path) -> None:
-    """Make a file of locks if it is not there, and raise ``NoLocks`` where the file system has none."""
+    """Create a file and lock it; raise ``NoLocks`` where the file system has no locks."""
     handle = os.open(file, os.O_RDWR | os.O_CREAT | NO_WAITING, 0o600)
     try:
-        _locked(handle, file, shared=True)
+        _lock(handle, file, shared=True)
     finally:
         os.close(handle)
 
 
-def _opened(file: Path) -> int | None:
-    """Open a file to lock it, or return None where there is no regular file that can be read."""
+def _open(file: Path) -> int | None:
+    """Open a file to lock it; None where there is no regular file that can be read."""
     try:
         handle = os.open(file, os.O_RDONLY | NO_WAITING)
     except OSError as error:
@@ -110,8 +112,8 @@ def _opened(file: Path) -> int | None:
     return None
 
 
-def _locked(handle: int, file: Path, *, shared: bool) -> bool:
-    """Lock an open file, or tell that others hold it."""
+def _lock(handle: int, file: Path, *, shared: bool) -> bool:
+    """Lock an open file; False while another process holds it."""
     if fcntl is None:  # pragma: no cover  # Windows
         return True
     try:
@@ -126,7 +128,7 @@ def _locked(handle: int, file: Path, *, shared: bool) -> bool:
 
 
 def _is_at(handle: int, file: Path) -> bool:
-    """Tell whether a file that was opened is the one that is there now: another one may have taken its place."""
+    """Tell whether an open file is still the one at its path: another one may have taken its place."""
     try:
         return os.path.samestat(os.fstat(handle), file.stat())
     except _GONE:

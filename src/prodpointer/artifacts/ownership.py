@@ -1,4 +1,4 @@
-"""Whether only the user can have written what is read: whoever can write in a cache decides what is loaded from it.
+"""Checks that only the user can have written the cache: a writer of the cache decides what is loaded from it.
 
 Nothing is checked where the system has no numbers for users, as on Windows, where a user's directories are closed.
 """
@@ -18,10 +18,10 @@ _ELSEWHERE = "Nothing was loaded. Choose a directory of your own with cache_dir=
 
 
 def check_root(root: Path) -> None:
-    """Raise unless a directory is the user's alone, and nobody else can put another one in its place."""
+    """Raise unless a directory is the user's alone, and no other user can put another one in its place."""
     if not hasattr(os, "getuid"):
         return
-    parent = _about(root.parent)
+    parent = _status(root.parent)
     if parent is not None and stat.S_ISLNK(parent.st_mode):
         _check_owner(root.parent, parent, _ROOT)
         try:
@@ -38,22 +38,22 @@ def check_root(root: Path) -> None:
 def check_own(path: Path) -> bool:
     """Raise unless a file or directory is the user's, is no link and cannot be written by others.
 
-    Tell whether it may be there: False where it is not, or cannot be reached.
+    Return False where it is missing or cannot be reached.
     """
     if not hasattr(os, "getuid"):
         return True
-    about = _about(path)
+    about = _status(path)
     if about is None:
         return False
     _check_owner(path, about)
     if stat.S_ISLNK(about.st_mode):
-        raise _refused(path, "is a link", f"{_ELSEWHERE} A directory that a link leads to is named itself.")
+        raise _refused(path, "is a link", f"{_ELSEWHERE} Name the directory that the link leads to.")
     _check_closed(path, about)
     return True
 
 
 def check_tree(directory: Path) -> None:
-    """Raise unless all in a directory is the user's, cannot be written by others and leads nowhere else."""
+    """Raise unless everything in a directory is the user's, closed to other writers, and no link leads out of it."""
     if not hasattr(os, "getuid"):
         return
     check_own(directory)
@@ -77,7 +77,6 @@ def close_tree(directory: Path) -> None:
 
 
 def _below(directory: Path) -> Iterator[os.DirEntry[str]]:
-    """Yield everything below a directory."""
     waiting = [str(directory)]
     while waiting:
         with os.scandir(waiting.pop()) as entries:
@@ -87,8 +86,8 @@ def _below(directory: Path) -> Iterator[os.DirEntry[str]]:
                     waiting.append(entry.path)
 
 
-def _about(path: Path) -> os.stat_result | None:
-    """Return what is known of a path itself, or None where it cannot be reached, so that it cannot be read either."""
+def _status(path: Path) -> os.stat_result | None:
+    """Return the status of a path itself, or None where it cannot be reached, and so not be read either."""
     try:
         return path.lstat()
     except OSError:
@@ -108,18 +107,15 @@ def _owner_of(_: str, about: os.stat_result) -> int:
 
 
 def _check_closed(path: Path, about: os.stat_result) -> None:
-    """Raise where others can write."""
     if about.st_mode & _OTHERS_WRITE:
         mode = f"can be written by others (mode {stat.S_IMODE(about.st_mode):04o})"
         raise _refused(path, mode, f"{_ELSEWHERE} Or remove what is there, then close it: chmod go-w {path}.")
 
 
 def _check_within(link: Path, directory: Path) -> None:
-    """Raise where a link leads out of a directory."""
     if not link.resolve().is_relative_to(directory.resolve()):
         raise _refused(link, "is a link that leads out of its entry", _ELSEWHERE)
 
 
 def _refused(path: Path, what: str, step: str) -> ProdpointerError:
-    """Return the refusal of a cache."""
     return ProdpointerError(f"The cache is not used: a part of it {what}.", where=str(path), next_step=step)

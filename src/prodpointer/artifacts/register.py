@@ -1,4 +1,4 @@
-"""From a run's artifact to a version: what is registered, where its bytes are and what its tags say."""
+"""From a run's artifact to a version: its source, the place of its bytes, and its tags."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prodpointer._identity import acting_user
-from prodpointer.artifacts.digest import downloaded, sha256_of
+from prodpointer.artifacts.digest import download, sha256_of
 from prodpointer.artifacts.loaders import versions_here
 from prodpointer.errors import ArtifactNotFound, InvalidName
 from prodpointer.mlflow_client.artifact_store import ArtifactStore
@@ -29,7 +29,7 @@ _LONGEST_TAG = 5000  # characters; MLflow 2 refuses longer values
 class Source:
     """What a new version points to.
 
-    ``source`` is what the registry is told, ``location`` where the bytes can be read, ``kind`` is ``"file"`` or
+    ``source`` is written to the registry, ``location`` is where the bytes can be read, ``kind`` is ``"file"`` or
     ``"directory"``.
     """
 
@@ -101,14 +101,14 @@ def callers_tags(tags: Mapping[str, str] | None, git_commit: str | None = None) 
 
 
 def _commit(git_commit: str) -> str:
-    """Return the name of a commit, or raise ``InvalidName`` for what is none."""
+    """Return the name of a commit, or raise ``InvalidName``."""
     if not _COMMIT.fullmatch(git_commit):
         raise InvalidName(f"Invalid commit {git_commit!r}.", next_step="Give what `git rev-parse HEAD` prints.")
     return git_commit
 
 
 def _is_tag_key(key: str) -> bool:
-    """Tell whether MLflow takes a key: one that would lead elsewhere as a path is refused (2.0.1 to 3.17.2)."""
+    """Tell whether MLflow accepts a key: it refuses one that leads elsewhere as a path (2.0.1 to 3.17.2)."""
     as_path = posixpath.normpath(key)
     leads_elsewhere = as_path != key or as_path == "." or as_path.split("/")[0] in {"", ".."}
     return bool(_TAG_KEY.fullmatch(key)) and bool(key.strip()) and not leads_elsewhere
@@ -125,7 +125,7 @@ def digest_tags(
             step = "Give a copy of what is registered."
             raise InvalidName(f"The artifact is a {source.kind}, and {str(local_path)!r} is not.", next_step=step)
         return {DIGEST_TAG: sha256_of(Path(local_path))}
-    with downloaded(store, source.location) as path:
+    with download(store, source.location) as path:
         return {DIGEST_TAG: sha256_of(path)}
 
 
@@ -145,7 +145,7 @@ def _logged_model_source(store: ArtifactStore, run: Run, model_id: str) -> Sourc
 
 
 def _path_in_run(artifact: str) -> str:
-    """Return a normal path below the run's artifacts, or raise ``ArtifactNotFound`` for one that leads elsewhere."""
+    """Return a normal path below the run's artifacts; ``ArtifactNotFound`` for one that leads elsewhere."""
     path = posixpath.normpath(artifact) if artifact else ""
     if _NOT_IN_URIS.search(path):
         raise InvalidName(
@@ -161,7 +161,7 @@ def _path_in_run(artifact: str) -> str:
 
 
 def _hexadecimal(sha256: str) -> str:
-    """Return a digest in lower case, or raise ``InvalidName`` for what is none."""
+    """Return a digest in lower case, or raise ``InvalidName``."""
     digest = sha256.strip().lower()
     if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
         raise InvalidName(f"Invalid SHA-256 {sha256!r}.", next_step="Give 64 hexadecimal digits.")
