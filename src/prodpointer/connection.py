@@ -58,7 +58,7 @@ def connect(
     cache_dir
         Where verified downloads are kept; by default ``PRODPOINTER_CACHE_DIR``, else the user's cache directory.
     create_database
-        Whether an empty or missing database may get MLflow's schema; by default only an SQLite file that somebody
+        Whether an empty or missing database may get MLflow's schema; by default only an SQLite file that was
         named may.
     upgrade_database
         Whether a database of an older MLflow may be upgraded in place. Older servers cannot start on it afterwards.
@@ -114,14 +114,7 @@ def registered_model_names(
     RegistryUnavailable, AccessDenied, RegistryUnsupported, SchemaMismatch
         As for :func:`connect`.
     """
-    registry = open_registry(
-        tracking_uri,
-        registry_uri,
-        timeout=timeout,
-        create_database=False,
-        upgrade_database=False,
-        workspace=workspace,
-    )
+    registry = open_registry(tracking_uri, registry_uri, timeout=timeout, workspace=workspace)
     capabilities(registry)  # raises where what answers is not a registry, which might list nothing
     return registry.names()
 

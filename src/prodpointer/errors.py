@@ -1,4 +1,4 @@
-"""Every error a caller can meet, under one root.
+"""Every error of this library, under one root.
 
 ::
 
@@ -147,7 +147,7 @@ def _without_userinfo(uri: re.Match[str]) -> str:
 
 
 def _shown(text: str) -> str:
-    """Return a part of an error as it is shown, whoever wrote it."""
+    """Return a part of an error as it is shown: escaped, without credentials, of a bounded length."""
     return shortened(visible(without_credentials(text)), _LONGEST_PART)
 
 
@@ -289,7 +289,7 @@ class PointerDriftWarning(UserWarning):
 
 
 class UnverifiedWarning(UserWarning):
-    """A version without a recorded digest was loaded; nobody can say whether its bytes changed."""
+    """A version without a recorded digest was loaded; its integrity cannot be verified."""
 
 
 class LastKnownGoodWarning(UserWarning):

@@ -24,7 +24,8 @@ from prodpointer.gates.gate import Gate
 from prodpointer.gates.parser import gates_of
 from prodpointer.history import log
 from prodpointer.mlflow_client.artifact_store import ArtifactStore
-from prodpointer.mlflow_client.capabilities import ask_again_after, capabilities, client_version
+from prodpointer.mlflow_client.capabilities import ask_again_after, capabilities
+from prodpointer.mlflow_client.installed import client_version
 from prodpointer.mlflow_client.registry import Registry
 from prodpointer.pointers.selection import Rule, View, pointer_name
 from prodpointer.promotion.promoter import NOT_GIVEN, Expected, NotGiven, Promoter

@@ -14,7 +14,7 @@ from threading import Thread
 import pytest
 
 from prodpointer.diagnostics.doctor import diagnose, screen
-from prodpointer.mlflow_client.login import wants_login
+from prodpointer.mlflow_client.rest import Rest
 from prodpointer.mlflow_client.uris import Addresses
 from tests.conformance.conftest import HAS_ALIASES, IS_THREE, RELEASE, Connect, Registry
 from tests.proxy import Answer, Drop, Hang, Proxy, on_path
@@ -133,7 +133,7 @@ def test_a_server_without_logins_is_reported(served: Registry, forgetful: None) 
 def test_a_login_required_by_a_gateway_is_detected(between: Proxy, status: int, wanted: bool | None) -> None:
     """Who gives no credentials is refused or sent to a login page; any other answer says nothing of logins."""
     between.when(on_path("/registered-models/get"), Answer(status, b"a page", "text/html"))
-    assert wants_login(Addresses(between.uri, between.uri, True), timeout=5) is wanted
+    assert Rest(Addresses(between.uri, between.uri, True), timeout=5).wants_login() is wanted
 
 
 def test_the_login_probe_sends_no_credentials(served: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,7 +153,7 @@ def test_the_login_probe_sends_no_credentials(served: Registry, monkeypatch: pyt
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
         Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         uri = f"http://me:s3cr3t@127.0.0.1:{server.server_port}"
-        assert wants_login(Addresses(uri, uri, True), timeout=5) is True
+        assert Rest(Addresses(uri, uri, True), timeout=5).wants_login() is True
         server.shutdown()
     assert seen == [None]
 

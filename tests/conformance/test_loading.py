@@ -70,7 +70,7 @@ def test_a_missing_artifact_is_reported(fresh: Connect, registry: Registry, arti
     model = fresh()
     model.promote(model.register(run_id, artifact))
     shutil.rmtree(registry.stored(run_id, "newsreco.pkl").parent)
-    with pytest.raises(ArtifactNotFound, match="no artifact there"):
+    with pytest.raises(ArtifactNotFound, match="does not exist or is empty"):
         model.load_production()
     assert model.live_version() == 1
 

@@ -95,7 +95,7 @@ def test_a_registry_without_a_version_is_probed(between: Proxy, served: Registry
     found = prodpointer.connect("news", tracking_uri=between.uri).selection
     assert found.registry_version is None
     assert found.pointer == told.pointer
-    assert "does not tell its version" in found.reason
+    assert "does not report its version" in found.reason
 
 
 @pytest.mark.parametrize("status", [401, 403])

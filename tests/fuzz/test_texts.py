@@ -401,7 +401,7 @@ def test_names_and_addresses(driven: Driven) -> None:
         with suppress(ProdpointerError):
             validation.stage_for("production", {"production": text})
         with suppress(ProdpointerError):
-            found = uris.addresses(text, None)
+            found = uris.resolve_addresses(text, None)
             assert isinstance(found.shown + found.identity, str)
 
     driven(named, check)

@@ -14,7 +14,15 @@ from packaging.version import Version
 
 from prodpointer.errors import ProdpointerError, RegistryUnsupported
 from prodpointer.mlflow_client.open import open_registry
-from prodpointer.mlflow_client.uris import Addresses, Place, addresses, opening_step, place_of, root_of, sqlite_file
+from prodpointer.mlflow_client.uris import (
+    Addresses,
+    Place,
+    opening_step,
+    place_of,
+    resolve_addresses,
+    root_of,
+    sqlite_file,
+)
 from tests.integration.conftest import MLFLOW, quiet
 
 
@@ -108,7 +116,7 @@ def test_the_root_of_an_address(uri: str, root: str | None) -> None:
 def test_the_registry_beside_databricks_is_mlflow_s_own_choice(tracking: str) -> None:
     """Runs on Databricks mean the workspace registry up to MLflow 2, Unity Catalog from MLflow 3 on, profile kept."""
     expected = tracking.replace("databricks", "databricks-uc", 1) if MLFLOW.major >= 3 else tracking
-    assert addresses(tracking, None).registry_uri == expected
+    assert resolve_addresses(tracking, None).registry_uri == expected
 
 
 def test_a_uri_that_cannot_be_read_is_no_registry() -> None:
@@ -150,32 +158,32 @@ def test_the_arguments_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """An argument counts for more than the environment."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://environment")
     monkeypatch.setenv("MLFLOW_REGISTRY_URI", "http://environment-registry")
-    assert addresses("http://one", "http://two") == Addresses("http://one", "http://two", chosen=True)
+    assert resolve_addresses("http://one", "http://two") == Addresses("http://one", "http://two", chosen=True)
 
 
 def test_the_environment_is_mlflow_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without arguments MLflow's two variables count."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://one")
     monkeypatch.setenv("MLFLOW_REGISTRY_URI", "http://two")
-    assert addresses(None, None) == Addresses("http://one", "http://two", chosen=True)
+    assert resolve_addresses(None, None) == Addresses("http://one", "http://two", chosen=True)
 
 
 def test_the_registry_follows_the_tracking_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a registry URI, the registry is the tracking server."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://one")
-    assert addresses(None, None) == Addresses("http://one", "http://one", chosen=True)
+    assert resolve_addresses(None, None) == Addresses("http://one", "http://one", chosen=True)
 
 
 def test_the_registry_follows_the_tracking_argument(monkeypatch: pytest.MonkeyPatch) -> None:
     """An argument for the runs is not crossed with the environment's place for runs."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://environment")
-    assert addresses("http://one", None) == Addresses("http://one", "http://one", chosen=True)
+    assert resolve_addresses("http://one", None) == Addresses("http://one", "http://one", chosen=True)
 
 
 def test_a_registry_in_the_environment_stays_beside_a_tracking_argument(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in MLflow itself, naming where runs are does not unset where the registry is."""
     monkeypatch.setenv("MLFLOW_REGISTRY_URI", "http://two")
-    assert addresses("http://one", None) == Addresses("http://one", "http://two", chosen=True)
+    assert resolve_addresses("http://one", None) == Addresses("http://one", "http://two", chosen=True)
 
 
 @pytest.mark.usefixtures("_setters")
@@ -183,14 +191,14 @@ def test_mlflow_s_setters_count() -> None:
     """What ``mlflow.set_tracking_uri`` and ``mlflow.set_registry_uri`` were told is in force."""
     mlflow.set_tracking_uri("http://one")
     mlflow.set_registry_uri("http://two")
-    assert addresses(None, None) == Addresses("http://one", "http://two", chosen=True)
+    assert resolve_addresses(None, None) == Addresses("http://one", "http://two", chosen=True)
 
 
 @pytest.mark.usefixtures("nowhere")
 def test_nothing_configured_is_no_registry() -> None:
     """Without a setting and without a database the error names the variable to set."""
     with pytest.raises(RegistryUnsupported, match=r"No registry is configured.*MLFLOW_TRACKING_URI"):
-        addresses(None, None)
+        resolve_addresses(None, None)
 
 
 def test_nothing_configured_makes_nothing(nowhere: Path) -> None:
@@ -203,7 +211,7 @@ def test_nothing_configured_makes_nothing(nowhere: Path) -> None:
 def test_a_registry_argument_alone_is_enough(nowhere: Path) -> None:
     """Who names a registry has configured one, wherever the runs are."""
     uri = f"sqlite:///{nowhere.as_posix()}/registry.db"
-    found = addresses(None, uri)
+    found = resolve_addresses(None, uri)
     assert (found.registry_uri, found.chosen) == (uri, True)
 
 
@@ -212,10 +220,10 @@ def test_a_default_database_counts_where_it_is_mlflow_s_default(nowhere: Path) -
     with closing(sqlite3.connect(nowhere / "mlflow.db")) as connection:
         connection.execute("CREATE TABLE x (y)")
     if Version("3.7") <= MLFLOW:
-        assert addresses(None, None).chosen is False
+        assert resolve_addresses(None, None).chosen is False
     else:
         with pytest.raises(RegistryUnsupported):
-            addresses(None, None)
+            resolve_addresses(None, None)
 
 
 @pytest.mark.parametrize("uri", ["file:///nowhere/mlruns", "mlruns", "./mlruns"])

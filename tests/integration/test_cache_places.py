@@ -258,6 +258,6 @@ def test_a_directory_in_the_place_of_a_lock_is_told(lab: Lab, name: str, tmp_pat
     lock = created / part if part == "1.lock" else created.parent / part
     lock.unlink(missing_ok=True)  # some versions of filelock leave none behind
     lock.mkdir()
-    with pytest.raises(ProdpointerError, match=r"Is a directory.*A file belongs there") as told:
+    with pytest.raises(ProdpointerError, match=r"Is a directory.*A file is expected there") as told:
         model.load_production()
     assert told.value.where == str(lock)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import prodpointer
 from prodpointer import RegistryError, RegistryUnsupported
-from prodpointer.mlflow_client import converters, fleet_pages
+from prodpointer.mlflow_client import converters
 from prodpointer.mlflow_client.metrics import evidence
 from prodpointer.mlflow_client.registry import Registry
 from prodpointer.mlflow_client.uris import Addresses
@@ -209,7 +209,7 @@ def test_an_error_of_other_types_is_an_error_of_ours(code: object, message: obje
 def test_what_a_migration_asks_is_read_as_strictly(answer: object) -> None:
     """The version of a pointer is a number for a migration too."""
     with stub(lambda *_: [document(answer)]) as server, quiet(), pytest.raises(RegistryError):
-        fleet_pages.plain_alias(Registry(Addresses(server.uri, server.uri, chosen=True), timeout=5), "news", "a")
+        Registry(Addresses(server.uri, server.uri, chosen=True), timeout=5).plain_alias("news", "a")
 
 
 def test_a_stub_that_answers_as_it_should_is_read() -> None:

@@ -15,7 +15,7 @@ from prodpointer import RegistryUnavailable
 from prodpointer.mlflow_client.capabilities import capabilities
 from prodpointer.mlflow_client.registry import Registry
 from prodpointer.mlflow_client.uris import Addresses
-from prodpointer.mlflow_client.worker import Lane, NoAnswer
+from prodpointer.mlflow_client.worker import NoAnswer, Worker
 from tests.integration.conftest import quiet
 from tests.integration.stub import Request, Stub, body, document, registry, stub
 
@@ -131,10 +131,10 @@ def test_a_process_that_is_forked_while_a_thread_asks_can_ask() -> None:
 
 def test_who_waits_for_a_call_without_an_answer_waits_once() -> None:
     """A call that waits for the turn of one that is given up shares its failure, and waits no second time."""
-    lane, gate = Lane(), threading.Event()
+    worker, gate = Worker(), threading.Event()
 
     def call() -> None:
-        lane.call(gate.wait, timeout=1)
+        worker.call(gate.wait, timeout=1)
 
     took, errors = at_once(call)
     gate.set()

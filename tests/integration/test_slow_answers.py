@@ -16,7 +16,7 @@ import prodpointer
 from prodpointer import RegistryUnavailable
 from prodpointer.connection import registered_model_names
 from prodpointer.mlflow_client.deadline import cut_off
-from prodpointer.mlflow_client.rest import Rest, bounded
+from prodpointer.mlflow_client.rest import Rest, send_request
 from prodpointer.mlflow_client.uris import Addresses
 from prodpointer.mlflow_client.worker import NoAnswer
 from tests.integration.conftest import quiet
@@ -103,7 +103,7 @@ def test_an_answer_in_time_is_whole() -> None:
 
 def test_a_write_says_that_it_may_be_done() -> None:
     """A write without a complete answer may have been executed."""
-    with stub(slow("the head")) as server, pytest.raises(NoAnswer, match="may still be done"):
+    with stub(slow("the head")) as server, pytest.raises(NoAnswer, match="may still succeed"):
         rest(server, TIMEOUT).once("POST", ALIAS, json={})
 
 
@@ -180,7 +180,7 @@ def test_redirects_share_the_time() -> None:
         return [document({}, status=302, headers={"Location": f"{request.path}x"})]
 
     with stub(answer) as server:
-        took = seconds(lambda: bounded(server.uri, "GET", "/", timeout=TIMEOUT, workspace=None), NoAnswer)
+        took = seconds(lambda: send_request(server.uri, "GET", "/", timeout=TIMEOUT, workspace=None), NoAnswer)
     assert took < 2 * TIMEOUT + SLACK
 
 

@@ -24,7 +24,7 @@ from prodpointer.errors import (
     RegistryUnavailable,
     RegistryUnsupported,
 )
-from prodpointer.mlflow_client.exceptions import error_code, translated
+from prodpointer.mlflow_client.exceptions import error_code, translate
 from tests.integration.conftest import Lab, quiet
 
 SECRET = "s3cr3t"
@@ -63,13 +63,13 @@ def gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
 
 def ask(uri: str) -> None:
     """Ask a registry for a model with plain MLflow, translated as this library does."""
-    with quiet(), translated("read the model", "there"):
+    with quiet(), translate("read the model", "there"):
         MlflowClient(uri).get_registered_model("news")
 
 
 def test_what_succeeds_is_left_alone() -> None:
     """Nothing is translated where nothing failed."""
-    with translated("do nothing", "here"):
+    with translate("do nothing", "here"):
         result = 1
     assert result == 1
 
@@ -79,14 +79,14 @@ def test_what_succeeds_is_left_alone() -> None:
 )
 def test_what_is_not_mlflow_s_passes(error: Exception) -> None:
     """A bug of ours, or an error of ours, is not dressed up as an answer of the registry."""
-    with pytest.raises(type(error)) as caught, translated("do it", "here"):
+    with pytest.raises(type(error)) as caught, translate("do it", "here"):
         raise error
     assert caught.value is error
 
 
 def test_an_interrupt_passes() -> None:
     """Ctrl-C is no answer of the registry."""
-    with pytest.raises(KeyboardInterrupt), translated("do it", "here"):
+    with pytest.raises(KeyboardInterrupt), translate("do it", "here"):
         raise KeyboardInterrupt
 
 
@@ -94,7 +94,7 @@ def test_what_is_missing_is_what_the_caller_says(lab: Lab, name: str) -> None:
     """``RESOURCE_DOES_NOT_EXIST`` becomes the error that the call means by it."""
     with (
         pytest.raises(ModelNotFound, match=r"^Mine$"),
-        translated("read", "here", missing=lambda: ModelNotFound("Mine")),
+        translate("read", "here", missing=lambda: ModelNotFound("Mine")),
     ):
         lab.client.get_registered_model(name)
 
@@ -103,7 +103,7 @@ def test_what_is_missing_unexpectedly_keeps_its_code(lab: Lab, name: str) -> Non
     """Where a call means nothing by it, the code says what MLflow said."""
     with (
         pytest.raises(RegistryError, match=f"Could not read the model: .*{name}.*here") as caught,
-        translated("read the model", "here"),
+        translate("read the model", "here"),
     ):
         lab.client.get_registered_model(name)
     assert caught.value.code == "RESOURCE_DOES_NOT_EXIST"
@@ -117,7 +117,7 @@ def test_the_error_for_the_missing_is_made_only_when_needed(lab: Lab) -> None:
         made.append(ModelNotFound("x"))
         return made[-1]
 
-    with translated("list", "here", missing=missing):
+    with translate("list", "here", missing=missing):
         lab.client.search_model_versions("name='x'")
     assert made == []
 
@@ -125,7 +125,7 @@ def test_the_error_for_the_missing_is_made_only_when_needed(lab: Lab) -> None:
 def test_an_invalid_value_keeps_its_code(lab: Lab, name: str) -> None:
     """``INVALID_PARAMETER_VALUE`` means many things, so it stays a ``RegistryError`` unless the call knows better."""
     lab.model(name)
-    with pytest.raises(RegistryError) as caught, translated("move", "here"):
+    with pytest.raises(RegistryError) as caught, translate("move", "here"):
         lab.to_stage(name, 1, "Nowhere")
     assert caught.value.code == "INVALID_PARAMETER_VALUE"
 
@@ -133,21 +133,21 @@ def test_an_invalid_value_keeps_its_code(lab: Lab, name: str) -> None:
 def test_an_invalid_value_is_what_the_caller_says(lab: Lab, name: str) -> None:
     """Where the call knows that a name is what MLflow refuses, the error says so."""
     lab.model(name)
-    with pytest.raises(InvalidName, match="Nowhere"), translated("move", "here", invalid=InvalidName):
+    with pytest.raises(InvalidName, match="Nowhere"), translate("move", "here", invalid=InvalidName):
         lab.to_stage(name, 1, "Nowhere")
 
 
 def test_what_exists_already_keeps_its_code(lab: Lab, name: str) -> None:
     """A duplicate is a ``RegistryError`` with MLflow's code."""
     lab.client.create_registered_model(name)
-    with pytest.raises(RegistryError) as caught, translated("create", "here"):
+    with pytest.raises(RegistryError) as caught, translate("create", "here"):
         lab.client.create_registered_model(name)
     assert caught.value.code == "RESOURCE_ALREADY_EXISTS"
 
 
 def test_the_cause_is_kept(lab: Lab, name: str) -> None:
     """MLflow's exception is the cause, so that nothing is lost for who debugs."""
-    with pytest.raises(RegistryError) as caught, translated("read", "here"):
+    with pytest.raises(RegistryError) as caught, translate("read", "here"):
         lab.client.get_registered_model(name)
     assert isinstance(caught.value.__cause__, MlflowException)
 
@@ -197,8 +197,8 @@ def test_a_refused_host_name_is_not_a_matter_of_rights(gateway: Gateway) -> None
 def test_what_a_store_does_not_implement_is_no_registry() -> None:
     """What MLflow's client for the open-source Unity Catalog raises, and a plugin may, is an error of ours."""
     with (
-        pytest.raises(RegistryUnsupported, match=r"has no such call.*Ask elsewhere"),
-        translated("set the alias", "there", step="Ask elsewhere."),
+        pytest.raises(RegistryUnsupported, match=r"does not support it.*Ask elsewhere"),
+        translate("set the alias", "there", step="Ask elsewhere."),
     ):
         raise NotImplementedError("Method not implemented")
 
@@ -209,7 +209,7 @@ def test_the_next_step_of_the_caller_is_kept(lab: Lab, name: str) -> None:
     for expected in (InvalidName, RegistryError):
         with (
             pytest.raises(expected, match=r"Do this\.$"),
-            translated("move", "here", invalid=expected, step="Do this."),
+            translate("move", "here", invalid=expected, step="Do this."),
         ):
             lab.to_stage(name, 1, "Nowhere")
 
@@ -223,8 +223,8 @@ def test_a_refusal_by_code_is_access_denied(code: str, gateway: Gateway) -> None
 
 @pytest.mark.parametrize("body", ["<html>Not Found</html>", "Not Found", ""], ids=["page", "text", "empty"])
 def test_a_wrong_url_is_no_registry(body: str, gateway: Gateway) -> None:
-    """404 without MLflow's JSON means that there is no such call there, not that a model is missing."""
-    with pytest.raises(RegistryUnsupported, match=r"no such.* call there.*--static-prefix"):
+    """404 without MLflow's JSON means that the server has no such call, not that a model is missing."""
+    with pytest.raises(RegistryUnsupported, match=r"no such call.*--static-prefix"):
         ask(gateway(404, body))
 
 
@@ -257,20 +257,20 @@ def test_a_database_that_cannot_be_opened_is_unavailable(tmp_path: Path) -> None
     """SQLAlchemy's own failure to open a database is a registry out of reach."""
     from sqlalchemy import create_engine
 
-    with pytest.raises(RegistryUnavailable, match="unable to open database file"), translated("open", "here"):
+    with pytest.raises(RegistryUnavailable, match="unable to open database file"), translate("open", "here"):
         create_engine(f"sqlite:///{tmp_path.as_posix()}").connect()
 
 
 @pytest.mark.parametrize("kind", [requests.ConnectionError, requests.Timeout, requests.exceptions.SSLError])
 def test_what_requests_raises_is_unavailable(kind: type[Exception]) -> None:
     """Some versions let the exceptions of ``requests`` through."""
-    with pytest.raises(RegistryUnavailable), translated("ask", "here"):
+    with pytest.raises(RegistryUnavailable), translate("ask", "here"):
         raise kind("no")
 
 
 def test_another_error_of_requests_keeps_its_name() -> None:
     """An exception without a code of MLflow's has its class as code."""
-    with pytest.raises(RegistryError) as caught, translated("ask", "here"):
+    with pytest.raises(RegistryError) as caught, translate("ask", "here"):
         raise requests.exceptions.TooManyRedirects("31 times")
     assert caught.value.code == "TooManyRedirects"
 
@@ -284,7 +284,7 @@ def test_a_wrapped_failure_is_found() -> None:
         except requests.ConnectionError:
             raise MlflowException("wrapped by context alone")  # noqa: B904 (older clients do just that)
 
-    with pytest.raises(RegistryUnavailable, match="refused"), translated("ask", "here"):
+    with pytest.raises(RegistryUnavailable, match="refused"), translate("ask", "here"):
         wrapped()
 
 
@@ -301,7 +301,7 @@ def test_a_failure_imports_no_database_library(monkeypatch: pytest.MonkeyPatch) 
     modules = ("alembic.util", "sqlalchemy.exc")
     for module in modules:
         monkeypatch.delitem(sys.modules, module, raising=False)
-    with pytest.raises(RegistryUnavailable), translated("ask", "here"):
+    with pytest.raises(RegistryUnavailable), translate("ask", "here"):
         raise requests.ConnectionError("refused")
     assert not set(modules) & set(sys.modules)
 

@@ -15,7 +15,7 @@ from prodpointer.mlflow_client.artifact_store import ArtifactStore
 from prodpointer.mlflow_client.open import open_registry
 from prodpointer.mlflow_client.registry import Registry
 from prodpointer.mlflow_client.rest import Rest
-from prodpointer.mlflow_client.uris import Addresses, allowed_hosts, has_same_origin
+from prodpointer.mlflow_client.uris import Addresses, has_same_origin, read_allowed_hosts
 from tests.integration.conftest import quiet
 from tests.integration.stub import Request, Stub, body, document, registry, stub
 
@@ -184,7 +184,7 @@ def test_a_write_is_not_sent_on_to_another_host(status: int, verb: str, foreign:
     def answer(_: Stub, request: Request) -> Iterable[bytes]:
         return [document({}, status=status, headers={"Location": f"{foreign.uri}{request.path}"})]
 
-    with stub(answer) as server, quiet(), pytest.raises(UnsafeModel, match="sends a write on") as refused:
+    with stub(answer) as server, quiet(), pytest.raises(UnsafeModel, match="redirects a write") as refused:
         WRITES[verb](Registry(Addresses(server.uri, server.uri, chosen=True), timeout=5))
     assert foreign.requests == []
     assert foreign.uri in refused.value.where
@@ -240,12 +240,12 @@ def test_an_origin_is_scheme_host_and_port(one: str, other: str, same: bool) -> 
 def test_a_host_is_a_name(hosts: list[str] | str) -> None:
     """What is no host would allow nothing without a word."""
     with pytest.raises(InvalidName, match="Invalid host"):
-        allowed_hosts(hosts)
+        read_allowed_hosts(hosts)
 
 
 def test_hosts_are_names_with_or_without_a_port() -> None:
     """A host without a port is allowed on each of its ports."""
-    addresses = Addresses("http://own", "http://own", chosen=True, allowed_hosts=allowed_hosts("A, b:5000,, ::1"))
+    addresses = Addresses("http://own", "http://own", chosen=True, allowed_hosts=read_allowed_hosts("A, b:5000,, ::1"))
     reachable = ["http://a/x", "https://a:7/x", "http://b:5000/", "http://[::1]:9/", "http://own/"]
     assert all(addresses.allows(uri) for uri in reachable)
     assert not any(addresses.allows(uri) for uri in ["http://b/", "http://c/", "ftp://a/", "http://a.b/"])

@@ -249,7 +249,7 @@ def test_a_refused_version_is_no_refused_registry(between: Proxy, server: Server
     found = prodpointer.connect(name, tracking_uri=between.uri).selection
     assert found.registry_version is None
     assert found.pointer == told.pointer
-    assert f"refuses to tell its version (HTTP {refusal})" in found.reason
+    assert f"refuses to report its version (HTTP {refusal})" in found.reason
 
 
 @pytest.mark.parametrize("refused", ["/get", "/alias", "/logged-models"])

@@ -226,7 +226,7 @@ def test_gates_may_be_given_as_texts() -> None:
 @pytest.mark.parametrize("given", ["auc >= 1", Gate("auc", at_least=1)], ids=type)
 def test_one_gate_is_no_list_of_gates(given: Any) -> None:
     """A gate in place of a list of gates is refused, and not read letter by letter."""
-    with pytest.raises(InvalidName, match=r"'auc >= 1(.0)?' is one gate"):
+    with pytest.raises(InvalidName, match=r"Invalid gates 'auc >= 1(.0)?'"):
         gates_of(given)
 
 

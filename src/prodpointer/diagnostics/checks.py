@@ -79,7 +79,7 @@ class Trial:
         """Return a model with one version from ``runs:/…`` without a digest, as plain MLflow registers it."""
         found = self.model("auto")
         self.registry.create_model(found.name)
-        source = self.experiment.source(self.runs[run], path)
+        source = f"runs:/{self.runs[run]}/{path}"
         self.registry.create_version(found.name, source, run_id=self.runs[run], model_id=None, tags={})
         return found
 

@@ -22,7 +22,8 @@ from prodpointer.diagnostics.checks import (
     run_check,
 )
 from prodpointer.errors import ModelNotFound, ProdpointerError
-from prodpointer.mlflow_client.capabilities import capabilities, client_version
+from prodpointer.mlflow_client.capabilities import capabilities
+from prodpointer.mlflow_client.installed import client_version
 from prodpointer.mlflow_client.open import open_registry
 from prodpointer.mlflow_client.registry import Registry
 from prodpointer.mlflow_client.run_logging import ScratchExperiment
@@ -112,14 +113,7 @@ def check_registry(
     ProdpointerError
         The registry cannot be used, or no run can be logged.
     """
-    registry = open_registry(
-        tracking_uri,
-        registry_uri,
-        timeout=timeout,
-        create_database=False,
-        upgrade_database=False,
-        workspace=workspace,
-    )
+    registry = open_registry(tracking_uri, registry_uri, timeout=timeout, workspace=workspace)
     version = capabilities(registry).shown_version
     name = f"{prefix}prodpointer-conformance-{secrets.token_hex(4)}"
     left: list[str] = []

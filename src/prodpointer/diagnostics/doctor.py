@@ -19,7 +19,8 @@ from prodpointer.diagnostics.permissions import (
 )
 from prodpointer.errors import ProdpointerError, without_credentials
 from prodpointer.history import log
-from prodpointer.mlflow_client.capabilities import Capabilities, capabilities, client_version
+from prodpointer.mlflow_client.capabilities import Capabilities, capabilities
+from prodpointer.mlflow_client.installed import client_version
 from prodpointer.mlflow_client.open import open_registry
 from prodpointer.mlflow_client.registry import Registry
 from prodpointer.mlflow_client.rest import CONTROL_MODEL
@@ -66,16 +67,9 @@ def diagnose(
     rule = rule_for(alias, None, pointer)
     subject = None if model is None else model_name(model)
     try:
-        registry = open_registry(
-            tracking_uri,
-            registry_uri,
-            timeout=timeout,
-            create_database=False,
-            upgrade_database=False,
-            workspace=workspace,
-        )
+        registry = open_registry(tracking_uri, registry_uri, timeout=timeout, workspace=workspace)
         found = capabilities(registry)
-        access = probe_read_access(registry, timeout=timeout)
+        access = probe_read_access(registry)
     except ProdpointerError as error:
         shown = without_credentials(registry_uri or tracking_uri or "MLflow's own settings")
         shown += f", workspace {workspace}" if workspace else ""

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from packaging.version import Version
 
-from prodpointer.mlflow_client.capabilities import Capabilities, client_version, lists_nothing
+from prodpointer.mlflow_client.capabilities import Capabilities, lists_nothing
+from prodpointer.mlflow_client.installed import client_version
 from prodpointer.mlflow_client.registry import Registry
 from prodpointer.mlflow_client.uris import Place
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 from prodpointer.errors import AccessDenied, ModelNotFound, ProdpointerError, RegistryUnavailable, VersionNotFound
 from prodpointer.mlflow_client.capabilities import Capabilities
-from prodpointer.mlflow_client.login import wants_login
 from prodpointer.mlflow_client.registry import Registry
 from prodpointer.mlflow_client.rest import CONTROL_MODEL
 from prodpointer.mlflow_client.uris import Place
@@ -112,7 +111,7 @@ class Permissions:
         return tuple(error for error in (self.left, self.failure) if error)
 
 
-def probe_read_access(registry: Registry, *, timeout: float) -> ReadAccess:
+def probe_read_access(registry: Registry) -> ReadAccess:
     """Return what reading shows; nothing is written.
 
     Raises
@@ -129,7 +128,7 @@ def probe_read_access(registry: Registry, *, timeout: float) -> ReadAccess:
         if hides:
             raise
         unlisted = _reason(error)
-    login = wants_login(registry.addresses, timeout=timeout) if registry.place is Place.SERVER else None
+    login = registry.rest.wants_login() if registry.rest and registry.place is Place.SERVER else None
     return ReadAccess(tuple(names), login, hides, unlisted, registry.place)
 
 

@@ -44,7 +44,7 @@ _HINTS = {
 def gates_of(given: Iterable[object]) -> tuple[Gate, ...]:
     """Return gates given as such or as text, or raise ``InvalidName``."""
     if isinstance(given, str | Gate):
-        raise InvalidName(f"{str(given)!r} is one gate, and several are asked for.", next_step="Give a list of gates.")
+        raise InvalidName(f"Invalid gates {str(given)!r}: a list is expected.", next_step="Give a list.")
     return tuple(each if isinstance(each, Gate) else parse_gate(each) for each in given)
 
 

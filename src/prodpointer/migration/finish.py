@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from prodpointer.migration.apply import Carrier, Found, Model, Step
-from prodpointer.mlflow_client.fleet_pages import tag_model
 from prodpointer.pointers.selection import Rule, pointer_for
 from prodpointer.promotion.snapshot import Look
 from prodpointer.promotion.sync import left_by, open_intents
@@ -170,7 +169,7 @@ class Undoing:
             pointer.clear() if alias is None else pointer.set(alias)
         for key, was in ((WINDOW_TAG, before.window), (POINTER_TAG, before.tag)):
             if last.kind == "finish" and was is not None:
-                tag_model(registry, move.name, key, was)
+                registry.tag_model(move.name, key, was)
         self.carrier.read_back(model)
         after = self.carrier.look(model, look.seen.rule)
         now = {version.version: version.stage for version in after.versions}
@@ -206,6 +205,6 @@ def _together(mine: Sequence[Promotion]) -> Before:
 def _end_window(carrier: Carrier, reply: ModelReply) -> None:
     """Take the tags away that say that both pointers are kept; what somebody else said of them stays."""
     if reply.tags.get(POINTER_TAG) == "both":
-        tag_model(carrier.registry, reply.name, POINTER_TAG, None)
+        carrier.registry.tag_model(reply.name, POINTER_TAG, None)
     if WINDOW_TAG in reply.tags:
-        tag_model(carrier.registry, reply.name, WINDOW_TAG, None)
+        carrier.registry.tag_model(reply.name, WINDOW_TAG, None)

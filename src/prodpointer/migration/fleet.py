@@ -14,7 +14,6 @@ from typing import Generic, TypeVar
 from prodpointer.errors import ProdpointerError, RegistryError, RegistryUnavailable
 from prodpointer.history.log import EVENT_TAG, PACK_TAG
 from prodpointer.migration.apply import Found
-from prodpointer.mlflow_client.fleet_pages import version_pages
 from prodpointer.mlflow_client.registry import Registry
 from prodpointer.pointers.selection import Rule
 from prodpointer.types import ModelReply, ModelVersion
@@ -60,7 +59,7 @@ def read_fleet(registry: Registry, globs: Sequence[str], rules: Sequence[Rule]) 
     kept: dict[str, list[ModelVersion]] = {name: [] for name in replies}
     stages = {rule.stage for rule in rules}
     aliases = {rule.alias for rule in rules}
-    for page in version_pages(registry) if replies else ():
+    for page in registry.version_pages() if replies else ():
         for version in page:
             reply = replies.get(version.name)
             if reply is not None and (version.stage in stages or _matters(version, reply, aliases)):

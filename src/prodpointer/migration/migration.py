@@ -23,7 +23,6 @@ from prodpointer.migration.finish import Undoing, end_stages
 from prodpointer.migration.fleet import AT_ONCE, MOST_FAILURES, Patience, Result, each_of, models_like, read_fleet
 from prodpointer.migration.plan import Plan, planned, problems_of_names
 from prodpointer.mlflow_client.capabilities import Capabilities, capabilities
-from prodpointer.mlflow_client.fleet_pages import plain_alias, plain_stage, tag_model
 from prodpointer.mlflow_client.open import open_registry
 from prodpointer.mlflow_client.registry import Registry
 from prodpointer.pointers.selection import Rule, view
@@ -159,14 +158,7 @@ class Migration:
         self.most_failures = most_failures
         self.stopped: threading.Event = threading.Event()
         self.total: int = 0
-        self.registry: Registry = open_registry(
-            tracking_uri,
-            registry_uri,
-            timeout=timeout,
-            create_database=False,
-            upgrade_database=False,
-            workspace=workspace,
-        )
+        self.registry: Registry = open_registry(tracking_uri, registry_uri, timeout=timeout, workspace=workspace)
         # A database is asked one call at a time.
         self.at_once: int = at_once if self.registry.takes_several else 1
         self.found: Capabilities = capabilities(self.registry)
@@ -244,8 +236,8 @@ class Migration:
         stage = rule.stage or ""
         checked = Checked(reply.name, spelled, stage, None, None)
         for attempt in range(_LOOKS):
-            by_alias = plain_alias(self.registry, reply.name, spelled)
-            by_stage = plain_stage(self.registry, reply.name, stage)
+            by_alias = self.registry.plain_alias(reply.name, spelled)
+            by_stage = self.registry.plain_stage(reply.name, stage)
             checked = Checked(reply.name, spelled, stage, by_alias, by_stage, _problem(by_alias, by_stage, both=both))
             if not checked.problem or self.stopped.wait(_A_MOMENT * 2**attempt):
                 break
@@ -329,8 +321,8 @@ class Migration:
 
 def mark_model(registry: Registry, name: str, run: str) -> None:
     """Mark one model as one of which both pointers are kept, by a run that can be undone."""
-    tag_model(registry, name, WINDOW_TAG, run)
-    tag_model(registry, name, POINTER_TAG, "both")
+    registry.tag_model(name, WINDOW_TAG, run)
+    registry.tag_model(name, POINTER_TAG, "both")
 
 
 def _checked(reason: str) -> str:

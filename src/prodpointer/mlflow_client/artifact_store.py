@@ -6,30 +6,43 @@ import errno
 import os
 import posixpath
 import re
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 from prodpointer.errors import ArtifactNotFound, ProdpointerError, RegistryError
 from prodpointer.mlflow_client.converters import LoggedModel
-from prodpointer.mlflow_client.exceptions import error_code, shown_cause, translated
+from prodpointer.mlflow_client.exceptions import error_code, shown_cause, translate
 from prodpointer.mlflow_client.http_artifacts import ServedArtifacts, check_trusted, is_served
-from prodpointer.mlflow_client.local_artifacts import copy_local
+from prodpointer.mlflow_client.installed import knows_logged_models
+from prodpointer.mlflow_client.local_artifacts import LocalArtifacts, repository_at
 from prodpointer.mlflow_client.object_store import ObjectStore
 from prodpointer.mlflow_client.registry import Registry
-from prodpointer.mlflow_client.runs import knows_logged_models
-from prodpointer.mlflow_client.store_failures import store_failure
+from prodpointer.mlflow_client.store_exceptions import store_failure
 from prodpointer.mlflow_client.uris import Place, place_of
-from prodpointer.mlflow_client.workspaces import called_in
+from prodpointer.mlflow_client.workspaces import call_in
 from prodpointer.types import ModelVersion, Run
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
-_NO_ROOM = {*_FULL, errno.EFBIG}
-_TELL = {"MlflowException", "Error"}  # of MLflow and of shutil: they keep the texts alone of what they collect
-_TOLD = re.compile(r"\[Errno (\d{1,4})\]")
+_NO_SPACE = {*_FULL, errno.EFBIG}
+_COLLECTORS = {"MlflowException", "Error"}  # of MLflow and of shutil: they keep the texts alone of what they collect
+_ERRNO = re.compile(r"\[Errno (\d{1,4})\]")
 _NOT_WRITABLE = {errno.EROFS, errno.EACCES, errno.EPERM}
 _NO_FILE = {errno.EISDIR, errno.ENXIO, errno.ENODEV, errno.ELOOP}
+
+
+class _Reader(Protocol):
+    """What lies below one located URI."""
+
+    @abstractmethod
+    def list_directory(self, path: str) -> list[tuple[str, bool]]:
+        """Return the path below the URI of each entry of a directory, and whether it is a directory itself."""
+
+    @abstractmethod
+    def download(self, path: str, destination: Path) -> Path:
+        """Copy a file or directory below the URI into ``destination`` and return its path there."""
 
 
 class ArtifactStore:
@@ -40,11 +53,10 @@ class ArtifactStore:
     registry
         The registry; runs are read through its client's tracking URI.
     stopped
-        Whether nobody waits for a download any more, asked while there is one.
+        Tells during a download whether it was cancelled.
     """
 
     def __init__(self, registry: Registry, *, stopped: Callable[[], bool] = lambda: False) -> None:
-        """Bind the registry; nothing is asked yet."""
         self._registry = registry
         self.is_stopped = stopped
         self._tracking_uri = registry.addresses.tracking_uri
@@ -56,7 +68,7 @@ class ArtifactStore:
 
     @property
     def resolves_logged_models(self) -> bool:
-        """Whether the registry can be told ``models:/m-…``.
+        """Whether the registry can resolve ``models:/m-…``.
 
         On a database MLflow looks the logged model up through the process's tracking URI, not the client's (3.0.1 to
         3.17.2, ``SqlAlchemyStore.create_model_version``).
@@ -76,7 +88,7 @@ class ArtifactStore:
             )
 
         # Some answers to an id that cannot be one are INVALID_PARAMETER_VALUE rather than RESOURCE_DOES_NOT_EXIST.
-        with self._registry.asking(f"read the run {run_id!r}", missing=missing, invalid=ArtifactNotFound):
+        with self._registry.translate(f"read the run {run_id!r}", missing=missing, invalid=ArtifactNotFound):
             return self._registry.runs.run(run_id).run
 
     def logged_model(self, model_id: str) -> LoggedModel:
@@ -91,7 +103,7 @@ class ArtifactStore:
 
         if not knows_logged_models():
             raise missing()
-        with self._registry.asking(f"read the logged model {model_id!r}", missing=missing, invalid=ArtifactNotFound):
+        with self._registry.translate(f"read the logged model {model_id!r}", missing=missing, invalid=ArtifactNotFound):
             return self._registry.runs.logged_model(model_id)
 
     def logged_model_of(self, run: Run, name: str) -> LoggedModel | None:
@@ -101,7 +113,7 @@ class ArtifactStore:
         if not knows_logged_models():
             return None
         of_run = f"source_run_id = '{run.run_id}'"
-        with self._registry.asking(f"find the logged model {name!r} of the run {run.run_id!r}"):
+        with self._registry.translate(f"find the logged model {name!r} of the run {run.run_id!r}"):
             try:
                 found = self._registry.runs.logged_models(run.experiment_id, of_run)
             except MlflowException as error:
@@ -122,7 +134,7 @@ class ArtifactStore:
         if uri.startswith("mlflow-artifacts:"):
             from mlflow.store.artifact.mlflow_artifacts_repo import MlflowArtifactsRepository
 
-            with translated(f"find the artifacts of {uri}", self._tracking_uri):
+            with translate(f"find the artifacts of {uri}", self._tracking_uri):
                 return str(MlflowArtifactsRepository.resolve_uri(uri, self._tracking_uri))
         return uri
 
@@ -149,7 +161,7 @@ class ArtifactStore:
         """Return ``"file"`` or ``"directory"`` for a path under a located URI, or None where there is nothing."""
         parent = posixpath.dirname(path)
         with self._reading_storage(f"list the artifacts of {root}", root):
-            for entry, is_dir in self._listed(root, parent):
+            for entry, is_dir in self._reader(root).list_directory(parent):
                 if posixpath.normpath(entry) == path:
                     return "directory" if is_dir else "file"
         return None
@@ -164,10 +176,10 @@ class ArtifactStore:
         root, _, leaf = uri.rstrip("/").rpartition("/")
         try:
             with self._reading_storage(f"download {uri}", uri):
-                found = self._downloaded(root, leaf, destination)
+                found = self._reader(root).download(leaf, destination)
         except RegistryError as error:
-            # The failure alone does not tell a missing artifact from a broken line: MLflow wraps both alike. An error
-            # without a code is a refusal of ours.
+            # The failure alone does not distinguish a missing artifact from a broken connection: MLflow wraps both
+            # alike. An error without a code is a refusal of ours.
             if error.code and self.kind(root, leaf) is None:
                 raise self._gone(uri) from None
             raise
@@ -175,35 +187,14 @@ class ArtifactStore:
             raise self._gone(uri)
         return found
 
-    def _listed(self, root: str, parent: str) -> list[tuple[str, bool]]:
-        """Return the path and whether it is a directory of each entry below a located URI, within the timeout."""
+    def _reader(self, root: str) -> _Reader:
+        """Return the reader for a server's artifacts, for this machine's files, or for another store's."""
         if is_served(root):
-            listed = self._served(root).listed(parent)
-            return [(posixpath.join(parent, entry.path), entry.is_dir) for entry in listed]
-        if not _is_local(root):
-            return self._in_store(root).listed(parent)
-        return [(entry.path, entry.is_dir) for entry in self._repository(root).list_artifacts(parent or None)]
-
-    def _downloaded(self, root: str, leaf: str, destination: Path) -> Path:
-        """Copy what is at a located URI: by its server, from this machine, or from some store."""
-        if is_served(root):
-            return self._served(root).download(leaf, destination)
-        if not _is_local(root):
-            return self._in_store(root).download(leaf, destination)
-        return copy_local(Path(self._repository(root).artifact_dir), leaf, destination)
-
-    def _in_store(self, root: str) -> ObjectStore:
-        """Return the reader of what MLflow reads from a store itself."""
-        return ObjectStore(root, timeout=self._wait, stopped=self.is_stopped)
-
-    def _served(self, root: str) -> ServedArtifacts:
-        """Return the reader of what a server hands out."""
-        return ServedArtifacts(root, self._registry.addresses, timeout=self._wait, stopped=self.is_stopped)
-
-    @property
-    def _wait(self) -> float:
-        """Seconds for each request."""
-        return self._registry.timeout
+            timeout, stopped = self._registry.timeout, self.is_stopped
+            return ServedArtifacts(root, self._registry.addresses, timeout=timeout, stopped=stopped)
+        if _is_local(root):
+            return LocalArtifacts(root)
+        return ObjectStore(root, timeout=self._registry.timeout, stopped=self.is_stopped)
 
     def exists(self, uri: str) -> bool:
         """Tell whether there is a file or directory at a located URI, without its bytes."""
@@ -217,30 +208,24 @@ class ArtifactStore:
         """Copy the files of a directory to a located URI."""
         check_trusted(uri, self._registry.addresses, with_credentials=True)
         with self._reading_storage(f"upload to {uri}", uri):
-            called_in(self._registry.addresses.workspace, lambda: self._repository(uri).log_artifacts(str(directory)))
+            call_in(self._registry.addresses.workspace, lambda: repository_at(uri).log_artifacts(str(directory)))
 
     @contextmanager
     def _reading_storage(self, doing: str, uri: str) -> Iterator[None]:
         """Translate what fails inside, also what the library of some object store raises: those are not MLflow's."""
         by_mlflow = is_served(uri) or _is_local(uri)
         try:
-            with self._registry.asking(doing) if by_mlflow else nullcontext(), _writing_here(doing):
+            with self._registry.translate(doing) if by_mlflow else nullcontext(), _writing_here(doing):
                 yield
         except ProdpointerError:
             raise
-        except Exception as error:  # noqa: BLE001  # the border to the libraries of object stores
+        except Exception as error:  # noqa: BLE001  # the libraries of object stores raise what they like
             raise store_failure(doing, uri, error) from shown_cause(error)
-
-    def _repository(self, uri: str) -> Any:
-        """Return MLflow's reader for a place."""
-        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
-        return get_artifact_repository(uri)
 
     def _gone(self, uri: str) -> ArtifactNotFound:
         """Return the error for bytes that are not there."""
         return ArtifactNotFound(
-            "There is no artifact there, or it is empty.",
+            "The artifact does not exist or is empty.",
             where=uri,
             next_step="Check that the run's artifacts were not deleted or moved, and register a version that has them.",
         )
@@ -248,7 +233,7 @@ class ArtifactStore:
 
 @contextmanager
 def _writing_here(doing: str) -> Iterator[None]:
-    """Tell a disk of this machine that takes no more from a store that fails."""
+    """Distinguish a full disk of this machine from a store that fails."""
     try:
         yield
     except Exception as error:  # MLflow and the libraries of stores wrap it in errors of their own
@@ -261,11 +246,11 @@ def _writing_here(doing: str) -> Iterator[None]:
 def _disk_error(error: BaseException | None) -> OSError | None:
     """Return the error of a full or read-only disk that another one came from, also where only its text is left."""
     while error is not None:
-        if isinstance(error, OSError) and error.errno in _NO_ROOM | {errno.EROFS}:
+        if isinstance(error, OSError) and error.errno in _NO_SPACE | {errno.EROFS}:
             return error
-        told = _TOLD.search(str(error)) if type(error).__name__ in _TELL else None
-        if told is not None and int(told[1]) in _NO_ROOM | {errno.EROFS}:
-            return OSError(int(told[1]), os.strerror(int(told[1])))
+        found = _ERRNO.search(str(error)) if type(error).__name__ in _COLLECTORS else None
+        if found is not None and int(found[1]) in _NO_SPACE | {errno.EROFS}:
+            return OSError(int(found[1]), os.strerror(int(found[1])))
         error = error.__cause__ or error.__context__
     return None
 
@@ -278,14 +263,14 @@ def is_full(error: BaseException) -> bool:
 
 def refused_by_disk(doing: str, error: OSError) -> ProdpointerError:
     """Return the error for a disk of this machine that is full, or cannot be written or read."""
-    if error.errno in _NO_ROOM:
-        step = "Make room on this disk, or choose another one with cache_dir= or PRODPOINTER_CACHE_DIR."
+    if error.errno in _NO_SPACE:
+        step = "Free space on this disk, or choose another one with cache_dir= or PRODPOINTER_CACHE_DIR."
     elif error.errno in _NOT_WRITABLE:
-        step = "Choose a directory that can be written with cache_dir= or PRODPOINTER_CACHE_DIR."
+        step = "Choose a writable directory with cache_dir= or PRODPOINTER_CACHE_DIR."
     elif error.errno in _NO_FILE:
-        step = "A file belongs there. Remove what is in its place, then try again."
+        step = "A file is expected there. Remove what is in its place, then try again."
     else:
-        step = "Nothing was removed. Try again; where it stays, check the limits of this process and the disk."
+        step = "Nothing was removed. Try again; if it fails again, check the disk and the limits of this process."
     return ProdpointerError(f"Could not {doing}: {error.strerror}.", where=str(error.filename or ""), next_step=step)
 
 

@@ -31,7 +31,7 @@ class Calls(Protocol):
         """Return what one reply says of a model; ``retried`` unless a service waits for it."""
 
     @abstractmethod
-    def listed_models(self) -> Iterator[list[ModelReply]]:
+    def model_pages(self) -> Iterator[list[ModelReply]]:
         """Yield each page of the models, prompts left out."""
 
     @abstractmethod
@@ -39,7 +39,7 @@ class Calls(Protocol):
         """Return one version."""
 
     @abstractmethod
-    def listed_versions(self, name: str | None) -> Iterator[list[ModelVersion]]:
+    def version_pages(self, name: str | None) -> Iterator[list[ModelVersion]]:
         """Yield each page of the versions of one model, or of all models."""
 
     @abstractmethod
@@ -99,7 +99,6 @@ class _ServerCalls(Calls):
     """The calls to a server, by REST: from any thread, and several at the same time."""
 
     def __init__(self, rest: Rest, timeout: float) -> None:
-        """Bind the way to the server; nothing is asked yet."""
         self._rest = rest
         self._timeout = timeout
 
@@ -107,7 +106,7 @@ class _ServerCalls(Calls):
         ask = self._rest.retried if retried else self._rest.once
         return converters.reply_from_json(ask("GET", f"{MODELS_API}/get", params={"name": name}))
 
-    def listed_models(self) -> Iterator[list[ModelReply]]:
+    def model_pages(self) -> Iterator[list[ModelReply]]:
         """Yield each page, asked without the client's filter, which servers up to 2.20.4 answer with nothing."""
         return map(converters.replies_from_json, self._rest.pages(f"{MODELS_API}/search", max_results=MODELS_PAGE))
 
@@ -115,7 +114,7 @@ class _ServerCalls(Calls):
         asked = {"name": name, "version": version}
         return converters.version_from_json(self._rest.once("GET", f"{_VERSIONS_API}/get", params=asked))
 
-    def listed_versions(self, name: str | None) -> Iterator[list[ModelVersion]]:
+    def version_pages(self, name: str | None) -> Iterator[list[ModelVersion]]:
         patience = None if name is None else 1.0
         found = self._rest.pages(f"{_VERSIONS_API}/search", patience=patience, filter=_filter(name), **_PAGING)
         return map(converters.versions_from_json, found)
@@ -191,7 +190,6 @@ class _ClientCalls(Calls):
     """
 
     def __init__(self, client: Any, making: Any, server: Calls | None) -> None:
-        """Bind the client; nothing is asked yet."""
         self._client = client
         self._making = making
         self._server = server
@@ -203,7 +201,7 @@ class _ClientCalls(Calls):
             return self._server_of_aliases.model(name, retried=retried)
         return converters.reply(self._client.get_registered_model(name))
 
-    def listed_models(self) -> Iterator[list[ModelReply]]:
+    def model_pages(self) -> Iterator[list[ModelReply]]:
         """Yield each page; a server that answers the client's filter with nothing is asked without it."""
         empty = True
 
@@ -215,12 +213,12 @@ class _ClientCalls(Calls):
             empty = empty and not page
             yield [converters.reply(model) for model in page if not converters.is_prompt(model)]
         if empty and self._server is not None:
-            yield from self._server.listed_models()
+            yield from self._server.model_pages()
 
     def version(self, name: str, version: str) -> ModelVersion:
         return converters.model_version(self._client.get_model_version(name, version))
 
-    def listed_versions(self, name: str | None) -> Iterator[list[ModelVersion]]:
+    def version_pages(self, name: str | None) -> Iterator[list[ModelVersion]]:
         """Yield each page; the client of 2.0.1 takes nothing but the filter and answers with everything."""
         search = self._client.search_model_versions
         paging = dict(_PAGING) if "page_token" in inspect.signature(search).parameters else {}
@@ -295,7 +293,7 @@ class _ClientCalls(Calls):
         return [converters.version_number(version.version) for version in latest]
 
 
-def calls_of(client: Any, making: Any, rest: Rest | None, *, is_server: bool, timeout: float) -> Calls:
+def make_calls(client: Any, making: Any, rest: Rest | None, *, is_server: bool, timeout: float) -> Calls:
     """Return the calls to a registry.
 
     Parameters

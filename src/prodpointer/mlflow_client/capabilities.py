@@ -6,7 +6,6 @@ import copy
 import json
 import os
 import time
-from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from packaging.version import InvalidVersion, Version
 
 from prodpointer.errors import AccessDenied, InvalidName, ProdpointerError, RegistryError, RegistryUnsupported
 from prodpointer.mlflow_client.exceptions import denied_step
+from prodpointer.mlflow_client.installed import client_version, keeps_workspaces
 from prodpointer.mlflow_client.registry import Registry
 from prodpointer.mlflow_client.rest import (
     BUSY_STATUSES,
@@ -32,11 +32,10 @@ from prodpointer.mlflow_client.workspaces import (
     WORKSPACE_VARIABLE,
     no_workspace,
     says_no_workspace,
-    workspaces_in_databases,
 )
 
 _ASK_AGAIN_AFTER = 300.0  # seconds: servers get upgraded under running services
-_ASK_FOR_WORKSPACE_AFTER = 30.0  # a server from before workspaces ignores their header, and no answer of it tells so
+_ASK_FOR_WORKSPACE_AFTER = 30.0  # a server from before workspaces ignores their header, and no answer of it says so
 
 _FIRST_WITH_ALIASES = Version("2.3.0")
 # Measured: the client of 2.3.0 drops the aliases of Unity Catalog's replies, that of 2.9.2 keeps them.
@@ -51,7 +50,7 @@ _asking: dict[tuple[str, float], Future[Capabilities]] = {}
 class Capabilities:
     """What a registry can hold, and how that is known.
 
-    ``version`` is None where a registry does not tell its own. ``is_three`` says whether it belongs to MLflow's world
+    ``version`` is None where a registry does not report its own. ``is_three`` says whether it belongs to MLflow's world
     of aliases.
     """
 
@@ -65,13 +64,6 @@ class Capabilities:
     def shown_version(self) -> str | None:
         """The version as text, or None."""
         return str(self.version) if self.version else None
-
-
-def client_version() -> Version:
-    """Return the version of the installed MLflow."""
-    from prodpointer.mlflow_client.installed import installed_version
-
-    return Version(installed_version())
 
 
 def lists_nothing(found: Capabilities) -> bool:
@@ -148,14 +140,10 @@ if hasattr(os, "register_at_fork"):  # not on Windows, where no process is forke
 def _ask(registry: Registry) -> Capabilities:
     """Find out what a registry is, by the kind of place it is, and that its workspace exists."""
     if registry.rest is not None:
-        may_have_workspaces = _check_workspace(registry, registry.rest)
-        found = _ask_server(registry, registry.rest)
-        if not may_have_workspaces:
-            raise _no_workspaces(registry)
-        return found
+        return _Server(registry, registry.rest).capabilities()
     _check_database_workspace(registry)
     if registry.place in (Place.WORKSPACE, Place.UNITY_CATALOG, Place.OPEN_UNITY_CATALOG):
-        return _ask_catalog(registry)
+        return _of_catalog(registry)
     ours, has_aliases, has_stages = client_version(), registry.client_has_aliases, True
     how = f"the database is opened directly, so the client's version {ours} decides"
     if registry.place is Place.PLUGIN:
@@ -165,30 +153,6 @@ def _ask(registry: Registry) -> Capabilities:
     return Capabilities(ours, ours.major >= 3, has_aliases, has_stages, how)
 
 
-def _check_workspace(registry: Registry, rest: Rest) -> bool:
-    """Return False for a server too old to tell, if it is a registry; raise where the named workspace is not there.
-
-    A refusal is left to the verbs: who may read one model alone is refused all else (basic-auth of 3.17.2, measured).
-    """
-    workspace = registry.addresses.workspace
-    if workspace is None:
-        return True
-    status, text = _get(registry, rest.answer, SERVER_INFO_ENDPOINT)
-    if status != 200:
-        return False
-    if _document(text).get("workspaces_enabled") is not True:  # it answers all else with 500 (3.17.2, measured)
-        raise _no_workspaces(registry)
-    text = _get(registry, rest.answer, CONTROL_MODEL_ENDPOINT)[1]
-    message = str(_document(text).get("message", ""))
-    if says_no_workspace(message):
-        raise no_workspace(registry.addresses.shown)
-    if _code(text) == "INVALID_PARAMETER_VALUE":
-        raise InvalidName(
-            f"Invalid workspace {workspace!r}: {message}", where=registry.addresses.shown, next_step=WORKSPACE_STEP
-        )
-    return True
-
-
 def _check_database_workspace(registry: Registry) -> None:
     """Raise where a workspace is named and there is none, or where it has to be named.
 
@@ -196,7 +160,7 @@ def _check_database_workspace(registry: Registry) -> None:
     with nothing for one that does not exist (3.17.2, measured).
     """
     workspace = registry.addresses.workspace
-    enabled = registry.place is Place.DATABASE and workspaces_in_databases()
+    enabled = registry.place is Place.DATABASE and keeps_workspaces()
     if not enabled and workspace is not None:
         raise _no_workspaces(registry)
     if enabled and workspace is None:
@@ -210,7 +174,6 @@ def _check_database_workspace(registry: Registry) -> None:
 
 
 def _no_workspaces(registry: Registry) -> RegistryUnsupported:
-    """Return the error for a workspace that is named where there are none."""
     return RegistryUnsupported(
         f"The registry has no workspaces, and {registry.addresses.workspace!r} is named.",
         where=registry.addresses.shown,
@@ -219,7 +182,7 @@ def _no_workspaces(registry: Registry) -> RegistryUnsupported:
     )
 
 
-def _ask_catalog(registry: Registry) -> Capabilities:
+def _of_catalog(registry: Registry) -> Capabilities:
     """Return what MLflow's client can do with the registries that it has a client of their own for.
 
     None is asked, not even for credentials: Databricks' library may try for minutes to reach a host (3.17.2).
@@ -242,103 +205,138 @@ def _ask_catalog(registry: Registry) -> Capabilities:
     return Capabilities(None, True, True, False, "Unity Catalog has aliases and no stages")
 
 
-def _ask_server(registry: Registry, rest: Rest) -> Capabilities:
-    """Ask a server for its version; where it does not tell, make sure it is a registry before calling it old."""
-    status, text = _get(registry, rest.answer, "/version")
-    version = _version(text) if status == 200 else None
-    if version is None:
-        refusal = (
-            f"refuses to tell its version (HTTP {status})" if status in (401, 403) else "does not tell its version"
+@dataclass(frozen=True)
+class _Server:
+    """A registry that speaks REST, asked what it is."""
+
+    registry: Registry
+    rest: Rest
+
+    def capabilities(self) -> Capabilities:
+        """Return what the server can do, once its workspace is known to exist."""
+        may_have_workspaces = self._check_workspace()
+        found = self._by_version()
+        if not may_have_workspaces:
+            raise _no_workspaces(self.registry)
+        return found
+
+    @property
+    def _where(self) -> str:
+        return self.registry.addresses.shown
+
+    def _check_workspace(self) -> bool:
+        """Return False for a server too old to say, if it is a registry; raise where the named workspace is missing.
+
+        A refusal is left to the verbs: a user who may read one model alone is refused all else (basic-auth of 3.17.2,
+        measured).
+        """
+        workspace = self.registry.addresses.workspace
+        if workspace is None:
+            return True
+        status, text = self._get(SERVER_INFO_ENDPOINT)
+        if status != 200:
+            return False
+        if _document(text).get("workspaces_enabled") is not True:  # it answers all else with 500 (3.17.2, measured)
+            raise _no_workspaces(self.registry)
+        text = self._get(CONTROL_MODEL_ENDPOINT)[1]
+        message = str(_document(text).get("message", ""))
+        if says_no_workspace(message):
+            raise no_workspace(self._where)
+        if _code(text) == "INVALID_PARAMETER_VALUE":
+            raise InvalidName(
+                f"Invalid workspace {workspace!r}: {message}", where=self._where, next_step=WORKSPACE_STEP
+            )
+        return True
+
+    def _by_version(self) -> Capabilities:
+        """Ask for the version; without one, make sure that this is a registry before calling it old."""
+        status, text = self._get("/version")
+        version = _version(text) if status == 200 else None
+        if version is None:
+            refused = status in (401, 403)
+            said = f"refuses to report its version (HTTP {status})" if refused else "does not report its version"
+            return self._by_answers(f"the server {said}")
+        how = f"the server says it is MLflow {version}"
+        return Capabilities(version, version.major >= 3, version >= _FIRST_WITH_ALIASES, True, how)
+
+    def _by_answers(self, silence: str) -> Capabilities:
+        """Learn what a registry without a version endpoint can do: 2.0.x, a managed one, or one behind a proxy.
+
+        Each answer is compared with what such a server says to a call that no registry has, so that a server with one
+        answer for everything is neither old nor new.
+        """
+        status, text = self._allowed(CONTROL_MODEL_ENDPOINT)
+        if _code(text) != "RESOURCE_DOES_NOT_EXIST":
+            raise self._no_registry(status, text)
+        nonsense = _code(self._get(NO_ENDPOINT)[1])
+        if nonsense == "RESOURCE_DOES_NOT_EXIST":
+            raise self._no_registry(status, text)
+        # An unknown alias is INVALID_PARAMETER_VALUE up to 3.9, RESOURCE_DOES_NOT_EXIST from 3.10 on; no aliases: HTML.
+        status, text = self._allowed(CONTROL_ALIAS_ENDPOINT)
+        aliases = _code(text) in ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")
+        if not aliases and status < 400:  # a registry without that call says so
+            raise self._no_registry(status, text)
+        logged = _code(self._allowed(CONTROL_LOGGED_MODEL_ENDPOINT)[1]) if aliases else ""
+        is_three = logged not in ("", "ENDPOINT_NOT_FOUND", nonsense)
+        how = f"{silence}; it {'has' if aliases else 'lacks'} aliases and answers like MLflow {3 if is_three else 2}"
+        return Capabilities(None, is_three, aliases, True, how)
+
+    def _allowed(self, endpoint: str) -> tuple[int, str]:
+        """Ask one question, and raise ``AccessDenied`` for a refusal, which says nothing about what there is."""
+        status, text = self._get(endpoint)
+        if status in (401, 403):
+            raise AccessDenied(
+                f"The registry refuses access: HTTP {status}.", where=self._where, next_step=denied_step(text)
+            )
+        return status, text
+
+    def _no_registry(self, status: int, text: str) -> RegistryUnsupported:
+        """Return the error for what answers and is no model registry, with the address to try where there is one."""
+        page = status < 400 and _code(text) == ""
+        return RegistryUnsupported(
+            f"The server is not a model registry: HTTP {status} to a request that every registry answers.",
+            where=self._where,
+            next_step=_LOGIN_STEP if page else self._other_address(),
         )
-        return _probe(registry, rest, f"the server {refusal}")
-    how = f"the server says it is MLflow {version}"
-    return Capabilities(version, version.major >= 3, version >= _FIRST_WITH_ALIASES, True, how)
 
+    def _other_address(self) -> str:
+        """Return where else the API may be: MLflow 3.7 moved it from the root to below ``--static-prefix``.
 
-def _probe(registry: Registry, rest: Rest, silence: str) -> Capabilities:
-    """Learn what a registry without a version endpoint can do: 2.0.x, a managed one, or one behind a proxy.
+        Measured: 2.22.5 with a prefix answers at the root alone, 3.17.2 below the prefix alone, and neither names the
+        prefix to a client that asks at the root. So only the way up can be tried.
+        """
+        uri = self.registry.addresses.registry_uri
+        root = root_of(uri) if self.registry.place is Place.SERVER else None
+        moved = "MLflow 3.7 moved the API of a server with --static-prefix under that prefix"
+        if root is None:
+            return f"Check the URL. {moved}: after an upgrade try {uri.rstrip('/')}/PREFIX."
+        if self._answers_at_root():
+            return f"There is a registry at {root}: use that address. Before MLflow 3.7 a --static-prefix has no API."
+        return f"Check the URL: there is none at {root} either. {moved}."
 
-    Each answer is compared with what such a server says to a call that no registry has, so that a server with one
-    answer for everything is neither old nor new.
-    """
-    status, text = _allowed(registry, rest, CONTROL_MODEL_ENDPOINT)
-    if _code(text) != "RESOURCE_DOES_NOT_EXIST":
-        raise _no_registry(registry, rest, status, text)
-    nonsense = _code(_get(registry, rest.answer, NO_ENDPOINT)[1])
-    if nonsense == "RESOURCE_DOES_NOT_EXIST":
-        raise _no_registry(registry, rest, status, text)
-    # An unknown alias is INVALID_PARAMETER_VALUE up to 3.9 and RESOURCE_DOES_NOT_EXIST from 3.10 on; no aliases: HTML.
-    status, text = _allowed(registry, rest, CONTROL_ALIAS_ENDPOINT)
-    aliases = _code(text) in ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")
-    if not aliases and status < 400:  # a registry without that call says so
-        raise _no_registry(registry, rest, status, text)
-    logged = _code(_allowed(registry, rest, CONTROL_LOGGED_MODEL_ENDPOINT)[1]) if aliases else ""
-    is_three = logged not in ("", "ENDPOINT_NOT_FOUND", nonsense)
-    how = f"{silence}; it {'has' if aliases else 'lacks'} aliases and answers like MLflow {3 if is_three else 2}"
-    return Capabilities(None, is_three, aliases, True, how)
+    def _answers_at_root(self) -> bool:
+        """Tell whether a registry answers at the address without its path; only for a hint, so no failure counts."""
+        try:
+            return _code(self._get(CONTROL_MODEL_ENDPOINT, at_root=True)[1]) == "RESOURCE_DOES_NOT_EXIST"
+        except ProdpointerError:
+            return False
 
-
-def _allowed(registry: Registry, rest: Rest, endpoint: str) -> tuple[int, str]:
-    """Ask one question, and raise ``AccessDenied`` where it is refused: a refusal says nothing about what there is."""
-    status, text = _get(registry, rest.answer, endpoint)
-    if status in (401, 403):
-        raise AccessDenied(
-            f"The registry refuses access: HTTP {status}.",
-            where=registry.addresses.shown,
-            next_step=denied_step(text),
-        )
-    return status, text
-
-
-def _no_registry(registry: Registry, rest: Rest, status: int, text: str) -> RegistryUnsupported:
-    """Return the error for what answers and is no model registry, with the address to try where one can be told."""
-    page = status < 400 and _code(text) == ""
-    return RegistryUnsupported(
-        f"What answers is not a model registry: HTTP {status} to a question that every registry knows.",
-        where=registry.addresses.shown,
-        next_step=_LOGIN_STEP if page else _other_address(registry, rest),
-    )
-
-
-def _other_address(registry: Registry, rest: Rest) -> str:
-    """Return where else the API may be: MLflow 3.7 moved it under ``--static-prefix``, before that it was at the root.
-
-    Measured: 2.22.5 with a prefix answers at the root alone, 3.17.2 below the prefix alone, and neither names the
-    prefix to who asks at the root. So only the way up can be tried.
-    """
-    root = root_of(registry.addresses.registry_uri) if registry.place is Place.SERVER else None
-    moved = "MLflow 3.7 moved the API of a server with --static-prefix under that prefix"
-    if root is None:
-        return f"Check the URL. {moved}: after an upgrade try {registry.addresses.registry_uri.rstrip('/')}/PREFIX."
-    if _answers_at_root(registry, rest):
-        return f"There is a registry at {root}: use that address. Before MLflow 3.7 a --static-prefix has no API."
-    return f"Check the URL: there is none at {root} either. {moved}."
-
-
-def _answers_at_root(registry: Registry, rest: Rest) -> bool:
-    """Tell whether a registry answers at the same address without its path; only for a hint, so no failure counts."""
-    try:
-        return _code(_get(registry, rest.answer_at_root, CONTROL_MODEL_ENDPOINT)[1]) == "RESOURCE_DOES_NOT_EXIST"
-    except ProdpointerError:
-        return False
-
-
-def _get(registry: Registry, answer: Callable[[str], tuple[int, str]], endpoint: str) -> tuple[int, str]:
-    """Ask one question of a server."""
-    doing = "ask the registry what it is"
-    with registry.asking(doing):
-        status, text = answer(endpoint)
-        if status in BUSY_STATUSES:
-            raise unavailable(doing, status, registry.addresses.shown)
-    if status >= 500:
-        failure = RegistryError(
-            f"Could not {doing}: HTTP {status}.",
-            where=registry.addresses.shown,
-            next_step="Look into the server's log, then try again.",
-        )
-        failure.code = "INTERNAL_ERROR"
-        raise failure
-    return status, text
+    def _get(self, endpoint: str, *, at_root: bool = False) -> tuple[int, str]:
+        """Ask one question."""
+        doing = "probe the registry"
+        with self.registry.translate(doing):
+            status, text = self.rest.answer(endpoint, at_root=at_root)
+            if status in BUSY_STATUSES:
+                raise unavailable(doing, status, self._where)
+        if status >= 500:
+            failure = RegistryError(
+                f"Could not {doing}: HTTP {status}.",
+                where=self._where,
+                next_step="Look into the server's log, then try again.",
+            )
+            failure.code = "INTERNAL_ERROR"
+            raise failure
+        return status, text
 
 
 def _version(text: str) -> Version | None:

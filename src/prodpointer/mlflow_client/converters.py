@@ -7,7 +7,7 @@ What comes from a registry may be anything. Each function here returns values of
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,6 +18,7 @@ from prodpointer.types import ModelReply, ModelVersion, Run, utc_from_millis
 _COMMIT_TAG = "mlflow.source.git.commit"
 _PROMPT_TAG = "mlflow.prompt.is_prompt"
 _DIGITS = re.compile(r"[0-9]{1,18}")  # what fits into the 64 bits of a database
+_LARGEST = 10**18 - 1
 _LAST_MILLIS = 253_402_300_799_999  # the end of the year 9999, the last that Python's times hold
 
 
@@ -71,31 +72,63 @@ def stage_name(stage: object) -> str | None:
 
 def model_version(version: Any) -> ModelVersion:
     """Return MLflow's version entity as ours; its number is text over REST and an int on a database."""
+    return _version(_attributes_of(version), _texts(version.tags, "tags"))
+
+
+def _version_from_json(version: Mapping[str, Any]) -> ModelVersion:
+    return _version(version.get, _tags(version))
+
+
+def _version(get: Callable[[str], Any], tags: Mapping[str, str]) -> ModelVersion:
+    """Return a version by its fields, which entity and JSON call the same."""
     return ModelVersion(
-        name=text(version.name, "name"),
-        version=version_number(version.version),
-        stage=stage_name(version.current_stage),
-        status=text(version.status, "status"),
-        source=text(version.source, "source"),
-        run_id=text(version.run_id, "run_id") or None,
-        created_at=_time(version.creation_timestamp, "creation_timestamp"),
-        updated_at=_time(version.last_updated_timestamp, "last_updated_timestamp"),
-        tags=_texts(version.tags, "tags"),
+        name=text(_present(get, "name"), "name"),
+        version=version_number(_present(get, "version")),
+        stage=stage_name(get("current_stage")),
+        status="READY" if (status := get("status")) is None else text(status, "status"),
+        source=text(get("source"), "source"),
+        run_id=text(get("run_id"), "run_id") or None,
+        created_at=_time(get("creation_timestamp"), "creation_timestamp"),
+        updated_at=_time(get("last_updated_timestamp"), "last_updated_timestamp"),
+        tags=tags,
     )
 
 
 def reply(model: Any) -> ModelReply:
     """Return MLflow's registered model entity as ours; before 2.3.0 it has no aliases."""
-    aliases = _mapping(getattr(model, "aliases", None), "aliases")
+    aliases = {
+        text(alias, "alias"): version_number(version)
+        for alias, version in _mapping(getattr(model, "aliases", None), "aliases").items()
+    }
     newest = [model_version(version) for version in model.latest_versions or []]
+    return _reply(_attributes_of(model), aliases, newest, _texts(model.tags, "tags"))
+
+
+def _reply_from_json(model: Mapping[str, Any]) -> ModelReply:
+    aliases = {
+        text(required(entry, "alias"), "alias"): version_number(required(entry, "version"))
+        for entry in mappings(model, "aliases")
+    }
+    newest = [_version_from_json(version) for version in mappings(model, "latest_versions")]
+    return _reply(model.get, aliases, newest, _tags(model))
+
+
+def _reply(
+    get: Callable[[str], Any], aliases: Mapping[str, int], newest: list[ModelVersion], tags: Mapping[str, str]
+) -> ModelReply:
+    """Return a registered model by its fields, which entity and JSON call the same."""
     return ModelReply(
-        name=text(model.name, "name"),
-        aliases={text(alias, "alias"): version_number(version) for alias, version in aliases.items()},
+        name=text(_present(get, "name"), "name"),
+        aliases=aliases,
         newest=_newest(newest),
-        tags=_texts(model.tags, "tags"),
-        created_at=_time(model.creation_timestamp, "creation_timestamp"),
-        updated_at=_time(model.last_updated_timestamp, "last_updated_timestamp"),
+        tags=tags,
+        created_at=_time(get("creation_timestamp"), "creation_timestamp"),
+        updated_at=_time(get("last_updated_timestamp"), "last_updated_timestamp"),
     )
+
+
+def _attributes_of(entity: Any) -> Callable[[str], Any]:
+    return lambda key: getattr(entity, key)
 
 
 def reply_from_json(document: Mapping[str, Any]) -> ModelReply:
@@ -133,7 +166,7 @@ def download_uri_from_json(document: Mapping[str, Any]) -> str:
 
 
 def run_from_json(document: Mapping[str, Any]) -> LoggedRun:
-    """Return the JSON of ``runs/get`` as ours; a server before 2.4.0 tells of no datasets."""
+    """Return the JSON of ``runs/get`` as ours; a server before 2.4.0 has no datasets."""
     found = _mapping(required(document, "run"), "run")
     info, data = _mapping(required(found, "info"), "info"), _mapping(found.get("data"), "data")
     inputs = _mapping(found.get("inputs"), "inputs")
@@ -189,22 +222,6 @@ def _logged_model_from_json(model: Mapping[str, Any]) -> LoggedModel:
         text(info.get("artifact_uri"), "artifact_uri"),
         _whole(info.get("creation_timestamp_ms"), "creation_timestamp_ms"),
         tuple(metrics_from_json(_mapping(model.get("data"), "data"))),
-    )
-
-
-def _reply_from_json(model: Mapping[str, Any]) -> ModelReply:
-    """Return the JSON of one registered model as ours."""
-    newest = [_version_from_json(version) for version in mappings(model, "latest_versions")]
-    return ModelReply(
-        name=text(required(model, "name"), "name"),
-        aliases={
-            text(required(entry, "alias"), "alias"): version_number(required(entry, "version"))
-            for entry in mappings(model, "aliases")
-        },
-        newest=_newest(newest),
-        tags=_tags(model),
-        created_at=_time(model.get("creation_timestamp"), "creation_timestamp"),
-        updated_at=_time(model.get("last_updated_timestamp"), "last_updated_timestamp"),
     )
 
 
@@ -271,19 +288,20 @@ def logged_model(entity: Any) -> LoggedModel:
 
 def version_number(value: object) -> int:
     """Return the number of a version: an int, or the text of one in plain digits; 1 is the first."""
-    if isinstance(value, str) and _DIGITS.fullmatch(value):
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 10**18:
-        raise malformed(f"{_shown(value)} is not the number of a version")
-    return value
+    return _int(value, "is not the number of a version", 1, _LARGEST)
 
 
 def count(value: object) -> int:
     """Return a count of bytes: an int from 0 on, or its text."""
+    return _int(value, "is not a count", 0, _LARGEST)
+
+
+def _int(value: object, wrong: str, least: int, most: int) -> int:
+    """Return an int of a range, or the text of one in plain digits."""
     if isinstance(value, str) and _DIGITS.fullmatch(value):
         value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 10**18:
-        raise malformed(f"{_shown(value)} is not a count")
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise malformed(f"{_shown(value)} {wrong}")
     return value
 
 
@@ -300,21 +318,6 @@ def marks_a_prompt(tags: Mapping[str, str]) -> bool:
     return tags.get(_PROMPT_TAG, "").lower() == "true"
 
 
-def _version_from_json(version: Mapping[str, Any]) -> ModelVersion:
-    """Return the JSON of one version as ours."""
-    return ModelVersion(
-        name=text(required(version, "name"), "name"),
-        version=version_number(required(version, "version")),
-        stage=stage_name(version.get("current_stage")),
-        status=text(version.get("status", "READY"), "status"),
-        source=text(version.get("source"), "source"),
-        run_id=text(version.get("run_id"), "run_id") or None,
-        created_at=_time(version.get("creation_timestamp"), "creation_timestamp"),
-        updated_at=_time(version.get("last_updated_timestamp"), "last_updated_timestamp"),
-        tags=_tags(version),
-    )
-
-
 def _tags(document: Mapping[str, Any]) -> dict[str, str]:
     """Return REST's list of tags as a mapping."""
     tags = mappings(document, "tags")
@@ -323,7 +326,11 @@ def _tags(document: Mapping[str, Any]) -> dict[str, str]:
 
 def required(document: Mapping[str, Any], key: str) -> Any:
     """Return the value of a key that every answer of this kind has."""
-    value = document.get(key)
+    return _present(document.get, key)
+
+
+def _present(get: Callable[[str], Any], key: str) -> Any:
+    value = get(key)
     if value is None:
         raise malformed(f"it has no {key!r}")
     return value
@@ -390,13 +397,11 @@ def _whole(value: object, what: str) -> int:
 
 def _time(value: object, what: str) -> datetime | None:
     """Return a time, which is a count of milliseconds since 1970 or its text; None where there is none."""
-    if value is None:
-        return None
-    if isinstance(value, str) and _DIGITS.fullmatch(value):
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _LAST_MILLIS:
-        raise malformed(f"{what!r} is {_shown(value)} and not a time in milliseconds")
-    return utc_from_millis(value)
+    return (
+        None
+        if value is None
+        else utc_from_millis(_int(value, f"is not a time in milliseconds ({what})", 0, _LAST_MILLIS))
+    )
 
 
 def _shown(value: object) -> str:

@@ -41,10 +41,9 @@ def cut_off(after: float, *, due: Callable[[], bool] = lambda: True) -> Iterator
 
 
 class _Receiver:
-    """A thread that receives, and when to look at it next."""
+    """A thread that receives, and when to check it next."""
 
     def __init__(self, thread_id: int, every: float, due: Callable[[], bool]) -> None:
-        """Bind the three; the first look is after ``every`` seconds."""
         self.cut = threading.Event()
         self.at = time.monotonic() + every
         self._thread_id = thread_id
@@ -55,7 +54,7 @@ class _Receiver:
         """Close the thread's connection if that is due."""
         if self._due():
             self.cut.set()
-            hang_up(self._thread_id)
+            _hang_up(self._thread_id)
         self.at = now + (_LOOK_AGAIN if self.cut.is_set() else self._every)
 
 
@@ -63,11 +62,10 @@ class _Watch:
     """The receivers of this process and the one thread that looks at them.
 
     A thread for each request would have to be started first, which waits for the interpreter's lock where other threads
-    compute. This one ends by itself once there is nothing to look at.
+    compute. This one ends by itself once there is nothing to check.
     """
 
     def __init__(self) -> None:
-        """Begin without receivers and without the thread."""
         self._changed = threading.Condition()
         self._receivers: set[_Receiver] = set()
         self._until = math.inf
@@ -109,32 +107,22 @@ class _Watch:
 _watch = _Watch()
 
 
-def hang_up(thread_id: int, *, within: Callable[[object], bool] | None = None) -> None:
+def _hang_up(thread_id: int) -> None:
     """Close the connection from which a thread is receiving, where it is receiving.
 
     Neither requests nor urllib3 hands out a connection before its answer has begun, and a connection without
     keep-alive belongs to the answer alone then. The socket is found where the thread is.
-
-    Parameters
-    ----------
-    thread_id
-        The thread.
-    within
-        Tells of what a method is that is being called whether the connection may be closed; by default it may.
     """
-    sock, allowed = None, within is None
     frame: FrameType | None = sys._current_frames().get(thread_id)  # noqa: SLF001  # its one, documented name
-    while frame is not None and (sock is None or not allowed):
+    while frame is not None:
         # A socket that is still to be connected is no object's yet: urllib3 tries each address of a host with "sock".
         owner = frame.f_locals.get("self", frame.f_locals.get("sock"))
-        if sock is None:
-            found = getattr(owner, "_sock", None) if isinstance(owner, socket.SocketIO) else owner
-            sock = found if isinstance(found, socket.socket) else None
-        allowed = allowed or (within is not None and within(owner))
+        found = getattr(owner, "_sock", None) if isinstance(owner, socket.SocketIO) else owner
+        if isinstance(found, socket.socket):
+            with suppress(OSError):  # closed meanwhile
+                socket.socket.shutdown(found, socket.SHUT_RDWR)  # not that of TLS, which forgets its state meanwhile
+            return
         frame = frame.f_back
-    if sock is not None and allowed:
-        with suppress(OSError):  # closed meanwhile
-            socket.socket.shutdown(sock, socket.SHUT_RDWR)  # not that of TLS, which forgets its state under the reader
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, where no process is forked

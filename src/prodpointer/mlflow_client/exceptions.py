@@ -24,8 +24,8 @@ from prodpointer.mlflow_client.workspaces import WORKSPACE_STEP, no_workspace, s
 DENIED_CODES = {"PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED", "UNAUTHENTICATED"}
 _BUSY = {"TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED"}
 _LOCKED = re.compile(r"database (table )?is locked")  # SQLite, while another process upgrades it for example
-# What urllib3 says when it gave up on an answer rather than on a connection.
-_GAVE_UP_ON_STATUS = re.compile(r"too many (\d{3}) error responses")
+# What urllib3 says after too many answers of one status, rather than after a failed connection.
+_TOO_MANY_ANSWERS = re.compile(r"too many (\d{3}) error responses")
 
 # Clients up to 2.9.2 trip over a code that only newer servers send, instead of raising MLflow's exception.
 _UNKNOWN_CODE = "Enum ErrorCode has no value defined for name"
@@ -45,10 +45,10 @@ _DATABRICKS_STEP = (
 _REFUSED_HOST = "Invalid Host header"
 _REFUSED_HOST_STEP = (
     "The server does not accept the host name it was asked by: start it with --allowed-hosts naming that host "
-    "(MLFLOW_SERVER_ALLOWED_HOSTS), or use an address that it accepts. MLFLOW_TRACKING_USERNAME has no part in it."
+    "(MLFLOW_SERVER_ALLOWED_HOSTS), or use an address that it accepts. Credentials are not the cause."
 )
 _UNREADABLE_STEP = "Check that the address is that of an MLflow server, and whether a proxy changes its answers."
-_ODD_STEP = "Look for the cause in the registry's own log, then try again."
+_ODD_STEP = "Read the registry's log, then try again."
 _NO_SUCH_CALL_STEP = "Check the URL and the server's --static-prefix: MLflow 3.7 moved its API under it, to URL/PREFIX."
 
 _FOREIGN = (
@@ -66,7 +66,7 @@ Missing = Callable[[], ProdpointerError]
 
 
 @contextmanager
-def translated(
+def translate(
     doing: str,
     where: str,
     *,
@@ -88,7 +88,7 @@ def translated(
     invalid
         The error for ``INVALID_PARAMETER_VALUE``, which MLflow uses for bad names and much else.
     other
-        The error for whatever is not told apart here.
+        The error for every other answer.
     step
         What to do next about an ``invalid`` or an ``other`` answer.
     """
@@ -104,12 +104,10 @@ def translated(
         what = f"Could not {doing}: {ours.what[:1].lower()}{ours.what[1:]}"
         raise RegistryError(what, where=where, next_step=ours.next_step) from shown_cause(ours)
     except ImportError as error:
-        raise RegistryUnsupported(
-            f"Could not {doing}: a library is missing ({error}).", where=where, next_step="Install it here."
-        ) from error
+        raise missing_library(doing, where, error) from error
     except NotImplementedError as error:  # MLflow's client for the open-source Unity Catalog, and plugins
         raise RegistryUnsupported(
-            f"Could not {doing}: MLflow's client for such a registry has no such call.", where=where, next_step=step
+            f"Could not {doing}: MLflow's client does not support it for such a registry.", where=where, next_step=step
         ) from error
     except Exception as error:  # MLflow's client checks no types: what an answer makes it raise may be anything
         unreadable = _unreadable(error, doing, where)
@@ -118,10 +116,17 @@ def translated(
         raise unreadable from shown_cause(error)
 
 
+def missing_library(doing: str, where: str, error: ImportError) -> RegistryUnsupported:
+    """Return the error for a library that is not installed."""
+    return RegistryUnsupported(
+        f"Could not {doing}: a library is missing ({error}).", where=where, next_step="Install it."
+    )
+
+
 def _unreadable(error: Exception, doing: str, where: str) -> RegistryError | None:
     """Return our error for an answer that MLflow's client cannot read, or None for an error of another kind."""
     if isinstance(error, ValueError) and str(error).startswith(_UNKNOWN_CODE):
-        why, step = f"an answer not known here ({error})", "Use a client as new as the server."
+        why, step = f"unknown error code in the answer ({error})", "Use a client as new as the server."
     elif _is_of_an_answer(error):
         why = f"MLflow's client cannot read the answer ({type(error).__name__}: {first_line(error)})"
         step = _UNREADABLE_STEP
@@ -149,7 +154,7 @@ def _is_of_an_answer(error: Exception) -> bool:
 
 
 def denied_step(text: str) -> str:
-    """Return what to do about a refusal, by what it says: a refused Host header has nothing to do with rights."""
+    """Return what to do about a refusal, by what it says: a refused Host header has nothing to do with permissions."""
     return _REFUSED_HOST_STEP if _REFUSED_HOST in text else _DENIED_STEP
 
 
@@ -160,18 +165,22 @@ def error_code(error: BaseException) -> str:
 
 
 def _foreign() -> tuple[type[BaseException], ...]:
-    """Return the exception classes that may come out of MLflow's client.
+    return (NoAnswer, *loaded_classes(*_FOREIGN))
+
+
+def loaded_classes(*names: tuple[str, str]) -> tuple[type[BaseException], ...]:
+    """Return those of the exception classes, by module and name, whose modules are loaded.
 
     One that no module of this process holds cannot have been raised, so nothing is imported: SQLAlchemy and alembic
     take seconds, which an answer within a time limit does not have.
     """
-    loaded = (getattr(sys.modules.get(module), name, None) for module, name in _FOREIGN)
-    return (NoAnswer, *(found for found in loaded if found is not None))
+    found = (getattr(sys.modules.get(module), name, None) for module, name in names)
+    return tuple(each for each in found if each is not None)
 
 
 @dataclass(frozen=True)
 class _Attempt:
-    """What was attempted, and the errors that its answers stand for; see :func:`translated`."""
+    """What was attempted, and the errors that its answers stand for; see :func:`translate`."""
 
     doing: str
     where: str
@@ -208,13 +217,13 @@ class _Attempt:
             return RegistryUnavailable, f"the registry is busy ({text})", "Try again later."
         if code in ("ENDPOINT_NOT_FOUND", "FEATURE_DISABLED") or _is_no_address(error):
             without = code == "FEATURE_DISABLED" and "workspace" in text.lower()  # since the handle was made
-            what = "no workspaces there" if without else "no such call there"
+            what = "the server has no workspaces" if without else "the server has no such call"
             return RegistryUnsupported, f"{what} ({text})", WORKSPACE_STEP if without else _NO_SUCH_CALL_STEP
         return self.other, text, self.step or (_ODD_STEP if self.other is RegistryError else "")
 
 
 def _is_unreachable(error: BaseException) -> bool:
-    """Tell whether a connection failed or a gateway said that nobody is behind it."""
+    """Tell whether a connection failed or a gateway's upstream server is down."""
     import requests
 
     for link in chain(error):
@@ -223,8 +232,8 @@ def _is_unreachable(error: BaseException) -> bool:
         ):
             return True
         if isinstance(link, requests.exceptions.RetryError):
-            given_up = _GAVE_UP_ON_STATUS.search(str(link))
-            return given_up is not None and int(given_up.group(1)) in BUSY_STATUSES
+            failed = _TOO_MANY_ANSWERS.search(str(link))
+            return failed is not None and int(failed.group(1)) in BUSY_STATUSES
         if _is_lost_database(link):
             return True
     return False

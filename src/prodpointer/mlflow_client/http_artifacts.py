@@ -15,20 +15,27 @@ from typing import Any
 from prodpointer.errors import RegistryError, RegistryUnavailable, UnsafeModel
 from prodpointer.mlflow_client import converters
 from prodpointer.mlflow_client.deadline import cut_off
-from prodpointer.mlflow_client.rest import BUSY_STATUSES, PAGE_LIMIT, blocks_of, bounded, document_in, unavailable
+from prodpointer.mlflow_client.rest import (
+    BUSY_STATUSES,
+    PAGE_LIMIT,
+    document_in,
+    read_blocks,
+    send_request,
+    unavailable,
+)
 from prodpointer.mlflow_client.uris import ALLOWED_HOSTS_VARIABLE, Addresses, origin
 from prodpointer.mlflow_client.worker import NoAnswer
 
 _SERVICE = "/mlflow-artifacts/artifacts"
-_LOOK_AGAIN = 0.1  # seconds between two looks at whether the caller still waits
+_LOOK_AGAIN = 0.1  # seconds between two looks at whether the download was cancelled
 _MOST_ENTRIES = 100_000  # files and directories of one artifact
 _DEEPEST = 100  # directories within each other
-_CANCELLED = "the caller does not wait for it any more"
+_CANCELLED = "download cancelled"
 _PATIENCE = 3  # times the timeout until the first byte: a server fetches a file whole from its store before it begins
 
 
 @dataclass(frozen=True)
-class Entry:
+class _Entry:
     """One file or directory of a listing: its path below what was listed, and the size of a file in bytes."""
 
     path: str
@@ -78,11 +85,10 @@ class ServedArtifacts:
     workspace
         The workspace that is named with each request; None for none.
     stopped
-        Whether the caller does not wait for a download any more.
+        Tells during a download whether it was cancelled.
     """
 
     def __init__(self, uri: str, addresses: Addresses, *, timeout: float, stopped: Callable[[], bool]) -> None:
-        """Bind the place; nothing is asked yet."""
         check_trusted(uri, addresses)
         self._uri = uri
         self._workspace = addresses.workspace
@@ -90,7 +96,11 @@ class ServedArtifacts:
         self._timeout = timeout
         self._stopped = stopped
 
-    def listed(self, path: str) -> list[Entry]:
+    def list_directory(self, path: str) -> list[tuple[str, bool]]:
+        """Return the path below the URI of each entry of a directory, and whether it is a directory itself."""
+        return [(posixpath.join(path, entry.path), entry.is_dir) for entry in self._entries(path)]
+
+    def _entries(self, path: str) -> list[_Entry]:
         """Return the entries of a directory below the URI; none where there is no such directory."""
         service, _, root = self._uri.partition(_SERVICE)
         asked = posixpath.join(root.strip("/"), path) if path else root.strip("/")
@@ -104,7 +114,7 @@ class ServedArtifacts:
     def download(self, path: str, destination: Path) -> Path:
         """Copy a file or directory below the URI into ``destination`` and return its path there."""
         parent, leaf = posixpath.split(path)
-        found = next((entry for entry in self.listed(parent) if entry.path == leaf), None)
+        found = next((entry for entry in self._entries(parent) if entry.path == leaf), None)
         target = destination / leaf
         if found is not None and found.is_dir:
             for file in self._files(path):
@@ -113,14 +123,14 @@ class ServedArtifacts:
             self._download_file(path, target, found.size)
         return target
 
-    def _files(self, root: str) -> Iterator[Entry]:
+    def _files(self, root: str) -> Iterator[_Entry]:
         """Yield the files of a directory and of those in it, with their paths below ``root``."""
         directories, count = [("", 1)], 0
         while directories:
             below, depth = directories.pop()
             if depth > _DEEPEST:
                 raise self._endless(f"more than {_DEEPEST} directories within each other")
-            for entry in self.listed(posixpath.join(root, below)):
+            for entry in self._entries(posixpath.join(root, below)):
                 count += 1
                 if count > _MOST_ENTRIES:
                     raise self._endless(f"more than {_MOST_ENTRIES:,} files")
@@ -128,14 +138,14 @@ class ServedArtifacts:
                 if entry.is_dir:
                     directories.append((path, depth + 1))
                 else:
-                    yield Entry(path, is_dir=False, size=entry.size)
+                    yield _Entry(path, is_dir=False, size=entry.size)
 
     def _endless(self, what: str) -> RegistryError:
-        """Return the error for an artifact that has no end."""
+        """Return the error for an artifact that does not end."""
         return RegistryError(
             f"The server lists {what} in one artifact.",
             where=self._uri,
-            next_step="Register an archive of the files instead, or find out what answers at that address.",
+            next_step="Register an archive of the files instead, or check which server answers at that address.",
         )
 
     def _download_file(self, path: str, target: Path, size: int | None) -> None:
@@ -163,18 +173,18 @@ class ServedArtifacts:
     def _get(self, base: str, endpoint: str, timeout: float, **options: Any) -> Any:
         """Send one GET with the credentials for an address, or without any to a host that is not the caller's own."""
         server = _credentials(base) if self._is_own else base
-        return bounded(server, "GET", endpoint, timeout=timeout, workspace=self._workspace, **options)
+        return send_request(server, "GET", endpoint, timeout=timeout, workspace=self._workspace, **options)
 
     def _written(self, response: Any, target: Path, path: str, size: int | None) -> int:
         """Write an answer's body to a file and return its length, not more than the listing says."""
         with target.open("wb") as file:
-            for block in blocks_of(response):
+            for block in read_blocks(response):
                 file.write(block)
                 if size is not None and file.tell() > size:
                     raise RegistryError(
                         f"The server lists {path!r} with {size} bytes and sends more.",
                         where=self._uri,
-                        next_step="Nothing was kept. Look for the cause in the server's log.",
+                        next_step="Nothing was kept. Read the server's log.",
                     )
             return file.tell()
 
@@ -186,7 +196,7 @@ class ServedArtifacts:
             raise unavailable(f"read {path}", response.status_code, self._uri)
         augmented_raise_for_status(response)
 
-    def _entry(self, document: Mapping[str, Any]) -> Entry:
+    def _entry(self, document: Mapping[str, Any]) -> _Entry:
         """Return one entry of a listing; a path that leads out of the directory is refused."""
         text = converters.text(converters.required(document, "path"), "path")
         path = PurePosixPath(text)
@@ -194,10 +204,10 @@ class ServedArtifacts:
             raise RegistryError(
                 f"The server lists {text[:200]!r}, which is outside the artifact.",
                 where=self._uri,
-                next_step="Nothing was copied. Find out what answers at that address.",
+                next_step="Nothing was copied. Check which server answers at that address.",
             )
         size = document.get("file_size")
-        return Entry(str(path), document.get("is_dir") is True, None if size is None else converters.count(size))
+        return _Entry(str(path), document.get("is_dir") is True, None if size is None else converters.count(size))
 
 
 def _credentials(uri: str) -> Any:
@@ -208,7 +218,7 @@ def _credentials(uri: str) -> Any:
 
 
 def _wait_at_most(response: Any, seconds: float) -> None:
-    """Give each further part of an answer its own time, where the connection can be told."""
+    """Give each further part of an answer its own time, where the connection is known."""
     connection = getattr(response.raw, "connection", None) or getattr(response.raw, "_connection", None)
     sock = getattr(connection, "sock", None)
     if sock is not None:

@@ -10,6 +10,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from prodpointer.errors import IntegrityError, UnsafeModel
 
@@ -27,6 +28,28 @@ class _Part:
     size: int
 
 
+class LocalArtifacts:
+    """What lies below one URI of this machine."""
+
+    def __init__(self, uri: str) -> None:
+        self._repository = repository_at(uri)
+
+    def list_directory(self, path: str) -> list[tuple[str, bool]]:
+        """Return the path below the URI of each entry of a directory, and whether it is a directory itself."""
+        return [(entry.path, entry.is_dir) for entry in self._repository.list_artifacts(path or None)]
+
+    def download(self, path: str, destination: Path) -> Path:
+        """Copy a file or directory below the URI into ``destination``: see :func:`copy_local`."""
+        return copy_local(Path(self._repository.artifact_dir), path, destination)
+
+
+def repository_at(uri: str) -> Any:
+    """Return MLflow's reader and writer of the artifacts at a URI."""
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    return get_artifact_repository(uri)
+
+
 def copy_local(root: Path, leaf: str, destination: Path) -> Path:
     """Copy a file or directory below ``root`` into ``destination`` and return its path there, also where it is nothing.
 
@@ -38,7 +61,7 @@ def copy_local(root: Path, leaf: str, destination: Path) -> Path:
         A link leads out of the artifact or to a directory; or a part is a device, a pipe, or a file that is mostly
         holes. Nothing was copied.
     OSError
-        There is no room for it.
+        The disk has no space for it.
     """
     source, target = root / leaf, destination / leaf
     if not os.path.lexists(source):
@@ -46,8 +69,8 @@ def copy_local(root: Path, leaf: str, destination: Path) -> Path:
     if not _is_below(root, source):
         raise _refused(leaf, "is a link that leads out of its directory")
     parts = list(_parts(source, leaf)) if source.is_dir() else [_part(source, "", leaf)]
-    room = shutil.disk_usage(destination).free
-    if sum(part.size for part in parts) > room:
+    space = shutil.disk_usage(destination).free
+    if sum(part.size for part in parts) > space:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(destination))
     for part in parts:
         _copy(part, target / part.name)
@@ -114,7 +137,7 @@ def _copy(part: _Part, target: Path) -> None:
             raise IntegrityError(
                 "The artifact changed while it was copied.",
                 where=str(part.file),
-                next_step="Find out what writes there, then try again.",
+                next_step="Check what writes there, then try again.",
             )
     shutil.copystat(part.file, target)
 

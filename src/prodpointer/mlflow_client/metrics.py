@@ -10,11 +10,11 @@ from prodpointer.errors import ArtifactNotFound
 from prodpointer.gates.gate import Evidence, Measurement
 from prodpointer.mlflow_client.converters import LoggedRun, Metric
 from prodpointer.mlflow_client.exceptions import error_code
+from prodpointer.mlflow_client.installed import knows_logged_models
 from prodpointer.mlflow_client.registry import Registry
-from prodpointer.mlflow_client.runs import knows_logged_models
 from prodpointer.types import ModelVersion
 
-# models:/m-…, or where the files of one are: a version tells its model's id in no other way (3.0.1, 3.17.2 measured).
+# models:/m-…, or where the files of one are: a version names its model's id in no other way (3.0.1, 3.17.2 measured).
 _LOGGED_MODEL = re.compile(r"(?:^models:|/models)/(m-[0-9a-f]{32})(?:/|$)")
 
 
@@ -52,10 +52,9 @@ def evidence(registry: Registry, version: ModelVersion, wanted: Collection[str])
 
 
 class _Reading:
-    """One look at the runs and logged models of a registry, which asks for each run once."""
+    """The runs and logged models of a registry; each run is read once."""
 
     def __init__(self, registry: Registry) -> None:
-        """Bind the registry; nothing is asked yet."""
         self._registry = registry
         self._runs: dict[str, LoggedRun | None] = {}
 
@@ -96,7 +95,7 @@ class _Reading:
             return metric.value
         if self.run(metric.run_id) is None:
             return math.nan
-        with self._registry.asking(f"read the history of {metric.key!r} in the run {metric.run_id!r}"):
+        with self._registry.translate(f"read the history of {metric.key!r} in the run {metric.run_id!r}"):
             history = self._registry.runs.history(metric.run_id, metric.key)
         same = {each.value for each in history if (each.timestamp, each.step) == (metric.timestamp, metric.step)}
         return metric.value if same == {0.0} else math.nan
@@ -107,7 +106,7 @@ class _Reading:
 
         if not knows_logged_models():
             return []
-        with self._registry.asking(f"read the logged model {model_id!r}"):
+        with self._registry.translate(f"read the logged model {model_id!r}"):
             try:
                 return self._registry.runs.logged_model(model_id).metrics
             except MlflowException as error:
@@ -120,7 +119,7 @@ class _Reading:
         gone = ArtifactNotFound("deleted")
         try:
             # An id that cannot be one is INVALID_PARAMETER_VALUE.
-            with self._registry.asking(f"read the run {run_id!r}", missing=lambda: gone, invalid=ArtifactNotFound):
+            with self._registry.translate(f"read the run {run_id!r}", missing=lambda: gone, invalid=ArtifactNotFound):
                 run = self._registry.runs.run(run_id)
         except ArtifactNotFound:
             return None

@@ -76,7 +76,7 @@ def load_flavor(directory: Path, flavor: str, trusted: Collection[str] = ()) -> 
         ``"pyfunc"``, ``"sklearn"`` or another module of MLflow's.
     trusted
         Modules that may load the model beside MLflow's own, each with what is below it, and types that the model may
-        tell skops to trust.
+        ask skops to trust.
 
     Raises
     ------
@@ -245,14 +245,14 @@ def _spec_in(package: ModuleSpec | None, module: str) -> ModuleSpec | None:
 
 
 def _check_types(directory: Path, types: Any, trusted: Collection[str]) -> None:
-    """Raise ``UnsafeModel`` unless every type that the model tells skops to trust is trusted by the caller too."""
+    """Raise ``UnsafeModel`` unless every type that the model asks skops to trust is trusted by the caller too."""
     named = types if isinstance(types, list) else [] if types is None else [types]
     untrusted = {str(each) for each in named if not (isinstance(each, str) and each in trusted)}
     if untrusted:
         raise UnsafeModel(
-            f"The model wants types trusted that you did not name: {some_of(untrusted)}. Nothing was loaded.",
+            f"The model asks to trust types that you did not name: {some_of(untrusted)}. Nothing was loaded.",
             where=f"{directory.name}/MLmodel",
-            next_step="If you know them and they may run here, name them: trusted=[...].",
+            next_step="If you trust them, name them: trusted=[...].",
         )
 
 
@@ -291,7 +291,7 @@ def _leads_out(directory: Path, path: Path) -> bool:
 def _malformed(directory: Path, why: str) -> UnsafeModel:
     """Return the error about an ``MLmodel`` file that cannot be read."""
     return UnsafeModel(
-        f"The MLmodel file says nothing that can be checked: {why}.",
+        f"Invalid MLmodel file: {why}.",
         where=f"{directory.name}/MLmodel",
         next_step="Log the model again, or give loader=.",
     )

@@ -1,7 +1,7 @@
 """Artifacts that MLflow reads from a store itself: S3, Azure, Google and the rest of its schemes.
 
 Its readers list and copy one file at a time by two methods that each of them has (2.0.1 to 3.17.2). What is asked here
-are those, and not its ``download_artifacts``: that one drops the store's own answer, and cannot be told to stop.
+are those, and not its ``download_artifacts``: that one drops the store's own answer, and cannot be stopped.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from threading import Event
 from typing import Any
 
 from prodpointer.errors import RegistryError
-from prodpointer.mlflow_client.store_failures import store_address
-from prodpointer.mlflow_client.worker import NoAnswer, begin, lane_to
+from prodpointer.mlflow_client.local_artifacts import repository_at
+from prodpointer.mlflow_client.store_exceptions import store_address
+from prodpointer.mlflow_client.worker import NoAnswer, begin, worker_for
 
 STALLED = 3
-"""A download from a store is given up where no byte came for so many times the timeout: some stores begin slowly."""
+"""A download from a store fails where no byte came for so many times the timeout: some stores begin slowly."""
 
 _AT_ONCE = 8  # files; boto3 itself takes up to ten threads for a large one
 _MOST_ENTRIES = 100_000  # of one directory
@@ -47,29 +48,27 @@ class ObjectStore:
     timeout
         Seconds for a listing, and a third of those for which a download may stand still.
     stopped
-        Whether nobody waits for a download any more.
+        Tells during a download whether it was cancelled.
     """
 
     def __init__(self, uri: str, *, timeout: float, stopped: Callable[[], bool]) -> None:
         """Make MLflow's reader; nothing is asked yet."""
-        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
-        self._reader = get_artifact_repository(uri)
+        self._reader = repository_at(uri)
         # Of the store's own: what hangs there keeps neither the registry waiting nor, in a download, a listing.
-        self._listings = lane_to(store_address(uri))
-        self._downloads = lane_to(f"downloads from {store_address(uri)}")
+        self._listings = worker_for(store_address(uri))
+        self._downloads = worker_for(f"downloads from {store_address(uri)}")
         self._timeout = timeout
         self._stopped = stopped
 
-    def listed(self, path: str) -> list[tuple[str, bool]]:
-        """Return the path and whether it is a directory of each entry of a directory below the URI."""
+    def list_directory(self, path: str) -> list[tuple[str, bool]]:
+        """Return the path below the URI of each entry of a directory, and whether it is a directory itself."""
         entries = self._listings.call(lambda: _listed(self._reader, path), timeout=self._timeout)
         return [(entry.path, entry.is_dir) for entry in entries]
 
     def download(self, path: str, destination: Path) -> Path:
         """Copy a file or directory below the URI into ``destination``, which is the download's own, and return it.
 
-        A download that is given up, for want of bytes or by who waits for it, begins no further file and removes
+        A download that is cancelled, or that no byte comes of, begins no further file and removes
         ``destination`` as soon as the library of the store lets go of the file in work.
         """
         download = _Download(self._reader, destination)
@@ -81,7 +80,7 @@ class ObjectStore:
 
         patience = STALLED * self._timeout
         try:
-            return self._downloads.watched(lambda: download.run(path), timeout=patience, progress=progress)
+            return self._downloads.watch(lambda: download.run(path), timeout=patience, progress=progress)
         finally:
             download.stop()  # nothing is left to stop where it went well
 
@@ -90,7 +89,6 @@ class _Download:
     """One download into a directory of its own."""
 
     def __init__(self, reader: Any, destination: Path) -> None:
-        """Bind the two; nothing is asked yet."""
         self._reader = reader
         self._destination = destination
         self._listings = 0
@@ -112,13 +110,13 @@ class _Download:
                 return Path(self._reader.download_artifacts(path, dst_path=str(self._destination)))
             # A reader lists nothing below a file, so what has nothing below it is taken for one.
             files = list(self._below(path)) or [_File(path, None)]
-            self._check_wanted()
+            self._check_cancelled()
             for file in files:
                 (self._destination / file.path).parent.mkdir(parents=True, exist_ok=True)
                 self._files.put(file)
-            workers = [begin(self._fetch)[0] for _ in range(min(_AT_ONCE, len(files)))]
-            for worker in wait(workers, return_when=FIRST_EXCEPTION).done:
-                worker.result()
+            fetches = [begin(self._fetch) for _ in range(min(_AT_ONCE, len(files)))]
+            for fetch in wait(fetches, return_when=FIRST_EXCEPTION).done:
+                fetch.result()
             return self._destination / path
         except BaseException:
             self.stop()
@@ -130,7 +128,7 @@ class _Download:
         """Yield the files below a directory."""
         if depth > _DEEPEST:
             raise _odd(self._reader, f"directories in each other, more than {_DEEPEST} deep", root)
-        self._check_wanted()
+        self._check_cancelled()
         entries = _listed(self._reader, root)
         self._listings += 1
         for entry in entries:
@@ -140,7 +138,7 @@ class _Download:
                 yield _File(entry.path, entry.file_size)
 
     def _fetch(self) -> None:
-        """Copy one file after the other until there is none left, or nobody waits for them."""
+        """Copy one file after the other until there is none left, or the download is cancelled."""
         try:
             with suppress(Empty):
                 while not self._stop.is_set():
@@ -155,13 +153,13 @@ class _Download:
         if file.size is not None and (size := target.stat().st_size) < file.size:
             raise NoAnswer(f"{file.path!r} ended after {size} of {file.size} bytes")
 
-    def _check_wanted(self) -> None:
-        """Raise where nobody waits for the download any more, before its directory would be made again."""
+    def _check_cancelled(self) -> None:
+        """Raise for a cancelled download, before its directory would be made again."""
         if self._stop.is_set():
             raise NoAnswer("download cancelled")
 
     def _remove_if_stopped(self) -> None:
-        """Remove what was downloaded where nobody waits for it: after the end of each thread that wrote."""
+        """Remove what a cancelled download wrote: after the end of each thread that wrote."""
         if self._stop.is_set():
             shutil.rmtree(self._destination, ignore_errors=True)
 
@@ -182,7 +180,7 @@ def _odd(reader: Any, what: str, path: str) -> RegistryError:
     return RegistryError(
         f"The artifact store lists {what}, in {path!r}.",
         where=str(reader.artifact_uri),
-        next_step="Nothing was loaded. Find out what is in the store.",
+        next_step="Nothing was loaded. Check what is in the store.",
     )
 
 
@@ -207,7 +205,7 @@ def _bytes_below(directory: Path) -> int:
     total = 0
     for parent, _, names in os.walk(directory):
         for name in names:
-            with suppress(OSError):  # renamed by whoever writes it
+            with suppress(OSError):  # renamed meanwhile
                 about = Path(parent, name).stat()
                 total += about.st_size + getattr(about, "st_blocks", 0)
     return total

@@ -10,7 +10,14 @@ from functools import partial
 from prodpointer.errors import RegistryUnavailable, RegistryUnsupported, SchemaMismatch
 from prodpointer.mlflow_client.registry import DownRegistry, Registry
 from prodpointer.mlflow_client.schema_check import one_at_a_time, prepare_database
-from prodpointer.mlflow_client.uris import Addresses, Place, addresses, allowed_hosts, place_of, sqlite_file
+from prodpointer.mlflow_client.uris import (
+    Addresses,
+    Place,
+    place_of,
+    read_allowed_hosts,
+    resolve_addresses,
+    sqlite_file,
+)
 
 
 def open_registry(
@@ -18,8 +25,8 @@ def open_registry(
     registry_uri: str | None,
     *,
     timeout: float,
-    create_database: bool | None,
-    upgrade_database: bool,
+    create_database: bool | None = False,
+    upgrade_database: bool = False,
     workspace: str | None = None,
     even_if_down: bool = False,
     hosts: Iterable[str] | None = None,
@@ -33,8 +40,8 @@ def open_registry(
     timeout
         Seconds for each request.
     create_database
-        Whether an empty or missing database may get MLflow's schema; None means yes for SQLite URIs that somebody
-        chose and no for all else.
+        Whether an empty or missing database may get MLflow's schema; None means yes for SQLite URIs that were
+        configured and no for all else.
     upgrade_database
         Whether an older schema may be upgraded in place.
     workspace
@@ -49,7 +56,7 @@ def open_registry(
     RegistryUnsupported, SchemaMismatch, RegistryUnavailable
         Before anything is opened or made.
     """
-    found = replace(addresses(tracking_uri, registry_uri, workspace), allowed_hosts=allowed_hosts(hosts))
+    found = replace(resolve_addresses(tracking_uri, registry_uri, workspace), allowed_hosts=read_allowed_hosts(hosts))
     _refuse_file_store(found)
 
     prepared = partial(_prepared, found, timeout, create_database, upgrade_database)
@@ -67,9 +74,9 @@ def open_registry(
 
 @contextmanager
 def _prepared(found: Addresses, timeout: float, create: bool | None, upgrade: bool) -> Iterator[bool]:
-    """Look at the databases before the block opens them, and tell whether opening may change one.
+    """Check the databases before the block opens them, and yield whether opening may change one.
 
-    What would change is looked at, and changed, by one process at a time.
+    What would change is checked, and changed, by one process at a time.
     """
     uris = dict.fromkeys((found.registry_uri, found.tracking_uri))
     databases = [uri for uri in uris if place_of(uri) is Place.DATABASE]

@@ -17,14 +17,13 @@ from prodpointer.errors import (
     VersionNotFound,
 )
 from prodpointer.mlflow_client import converters
-from prodpointer.mlflow_client.calls import Calls, calls_of
-from prodpointer.mlflow_client.exceptions import Missing, error_code, translated
+from prodpointer.mlflow_client.calls import Calls, make_calls
+from prodpointer.mlflow_client.exceptions import Missing, error_code, translate
 from prodpointer.mlflow_client.rest import CONTROL_MODEL, CONTROL_MODEL_ENDPOINT, Rest
-from prodpointer.mlflow_client.runs import Runs, runs_of
+from prodpointer.mlflow_client.runs import Runs, make_runs
 from prodpointer.mlflow_client.uris import Addresses, Place, opening_step, place_of, sqlite_file
-from prodpointer.mlflow_client.worker import InTime, Lane, lane_to
-from prodpointer.mlflow_client.workers import at_the_same_time
-from prodpointer.mlflow_client.workspaces import InWorkspace, called_in
+from prodpointer.mlflow_client.worker import InTime, run_together, worker_for
+from prodpointer.mlflow_client.workspaces import InWorkspace, call_in
 from prodpointer.types import ModelReply, ModelVersion
 
 T = TypeVar("T")
@@ -34,7 +33,8 @@ _RENAME_STEP = (
     "MLflow 3.11.1 and later cannot read a model with '/' or ':' in its name, though older ones create it: rename it "
     "with rename_registered_model on MLflow 3.10.1 or older, before the upgrade, or on a copy of the database."
 )
-
+# An alias that is not set, and from 3.10.0 on one of a model that does not exist (measured).
+_NO_ALIAS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")
 _ONCE_OPEN = {"_calls", "_client", "client_has_aliases", "rest"}
 _failed: set[str] = set()
 
@@ -68,34 +68,29 @@ class Registry:
         self.rest: Rest | None = Rest(addresses, timeout=timeout) if speaks_rest else None
         # A managed registry may copy a model's files as it makes a version, which takes as long as it takes.
         making = self._client if self.place is Place.DATABASE else inner
-        self._calls: Calls = calls_of(self._client, making, self.rest, is_server=is_server, timeout=timeout)
+        self._calls: Calls = make_calls(self._client, making, self.rest, is_server=is_server, timeout=timeout)
 
     def _opened(self, make: Callable[[], T], timeout: float) -> T:
         """Return MLflow's client; where a workspace is active, making it asks the server (3.10.0 to 3.17.2)."""
         workspace = self.addresses.workspace
         if workspace is None or self._is_here:
-            return called_in(workspace, make)
-        return self.lane.call(lambda: called_in(workspace, make), timeout=timeout)
+            return call_in(workspace, make)
+        return worker_for(self.addresses.registry_uri).call(lambda: call_in(workspace, make), timeout=timeout)
 
     def check_workspace(self) -> None:
         """Raise unless the workspace of a database exists; for a client of MLflow 3.10 or later."""
-        with self.asking("find the workspace"):
+        with self.translate("find the workspace"):
             self._client.get_workspace(self.addresses.workspace)
 
     @property
     def client(self) -> Any:
-        """MLflow's client, for the other modules of the border; each of its calls has ``timeout`` seconds."""
+        """MLflow's client, for the other modules of this package; each of its calls has ``timeout`` seconds."""
         return self._client
-
-    @property
-    def calls(self) -> Calls:
-        """The calls to the registry, for the other modules of the border."""
-        return self._calls
 
     @property
     def runs(self) -> Runs:
         """The runs beside the registry."""
-        return runs_of(self._client, self.addresses, timeout=self.timeout)
+        return make_runs(self._client, self.addresses, timeout=self.timeout)
 
     @property
     def takes_several(self) -> bool:
@@ -104,19 +99,14 @@ class Registry:
 
     @property
     def may_deny(self) -> bool:
-        """Whether the registry may have permissions for the caller: a server that is not told who calls has none."""
+        """Whether the registry may have permissions for the caller: a server has none for anonymous callers."""
         if self.place is Place.SERVER and self.rest is not None:
             return self.rest.names_caller
         return self.place is not Place.DATABASE
 
     def together(self, one: Callable[[], T], other: Callable[[], U]) -> tuple[T, U]:
         """Return the results of two independent reads, made at the same time where that is possible."""
-        return at_the_same_time(one, other) if self.takes_several else (one(), other())
-
-    @property
-    def lane(self) -> Lane:
-        """The time limit for what has none of its own."""
-        return lane_to(self.addresses.registry_uri)
+        return run_together(one, other) if self.takes_several else (one(), other())
 
     @property
     def _is_here(self) -> bool:
@@ -140,13 +130,13 @@ class Registry:
     def _opening(self, doing: str, step: str) -> AbstractContextManager[None]:
         """Translate what fails before any registry is asked."""
         unsupported = RegistryUnsupported
-        return translated(doing, self.addresses.shown, other=unsupported, invalid=unsupported, step=step)
+        return translate(doing, self.addresses.shown, other=unsupported, invalid=unsupported, step=step)
 
     def _store(self) -> Any:
         """Return what MLflow's client talks through."""
         from mlflow.tracking._model_registry.utils import _get_store
 
-        return called_in(self.addresses.workspace, lambda: _get_store(self.addresses.registry_uri))
+        return call_in(self.addresses.workspace, lambda: _get_store(self.addresses.registry_uri))
 
     def _is_rest_store(self) -> bool:
         """Tell whether a plugin speaks MLflow's own REST API, as those of Azure ML and SageMaker do."""
@@ -164,7 +154,7 @@ class Registry:
         _failed.discard(self.addresses.registry_uri)
 
     @contextmanager
-    def asking(
+    def translate(
         self,
         doing: str,
         *,
@@ -180,11 +170,16 @@ class Registry:
         if "/" in name or ":" in name:
             invalid, step = InvalidName, _RENAME_STEP
         try:
-            with translated(doing, self.addresses.shown, missing=missing, invalid=invalid, step=step):
+            with translate(doing, self.addresses.shown, missing=missing, invalid=invalid, step=step):
                 yield
         except RegistryUnavailable:
             _failed.add(self.addresses.registry_uri)
             raise
+
+    def _translate_about(self, doing: str, name: str, version: int) -> AbstractContextManager[None]:
+        """Translate what fails about one version."""
+        doing = f"{doing} version {version} of {name!r}"
+        return self.translate(doing, missing=lambda: self._no_version(name, version), name=name)
 
     def model(self, name: str, *, retried: bool = False) -> ModelReply:
         """Return what one reply says of a registered model, or raise ``ModelNotFound``; a prompt is none.
@@ -196,7 +191,7 @@ class Registry:
         retried
             Whether a server that fails in passing is asked again within the timeout: no service waits for the answer.
         """
-        with self.asking(
+        with self.translate(
             f"read the registered model {name!r}",
             missing=lambda: self.no_model(name),
             invalid=InvalidName,
@@ -205,7 +200,7 @@ class Registry:
             reply = self._calls.model(name, retried=retried)
         if not self._is_same_name(reply.name, name):
             raise RegistryUnsupported(
-                f"What answers is not a model registry: asked for {name!r}, it spoke of {reply.name!r}.",
+                f"The server is not a model registry: asked for {name!r}, it answered about {reply.name!r}.",
                 where=self.addresses.shown,
                 next_step="Check the URL.",
             )
@@ -224,8 +219,8 @@ class Registry:
     def model_pages(self) -> Iterator[list[ModelReply]]:
         """Yield each page of registered models with their aliases and newest versions, prompts left out."""
         empty = True
-        with self.asking("list the registered models"):
-            for page in self._calls.listed_models():
+        with self.translate("list the registered models"):
+            for page in self._calls.model_pages():
                 empty = empty and not page
                 yield page
         if empty:
@@ -236,35 +231,59 @@ class Registry:
         if self.addresses.workspace is None or self.rest is None:
             return
         doing = "list the registered models"
-        with suppress(ModelNotFound), self.asking(doing, missing=lambda: self.no_model(CONTROL_MODEL)):
+        with suppress(ModelNotFound), self.translate(doing, missing=lambda: self.no_model(CONTROL_MODEL)):
             self.rest.once("GET", CONTROL_MODEL_ENDPOINT)
 
     def version(self, name: str, version: int) -> ModelVersion:
         """Return one version, or raise ``VersionNotFound`` or ``ModelNotFound``."""
-        doing = f"read version {version} of {name!r}"
-        with self.asking(doing, missing=lambda: self._no_version(name, version), name=name):
+        with self._translate_about("read", name, version):
             return self._calls.version(name, str(version))
 
     def existing_version(self, name: str, version: int) -> ModelVersion | None:
         """Return one version of a model known to exist, or None if it was deleted; one request either way."""
         gone = VersionNotFound("deleted")
         try:
-            with self.asking(f"read version {version} of {name!r}", missing=lambda: gone, name=name):
+            with self.translate(f"read version {version} of {name!r}", missing=lambda: gone, name=name):
                 return self._calls.version(name, str(version))
         except VersionNotFound:
             return None
 
     def versions(self, name: str) -> list[ModelVersion]:
         """Return every version with its tags, lowest number first; empty for a model that does not exist."""
-        with self.asking(f"list the versions of {name!r}", name=name):
-            every = [each for page in self._calls.listed_versions(name) for each in page]
+        with self.translate(f"list the versions of {name!r}", name=name):
+            every = [each for page in self._calls.version_pages(name) for each in page]
         return sorted(every, key=lambda version: version.version)
+
+    def version_pages(self) -> Iterator[list[ModelVersion]]:
+        """Yield each page of the versions of all models."""
+        with self.translate("list the versions of all models"):
+            yield from self._calls.version_pages(None)
+
+    def plain_alias(self, name: str, alias: str) -> int | None:
+        """Return the version that plain MLflow loads for ``models:/name@alias``, asked as plain clients ask, or None.
+
+        Another way than the one by which this library reads, so that a mistake of the one shows in the other.
+        """
+        from mlflow.exceptions import MlflowException
+
+        with self.translate(f"read the alias {alias!r} of {name!r}", name=name):
+            try:
+                return self._calls.plain_alias(name, alias)
+            except MlflowException as error:
+                if error_code(error) not in _NO_ALIAS:
+                    raise
+                return None
+
+    def plain_stage(self, name: str, stage: str) -> int | None:
+        """Return the version that plain MLflow loads for ``models:/name/stage``, asked the same way, or None."""
+        with self.translate(f"read the stage {stage} of {name!r}", missing=lambda: self.no_model(name), name=name):
+            return next(iter(self._calls.plain_stage(name, stage)), None)
 
     def create_model(self, name: str) -> None:
         """Create the registered model unless it exists; any other refusal is an error."""
         from mlflow.exceptions import MlflowException
 
-        with self.asking(f"create the registered model {name!r}", invalid=InvalidName):
+        with self.translate(f"create the registered model {name!r}", invalid=InvalidName):
             try:
                 self._calls.create_model(name)
             except MlflowException as error:
@@ -273,7 +292,7 @@ class Registry:
 
     def delete_model(self, name: str) -> None:
         """Delete the registered model with its versions; only for models that were made to be thrown away."""
-        with self.asking(f"delete the registered model {name!r}", missing=lambda: self.no_model(name)):
+        with self.translate(f"delete the registered model {name!r}", missing=lambda: self.no_model(name)):
             self._calls.delete_model(name)
 
     def create_version(
@@ -283,7 +302,7 @@ class Registry:
         # MLflow 3.17.0 and later refuse a logged model's source without its id; clients before 3 know no such id.
         given = {"run_id": run_id, "model_id": model_id}
         details = {key: value for key, value in given.items() if value}
-        with self.asking(
+        with self.translate(
             f"create a version of {name!r} from {source!r}", missing=lambda: self._no_source(name, source)
         ):
             return self._calls.new_version(name, source, tags=dict(tags), **details)
@@ -292,37 +311,42 @@ class Registry:
         """Move an alias to a version."""
         # As text: clients 2.3.0 to 2.20.4 fail with a TypeError on an int over REST (measured).
         doing = f"set the alias {alias!r} of {name!r} to version {version}"
-        with self.asking(doing, missing=lambda: self._no_version(name, version), invalid=InvalidName, name=name):
+        with self.translate(doing, missing=lambda: self._no_version(name, version), invalid=InvalidName, name=name):
             self._calls.set_alias(name, alias, str(version))
 
     def delete_alias(self, name: str, alias: str) -> None:
         """Delete an alias; one that is not set is no error."""
         doing = f"delete the alias {alias!r} of {name!r}"
-        with self.asking(doing, missing=lambda: self.no_model(name), invalid=InvalidName, name=name):
+        with self.translate(doing, missing=lambda: self.no_model(name), invalid=InvalidName, name=name):
             self._calls.delete_alias(name, alias)
 
     def move_to_stage(self, name: str, version: int, stage: str) -> None:
         """Move a version to a stage, and no other version."""
         doing = f"move version {version} of {name!r} to the stage {stage}"
-        with self.asking(doing, missing=lambda: self._no_version(name, version), name=name):
+        with self.translate(doing, missing=lambda: self._no_version(name, version), name=name):
             self._calls.move_to_stage(name, str(version), stage)
 
     def tag_version(self, name: str, version: int, key: str, value: str) -> None:
         """Set one tag of a version."""
-        doing = f"tag version {version} of {name!r}"
-        with self.asking(doing, missing=lambda: self._no_version(name, version), name=name):
+        with self._translate_about("tag", name, version):
             self._calls.tag_version(name, str(version), key, value)
 
     def untag_version(self, name: str, version: int, key: str) -> None:
         """Delete one tag of a version; one that is not there is no error."""
-        doing = f"delete a tag of version {version} of {name!r}"
-        with self.asking(doing, missing=lambda: self._no_version(name, version), name=name):
+        with self._translate_about("delete a tag of", name, version):
             self._calls.untag_version(name, str(version), key)
+
+    def tag_model(self, name: str, key: str, value: str | None) -> None:
+        """Set one tag of a registered model, or delete it where the value is None; a missing tag is no error."""
+        with self.translate(f"tag the registered model {name!r}", missing=lambda: self.no_model(name), name=name):
+            if value is not None:
+                self._calls.tag_model(name, key, value)
+            else:
+                self._calls.untag_model(name, key)
 
     def download_uri(self, name: str, version: int) -> str:
         """Return where the registry says that the artifact of a version is."""
-        doing = f"find the artifact of version {version} of {name!r}"
-        with self.asking(doing, missing=lambda: self._no_version(name, version), name=name):
+        with self._translate_about("find the artifact of", name, version):
             return self._calls.download_uri(name, str(version))
 
     def no_model(self, name: str) -> ProdpointerError:
@@ -347,7 +371,7 @@ class Registry:
         no_version = VersionNotFound(
             f"Version {version} of {name!r} does not exist or was deleted.",
             where=self.addresses.shown,
-            next_step="`prodpointer status` shows what is live.",
+            next_step="`prodpointer status` shows the live version.",
         )
         return self._unless_no_model(name, no_version)
 
@@ -383,7 +407,6 @@ class DownRegistry(Registry):
         prepared: Callable[[], AbstractContextManager[bool]],
         failure: RegistryUnavailable,
     ) -> None:
-        """Bind what is given; nothing is opened."""
         self.addresses = addresses
         self.place: Place = place_of(addresses.registry_uri)
         self.timeout = timeout

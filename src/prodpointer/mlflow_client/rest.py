@@ -23,10 +23,10 @@ from packaging.version import Version
 
 from prodpointer.errors import RegistryError, RegistryUnavailable, UnsafeModel
 from prodpointer.mlflow_client.deadline import cut_off
-from prodpointer.mlflow_client.installed import installed_version
+from prodpointer.mlflow_client.installed import client_version
 from prodpointer.mlflow_client.uris import Addresses, has_same_origin, root_of
 from prodpointer.mlflow_client.worker import NoAnswer
-from prodpointer.mlflow_client.workspaces import bound_to, called_in
+from prodpointer.mlflow_client.workspaces import bound_to, call_in
 
 T = TypeVar("T")
 
@@ -43,7 +43,7 @@ CONTROL_MODEL_ENDPOINT = f"{MODELS_API}/get?name={CONTROL_MODEL}"
 CONTROL_ALIAS_ENDPOINT = f"{MODELS_API}/alias?name={CONTROL_MODEL}&alias=production"
 CONTROL_LOGGED_MODEL_ENDPOINT = f"{API}/logged-models/m-00000000000000000000000000000000"
 NO_ENDPOINT = f"{API}/prodpointer-control-question"
-"""A call that no registry has, to find out who gives the same answer to everything."""
+"""A call that no registry has, to recognise a server that gives the same answer to everything."""
 
 _LOGINS = ("username", "token", "auth", "aws_sigv4", "client_cert_path", "use_databricks_sdk")
 _MLFLOWS_HEADERS = ("user-agent", "x-mlflow-")
@@ -72,7 +72,7 @@ _ANONYMOUS_HEADERS = {"accept", "accept-encoding", "connection", "content-length
 _REDIRECTS = (301, 302, 303, 307, 308)
 _READING = ("GET", "HEAD")
 _NOT_FOLLOWED = "x-prodpointer-not-followed"  # where a redirect led that was not followed; set here alone
-_ODD_STEP = "Check that the address is that of an MLflow server, and look into its log."
+_ODD_STEP = "Check that the address is that of an MLflow server, and read its log."
 
 
 class Rest:
@@ -92,24 +92,23 @@ class Rest:
     """
 
     def __init__(self, addresses: Addresses, *, timeout: float, of_runs: bool = False) -> None:
-        """Bind the addresses; no request is sent yet."""
         self._addresses = addresses
         self._timeout = timeout
         self._of_runs = of_runs
 
-    def answer(self, endpoint: str) -> tuple[int, str]:
-        """Return status and text of a GET."""
-        return self._answer(self._credentials(), endpoint)
-
-    def answer_at_root(self, endpoint: str) -> tuple[int, str]:
-        """Return status and text of a GET of the same server without the path in its address."""
-        credentials = copy.copy(self._credentials())
-        credentials.host = root_of(credentials.host) or credentials.host
-        return self._answer(credentials, endpoint)
+    def answer(self, endpoint: str, *, at_root: bool = False) -> tuple[int, str]:
+        """Return status and text of a GET, if wanted of the same server without the path in its address."""
+        credentials = self._credentials()
+        if at_root:
+            credentials = copy.copy(credentials)
+            credentials.host = root_of(credentials.host) or credentials.host
+        workspace = self._addresses.workspace
+        response = send_request(credentials, "GET", endpoint, timeout=self._timeout, workspace=workspace)
+        return int(response.status_code), str(response.text)
 
     @property
     def names_caller(self) -> bool:
-        """Whether anything in a request may tell who sends it: a login, a certificate, or a header of a plugin."""
+        """Whether anything in a request may identify its sender: a login, a certificate, or a header of a plugin."""
         from mlflow.tracking.request_header.registry import resolve_request_headers
         from requests.utils import get_netrc_auth
 
@@ -117,6 +116,31 @@ class Rest:
         added = [name for name in resolve_request_headers() if not name.lower().startswith(_MLFLOWS_HEADERS)]
         login = any(getattr(credentials, name, None) for name in _LOGINS) or "@" in credentials.host
         return bool(added) or login or get_netrc_auth(credentials.host) is not None
+
+    def wants_login(self) -> bool | None:
+        """Tell whether a server refuses a caller without credentials; None where its answer says neither.
+
+        Sent to the address alone: MLflow's own function adds what its settings, its plugins and ``.netrc`` hold.
+        """
+        import requests
+
+        credentials = self._credentials()
+        try:
+            answer = send_request(
+                credentials.host,
+                "GET",
+                CONTROL_MODEL_ENDPOINT,
+                timeout=self._timeout,
+                workspace=None,
+                verify=credentials.server_cert_path or not credentials.ignore_tls_verification,
+                cert=credentials.client_cert_path,
+                allow_redirects=False,  # to a login page
+            )
+        except (requests.RequestException, NoAnswer, RegistryError):
+            return None
+        if answer.status_code in (*_REDIRECTS, 401, 403):
+            return True
+        return False if "RESOURCE_DOES_NOT_EXIST" in answer.text else None
 
     def pages(self, endpoint: str, *, patience: float | None = None, **question: Any) -> Iterator[dict[str, Any]]:
         """Yield the JSON of each page of a list, which has more time than other answers."""
@@ -166,7 +190,7 @@ class Rest:
     def _sent(self, method: str, endpoint: str, seconds: float, **options: Any) -> Any:
         """Send a request with the credentials and the workspace, and return its answer."""
         workspace = self._addresses.workspace
-        return bounded(self._credentials(), method, endpoint, timeout=seconds, workspace=workspace, **options)
+        return send_request(self._credentials(), method, endpoint, timeout=seconds, workspace=workspace, **options)
 
     def _document_in(self, response: Any, endpoint: str) -> dict[str, Any]:
         """Return the JSON of an answer; raise ``RegistryUnavailable`` for a gateway's, MLflow's for an error."""
@@ -175,11 +199,6 @@ class Rest:
             raise unavailable(f"ask {endpoint}", response.status_code, where)
         return document_in(response, endpoint)
 
-    def _answer(self, credentials: Any, endpoint: str) -> tuple[int, str]:
-        """Return status and text of a GET; see :meth:`answer`."""
-        response = bounded(credentials, "GET", endpoint, timeout=self._timeout, workspace=self._addresses.workspace)
-        return int(response.status_code), str(response.text)
-
     def _credentials(self) -> Any:
         """Return the address and the credentials that MLflow's client uses."""
         if self._of_runs:
@@ -187,7 +206,7 @@ class Rest:
         else:
             from mlflow.tracking._model_registry.utils import _get_store
         uri = self._addresses.tracking_uri if self._of_runs else self._addresses.registry_uri
-        return called_in(self._addresses.workspace, lambda: _get_store(uri).get_host_creds())
+        return call_in(self._addresses.workspace, lambda: _get_store(uri).get_host_creds())
 
 
 def pages(ask: Callable[[str | None], tuple[T, Any]]) -> Iterator[T]:
@@ -206,13 +225,11 @@ def pages(ask: Callable[[str | None], tuple[T, Any]]) -> Iterator[T]:
         if not following:
             return
         if not isinstance(following, str) or following in seen:
-            wrong = (
-                "repeats a page" if isinstance(following, str) else "names its next page by something else than text"
-            )
-            raise RegistryError(f"The registry's list {wrong}, so it has no end.", next_step=_ODD_STEP)
+            wrong = "a page is repeated" if isinstance(following, str) else "the token of the next page is not text"
+            raise RegistryError(f"The registry's list does not end: {wrong}.", next_step=_ODD_STEP)
         seen.add(following)
         token = following
-    raise RegistryError(f"The registry's list has no end: {MOST_PAGES:,} pages came.", next_step=_ODD_STEP)
+    raise RegistryError(f"The registry's list does not end after {MOST_PAGES:,} pages.", next_step=_ODD_STEP)
 
 
 def document_in(response: Any, endpoint: str) -> dict[str, Any]:
@@ -231,7 +248,7 @@ def document_in(response: Any, endpoint: str) -> dict[str, Any]:
     return found
 
 
-def bounded(
+def send_request(
     credentials: Any,
     method: str,
     endpoint: str,
@@ -265,7 +282,7 @@ def bounded(
     Raises
     ------
     NoAnswer
-        The time was over; what a write asked for may still be done.
+        The time was over; a write may still succeed.
     RegistryError
         The answer is larger than ``limit``.
     UnsafeModel
@@ -283,13 +300,13 @@ def bounded(
             failure = error
     if cut.is_set():
         # Raised here and not above: how the connection broke once it was closed is not what happened.
-        may_be_done = "" if method == "GET" else "; what was asked for may still be done"
+        may_be_done = "" if method == "GET" else "; the write may still succeed"
         raise NoAnswer(f"no complete answer within {timeout:g} s{may_be_done}")
     if failure is not None:
         raise failure
     if response.status_code in _REDIRECTS and (elsewhere := response.headers.get(_NOT_FOLLOWED)):
         raise UnsafeModel(
-            "The server sends a write on to another address, which was not followed.",
+            "The server redirects a write to another address; the redirect was not followed.",
             where=f"{response.url} to {elsewhere}",
             next_step="Nothing was written. If you trust that server, give its own address to connect.",
         )
@@ -310,20 +327,20 @@ def _sent(
 
     Where it may be sent twice, each of the two tries has a little less than half of the time. Clients up to 2.2.2 take
     0 retries for their default, so that theirs is one at least. A server's ``Retry-After`` may be any time, so it is
-    left to :meth:`Rest.retried` by the clients that can be told (2.22.5 and 3.17.2 can, 2.9.2 cannot).
+    left to :meth:`Rest.retried` by the clients that can ignore it (2.22.5 and 3.17.2 can, 2.9.2 cannot).
     """
     options |= {"stream": True, "hooks": {"response": [_write_nothing_elsewhere, _stay_anonymous_elsewhere]}}
     if isinstance(credentials, str):
         import requests
 
         url = f"{credentials.rstrip('/')}{endpoint}"
-        return requests.request(method, url, auth=_nobody, timeout=timeout, **options)
+        return requests.request(method, url, auth=_anonymous, timeout=timeout, **options)
     from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_TIMEOUT
     from mlflow.utils.rest_utils import http_request
 
     retries = tries - 1 if _can_do_without_retries() else 1
     options["timeout"] = min((_SHARE if retries else 1.0) * timeout, MLFLOW_HTTP_REQUEST_TIMEOUT.get())
-    if _can_be_told_of_retry_after(http_request):
+    if _can_ignore_retry_after(http_request):
         options["respect_retry_after_header"] = False
     with bound_to(workspace):
         return http_request(
@@ -343,7 +360,7 @@ def _pauses() -> Iterator[float]:
 
 
 def _retry_after(response: Any) -> float:
-    """Return the seconds for which an answer asks to wait; 0 where it does not, or MLflow is told not to obey."""
+    """Return the seconds for which an answer asks to wait; 0 where it does not, or MLflow's settings ignore it."""
     from mlflow import environment_variables as settings
     from urllib3.exceptions import HTTPError
     from urllib3.util import Retry
@@ -379,13 +396,13 @@ def chain(error: BaseException) -> Iterator[BaseException]:
         seen = seen.__cause__ or seen.__context__
 
 
-def _nobody(request: Any) -> Any:
+def _anonymous(request: Any) -> Any:
     """Sign nothing; having a signer at all keeps requests from taking one from the URL or ``.netrc``."""
     return request
 
 
 def _write_nothing_elsewhere(response: Any, **_: Any) -> None:
-    """Keep a write from being sent on to another origin: :func:`bounded` raises for what is left, the redirect."""
+    """Keep a write from being sent on to another origin: :func:`send_request` raises for what is left, the redirect."""
     if response.is_redirect and response.request.method not in _READING and _leads_elsewhere(response):
         response.headers[_NOT_FOLLOWED] = response.headers.pop("location")
 
@@ -407,7 +424,7 @@ def _stay_anonymous_elsewhere(response: Any, **_: Any) -> None:
         del headers[name]
 
 
-def blocks_of(response: Any) -> Iterator[bytes]:
+def read_blocks(response: Any) -> Iterator[bytes]:
     """Yield the body of an answer in blocks, each of a bounded size once decompressed.
 
     urllib3 before 2.6 decompresses all that one read brings, a thousand times its size, and copies what is left of it
@@ -435,7 +452,7 @@ def _read(response: Any, limit: int, endpoint: str) -> None:
         return
     blocks, size = [], 0
     with response:
-        for block in blocks_of(response):
+        for block in read_blocks(response):
             size += len(block)
             if size > limit:
                 raise RegistryError(f"The answer to {endpoint} has more than {limit // MIB} MiB.", next_step=_ODD_STEP)
@@ -447,12 +464,11 @@ def _read(response: Any, limit: int, endpoint: str) -> None:
 @cache
 def _can_do_without_retries() -> bool:
     """Tell whether a client sends a request once where it is told to; up to 2.2.2 no retries mean the default's."""
-    return Version(installed_version()) >= Version("2.3")
+    return client_version() >= Version("2.3")
 
 
 @cache
-def _can_be_told_of_retry_after(http_request: Callable[..., Any]) -> bool:
-    """Tell whether a client can be told not to obey ``Retry-After``."""
+def _can_ignore_retry_after(http_request: Callable[..., Any]) -> bool:
     return "respect_retry_after_header" in inspect.signature(http_request).parameters
 
 

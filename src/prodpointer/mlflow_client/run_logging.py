@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import posixpath
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from prodpointer.mlflow_client.artifact_store import ArtifactStore
-from prodpointer.mlflow_client.exceptions import translated
+from prodpointer.mlflow_client.exceptions import translate
 from prodpointer.mlflow_client.registry import Registry
 from prodpointer.mlflow_client.uris import Place
 
@@ -30,7 +29,7 @@ def log_directory(uri: str, experiment: str, artifacts: Path, directory: Path, a
     """
     from mlflow import MlflowClient
 
-    with translated("log the demonstration's run", uri):
+    with translate("log the demonstration's run", uri):
         client = MlflowClient(uri)
         known = client.get_experiment_by_name(experiment)
         identifier = known.experiment_id if known else client.create_experiment(experiment, artifacts.as_uri())
@@ -60,7 +59,7 @@ class ScratchExperiment:
         self._store = ArtifactStore(registry)
         self._runs: list[str] = []
         location = artifacts.as_uri() if registry.place is Place.DATABASE else None
-        with registry.asking(f"create the experiment {name!r}"):
+        with registry.translate(f"create the experiment {name!r}"):
             self._id = str(self._client.create_experiment(name, artifact_location=location))
 
     def log(self, files: Mapping[str, bytes], metrics: Mapping[str, float] | None = None) -> str:
@@ -69,7 +68,7 @@ class ScratchExperiment:
         The bytes go to the run's own artifact URI: older clients find a server's artifacts by the tracking URI of the
         process and not by the client's own.
         """
-        with self._registry.asking("log a run"):
+        with self._registry.translate("log a run"):
             run = self._client.create_run(self._id)
             self._runs.append(str(run.info.run_id))
         with tempfile.TemporaryDirectory() as scratch:
@@ -78,20 +77,16 @@ class ScratchExperiment:
                 local.parent.mkdir(parents=True, exist_ok=True)
                 local.write_bytes(content)
             self._store.upload(Path(scratch), self._store.located(str(run.info.artifact_uri)))
-        with self._registry.asking("end a run"):
+        with self._registry.translate("end a run"):
             for name, value in (metrics or {}).items():
                 self._client.log_metric(self._runs[-1], name, value)
             # Not set_terminated, which prints the run's address to standard output (2.22.5, 3.17.2).
             self._client.update_run(self._runs[-1], "FINISHED")
         return self._runs[-1]
 
-    def source(self, run_id: str, path: str) -> str:
-        """Return the source of a run's artifact as many projects wrote it by hand."""
-        return posixpath.join(f"runs:/{run_id}", path)
-
     def delete(self) -> None:
         """Delete the runs and the experiment; MLflow keeps what is deleted until ``mlflow gc``."""
-        with self._registry.asking("delete the experiment that was made to try the registry"):
+        with self._registry.translate("delete the experiment that was made to try the registry"):
             for run_id in self._runs:
                 self._client.delete_run(run_id)
             self._client.delete_experiment(self._id)

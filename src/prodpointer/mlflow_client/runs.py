@@ -36,7 +36,6 @@ class _ServerRuns(Runs):
     """The runs of a tracking server."""
 
     def __init__(self, rest: Rest) -> None:
-        """Bind the way to the server; nothing is asked yet."""
         self._rest = rest
 
     def run(self, run_id: str) -> LoggedRun:
@@ -62,7 +61,6 @@ class _ClientRuns(Runs):
     """The runs of a database or of a plugin's store, through MLflow's client."""
 
     def __init__(self, client: Any, *, keeps_datasets: bool) -> None:
-        """Bind the client; nothing is asked yet."""
         self._client = client
         self._keeps_datasets = keeps_datasets
 
@@ -80,7 +78,7 @@ class _ClientRuns(Runs):
         return [converters.logged_model(each) for each in found]
 
 
-def runs_of(client: Any, addresses: Addresses, *, timeout: float) -> Runs:
+def make_runs(client: Any, addresses: Addresses, *, timeout: float) -> Runs:
     """Return the runs at a tracking URI.
 
     Parameters
@@ -95,10 +93,3 @@ def runs_of(client: Any, addresses: Addresses, *, timeout: float) -> Runs:
         return _ServerRuns(Rest(addresses, timeout=timeout, of_runs=True))
     # The schema of a database of a client before 2.4 has no datasets, which such a client's entities do not show.
     return _ClientRuns(client, keeps_datasets=place is not Place.DATABASE)
-
-
-def knows_logged_models() -> bool:
-    """Tell whether this client is one of MLflow 3: one of MLflow 2 cannot load a logged model."""
-    from mlflow import MlflowClient
-
-    return hasattr(MlflowClient, "search_logged_models")

@@ -1,4 +1,4 @@
-"""A look at a database before MLflow opens it: opening one is a migration in several MLflow versions.
+"""The check of a database before MLflow opens it: opening one is a migration in several MLflow versions.
 
 Measured: 3.17.2 upgrades the schema of 2.0.1 to 3.0.1 in place, unasked, the moment a client is made; older servers
 cannot start on it afterwards. So the revision is read first, with a connection that only reads.
@@ -20,11 +20,11 @@ with suppress(ModuleNotFoundError):  # Windows, which opens no directory
     import fcntl
 
 from prodpointer.errors import RegistryUnavailable, RegistryUnsupported, SchemaMismatch, without_credentials
-from prodpointer.mlflow_client.exceptions import shown_cause, translated
+from prodpointer.mlflow_client.exceptions import shown_cause, translate
 from prodpointer.mlflow_client.uris import sqlite_file
 
-# What each driver calls the seconds after which it gives up; other drivers keep their own patience. Measured on a port
-# that takes connections and stays silent: PyMySQL waits for ever unless it is told about reading too. For SQLite it is
+# What each driver calls the seconds after which it stops waiting; other drivers keep their own. Measured on a port
+# that takes connections and stays silent: PyMySQL waits for ever unless reading has a limit too. For SQLite it is
 # the wait for another process's lock.
 _PATIENCE = {
     "pysqlite": ("timeout",),
@@ -75,14 +75,14 @@ def _locked(directory: Path) -> Iterator[None]:
 
 
 def _wait_for(handle: int) -> None:
-    """Lock an open directory; who holds it for other reasons is not waited for without end."""
+    """Lock an open directory, or go on after a while: another program may hold it for other reasons."""
     end = time.monotonic() + _LONGEST_MIGRATION
     while _is_held(handle) and time.monotonic() < end:
         time.sleep(_LOOK_AGAIN)
 
 
 def _is_held(handle: int) -> bool:
-    """Lock an open directory, or tell that another process holds it."""
+    """Lock an open directory, or return that another process holds it."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -118,7 +118,7 @@ def prepare_database(uri: str, *, create: bool, upgrade: bool, timeout: float = 
     """
     where = without_credentials(uri)
     _require_libraries(where)
-    with translated("look at the database", where, other=RegistryUnsupported):
+    with translate("read the database's schema", where, other=RegistryUnsupported):
         found, empty = _revision(uri, timeout)
         expected, known = _known_revisions()
     if empty and not create:
@@ -145,7 +145,7 @@ def prepare_database(uri: str, *, create: bool, upgrade: bool, timeout: float = 
             "run `mlflow db upgrade`."
         )
         raise _mismatch(text, where, found, expected, step)
-    with translated("upgrade the database", where):
+    with translate("upgrade the database", where):
         _upgrade(uri)
 
 
@@ -199,7 +199,7 @@ def _connection(uri: str, timeout: float) -> Any:
             raise
         why = str(getattr(error, "orig", error)).partition("\n")[0] or type(error).__name__
         raise RegistryUnavailable(
-            f"Could not look at the database: no connection ({why}).",
+            f"Could not read the database's schema: no connection ({why}).",
             where=without_credentials(uri),
             next_step="Check the address and that the database is running, then try again.",
         ) from shown_cause(error)
@@ -230,7 +230,7 @@ def _engine(uri: str, timeout: float) -> Any:
 
 
 def connect_arguments(url: Any, timeout: float) -> dict[str, int]:
-    """Return what tells the URL's driver to give up on a silent host; what the URL says itself is left out."""
+    """Return what makes the URL's driver stop waiting for a silent host; what the URL says itself is left out."""
     seconds = max(1, math.ceil(timeout))  # whole ones: libpq knows no others, and 0 is for ever
     return {name: seconds for name in _PATIENCE.get(url.get_driver_name(), ()) if name not in url.query}
 

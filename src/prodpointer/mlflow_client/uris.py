@@ -82,7 +82,7 @@ class Addresses:
 
     @property
     def identity(self) -> str:
-        """What tells one registry from another in every key on this machine: address and workspace, no credentials."""
+        """What distinguishes registries in every key on this machine: address and workspace, no credentials."""
         file = sqlite_file(self.registry_uri)
         address = without_login(self.registry_uri).rstrip("/") if file is None else f"sqlite:{file.absolute()}"
         return address if self.workspace is None else f"{address} workspace {self.workspace}"
@@ -113,7 +113,7 @@ def root_of(uri: str) -> str | None:
     return urlunsplit((parts.scheme, parts.netloc, "", "", "")) if parts.path.strip("/") else None
 
 
-def allowed_hosts(chosen: Iterable[str] | None) -> frozenset[str]:
+def read_allowed_hosts(chosen: Iterable[str] | None) -> frozenset[str]:
     """Return the hosts, with or without a port, from which a caller or the environment lets artifacts be read.
 
     Parameters
@@ -187,7 +187,7 @@ def _refuse_malformed(uri: str) -> None:
         )
 
 
-def addresses(tracking_uri: str | None, registry_uri: str | None, workspace: str | None = None) -> Addresses:
+def resolve_addresses(tracking_uri: str | None, registry_uri: str | None, workspace: str | None = None) -> Addresses:
     """Return the URIs and the workspace that MLflow itself would use, arguments first.
 
     Raises ``RegistryUnsupported`` where nothing is configured and MLflow's default (a file store up to 3.6, from 3.7
@@ -218,7 +218,7 @@ def addresses(tracking_uri: str | None, registry_uri: str | None, workspace: str
 
 
 def _named_registry(registry_uri: str | None) -> str | None:
-    """Return the registry that somebody named: MLflow 2.0 does not read the variable that later versions do (2.0.1)."""
+    """Return the configured registry: MLflow 2.0 does not read the variable that later versions do (2.0.1)."""
     from mlflow.tracking._model_registry.utils import _get_registry_uri_from_context
 
     return registry_uri or _get_registry_uri_from_context() or os.environ.get("MLFLOW_REGISTRY_URI")
@@ -244,6 +244,6 @@ def sqlite_file(uri: str) -> Path | None:
 
 
 def _exists(uri: str) -> bool:
-    """Tell whether a default URI, which nobody chose, names a database that is there."""
+    """Tell whether a default URI, which was not configured, names a database that is there."""
     file = sqlite_file(uri)
     return file is not None and file.exists()

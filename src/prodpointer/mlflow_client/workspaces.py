@@ -1,9 +1,9 @@
 """The workspace of an MLflow server that a registry belongs to, sent with each request from every client.
 
-A server from 3.10 on that runs with ``--enable-workspaces`` keeps one registry for each workspace and is told which by
-a header. MLflow's client sends the one that is active in the process at that moment (3.10.0 to 3.17.2), and clients
-before 3.10 send none. Here the header comes from a request header provider, MLflow's own way for plugins (2.0.1 to
-3.17.2), which names the workspace that the handle was bound to.
+A server from 3.10 on that runs with ``--enable-workspaces`` keeps one registry for each workspace and reads its name
+from a header. MLflow's client sends the one that is active in the process at that moment (3.10.0 to 3.17.2), and
+clients before 3.10 send none. Here the header comes from a request header provider, MLflow's own way for plugins (2.0.1
+to 3.17.2), which names the workspace that the handle was bound to.
 """
 
 from __future__ import annotations
@@ -71,15 +71,6 @@ def _active() -> str | None:
     return found
 
 
-def workspaces_in_databases() -> bool:
-    """Tell whether this client keeps workspaces in a database that it opens itself (3.10 and later)."""
-    try:
-        from mlflow.environment_variables import MLFLOW_ENABLE_WORKSPACES
-    except ImportError:
-        return False
-    return bool(MLFLOW_ENABLE_WORKSPACES.get())
-
-
 def says_no_workspace(text: str) -> bool:
     """Tell whether a server's error is about the workspace and not about what was asked for."""
     return _NO_WORKSPACE.fullmatch(text.strip()) is not None
@@ -107,7 +98,7 @@ def bound_to(workspace: str | None) -> Iterator[None]:
         _bound.reset(token)
 
 
-def called_in(workspace: str | None, work: Callable[[], T]) -> T:
+def call_in(workspace: str | None, work: Callable[[], T]) -> T:
     """Return what ``work`` returns, called with the workspace bound."""
     with bound_to(workspace):
         return work()
@@ -125,7 +116,6 @@ class InWorkspace:
     """
 
     def __init__(self, inner: Any, workspace: str | None) -> None:
-        """Bind both; nothing is called yet."""
         self._inner = inner
         self._workspace = workspace
 
@@ -147,7 +137,7 @@ class InWorkspace:
 
     def _call(self, work: Callable[[], T]) -> T:
         """Return what ``work`` returns, called in the workspace."""
-        return called_in(self._workspace, work)
+        return call_in(self._workspace, work)
 
 
 def _mlflow_context() -> Any:

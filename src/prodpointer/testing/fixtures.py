@@ -14,7 +14,7 @@ import pytest
 
 from prodpointer import _warnings
 from prodpointer.mlflow_client import capabilities
-from prodpointer.mlflow_client.installed import installed_version
+from prodpointer.mlflow_client.installed import client_version
 from prodpointer.mlflow_client.process_settings import make_empty_database, set_aside
 from prodpointer.pointers.memory import MemoryPointer
 from prodpointer.pointers.selection import POINTER_VARIABLE
@@ -93,7 +93,7 @@ def empty_mlflow_database(tmp_path_factory: pytest.TempPathFactory) -> ScratchRe
     directory = tmp_path_factory.mktemp("mlflow-registry")
     uri = f"sqlite:///{(directory / 'empty.db').as_posix()}"
     make_empty_database(uri, directory / "artifacts")
-    return ScratchRegistry(uri, installed_version(), directory / "artifacts")
+    return ScratchRegistry(uri, str(client_version()), directory / "artifacts")
 
 
 @pytest.fixture
@@ -125,9 +125,10 @@ def start_mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ca
 
         @cache
         def start(version: str = INSTALLED) -> ScratchRegistry:
-            own = version in (INSTALLED, installed_version())
+            installed = str(client_version())
+            own = version in (INSTALLED, installed)
             python = Path(sys.executable) if own else environment(release_of(version))
-            served = installed_version() if own else version
+            served = installed if own else version
             directory = tmp_path_factory.mktemp(f"mlflow-server-{served}")
             server = running.enter_context(serve(python, directory, version=served))
             return ScratchRegistry(server.uri, served, directory / "artifacts")

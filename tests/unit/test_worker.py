@@ -9,65 +9,65 @@ import time
 
 import pytest
 
-from prodpointer.mlflow_client.worker import LEFT_AT_MOST, Lane, NoAnswer, lane_to
+from prodpointer.mlflow_client.worker import MOST_ABANDONED, NoAnswer, Worker, worker_for
 
 SHORT = 0.1
 
 
 def test_a_call_returns_its_result() -> None:
     """The result comes back as it is."""
-    assert Lane().call(lambda: [1, 2], timeout=5) == [1, 2]
+    assert Worker().call(lambda: [1, 2], timeout=5) == [1, 2]
 
 
 def test_a_call_raises_its_exception() -> None:
     """An exception comes back as it is, with the place at which it was raised."""
     with pytest.raises(ZeroDivisionError):
-        Lane().call(lambda: 1 / 0, timeout=5)
+        Worker().call(lambda: 1 / 0, timeout=5)
 
 
 def test_a_call_knows_the_context_of_its_caller() -> None:
     """What the caller's thread has set for itself is set for the call too."""
     setting = contextvars.ContextVar("setting", default="none")
     setting.set("the caller's")
-    assert Lane().call(setting.get, timeout=5) == "the caller's"
+    assert Worker().call(setting.get, timeout=5) == "the caller's"
 
 
 def test_a_call_without_an_answer_times_out(gate: threading.Event) -> None:
     """The caller has its error, and the call goes on."""
-    lane = Lane()
+    worker = Worker()
     began = time.monotonic()
-    with pytest.raises(NoAnswer, match="may still arrive"):
-        lane.call(gate.wait, timeout=SHORT)
+    with pytest.raises(NoAnswer, match="may still succeed"):
+        worker.call(gate.wait, timeout=SHORT)
     assert SHORT <= time.monotonic() - began < 1
-    assert lane.left_behind
+    assert worker.abandoned
 
 
-def test_a_second_call_does_not_become_the_second_left_behind(gate: threading.Event) -> None:
+def test_a_second_call_does_not_become_the_second_abandoned(gate: threading.Event) -> None:
     """While one goes on the next waits for it, in time, and does not begin."""
-    lane, begun = Lane(), []
+    worker, begun = Worker(), []
     with pytest.raises(NoAnswer):
-        lane.call(gate.wait, timeout=SHORT)
+        worker.call(gate.wait, timeout=SHORT)
     with pytest.raises(NoAnswer, match="earlier call"):
-        lane.call(lambda: begun.append(1), timeout=SHORT)
+        worker.call(lambda: begun.append(1), timeout=SHORT)
     assert begun == []
 
 
-def test_after_the_end_of_what_was_left_behind_calls_go_on(gate: threading.Event) -> None:
+def test_after_the_end_of_what_was_abandoned_calls_go_on(gate: threading.Event) -> None:
     """The worker is free as soon as MLflow stops."""
-    lane = Lane()
+    worker = Worker()
     with pytest.raises(NoAnswer):
-        lane.call(gate.wait, timeout=SHORT)
+        worker.call(gate.wait, timeout=SHORT)
     threading.Timer(SHORT, gate.set).start()
-    assert lane.call(lambda: "answer", timeout=5) == "answer"
-    assert not lane.left_behind
+    assert worker.call(lambda: "answer", timeout=5) == "answer"
+    assert not worker.abandoned
 
 
 def test_waiting_for_others_that_are_answered_does_not_count() -> None:
     """Many threads whose calls are each in time all have their answer."""
-    lane = Lane()
+    worker = Worker()
     found: list[None] = []
     callers = [
-        threading.Thread(target=lambda: found.append(lane.call(lambda: time.sleep(SHORT / 2), timeout=SHORT * 3)))
+        threading.Thread(target=lambda: found.append(worker.call(lambda: time.sleep(SHORT / 2), timeout=SHORT * 3)))
         for _ in range(10)
     ]
     for caller in callers:
@@ -87,39 +87,39 @@ def test_a_download_with_progress_is_not_cancelled() -> None:
             arrived.append(1)
         return "whole"
 
-    assert Lane().watched(download, timeout=SHORT * 3, progress=lambda: len(arrived)) == "whole"
+    assert Worker().watch(download, timeout=SHORT * 3, progress=lambda: len(arrived)) == "whole"
 
 
 def test_a_download_without_progress_is_cancelled(gate: threading.Event) -> None:
     """A download without data is cancelled."""
-    lane = Lane()
+    worker = Worker()
     with pytest.raises(NoAnswer, match="no byte"):
-        lane.watched(gate.wait, timeout=SHORT, progress=lambda: 0)
-    assert lane.left_behind
+        worker.watch(gate.wait, timeout=SHORT, progress=lambda: 0)
+    assert worker.abandoned
 
 
-def test_a_few_downloads_may_be_left_behind(gate: threading.Event) -> None:
+def test_a_few_downloads_may_be_abandoned(gate: threading.Event) -> None:
     """One that hangs does not keep the next from beginning, as long as they are few."""
-    lane = Lane()
-    for _ in range(LEFT_AT_MOST):
+    worker = Worker()
+    for _ in range(MOST_ABANDONED):
         with pytest.raises(NoAnswer, match="no byte"):
-            lane.watched(gate.wait, timeout=SHORT, progress=lambda: 0)
+            worker.watch(gate.wait, timeout=SHORT, progress=lambda: 0)
     with pytest.raises(NoAnswer, match="earlier call"):
-        lane.watched(lambda: 1, timeout=SHORT, progress=lambda: 0)
+        worker.watch(lambda: 1, timeout=SHORT, progress=lambda: 0)
     gate.set()
-    assert lane.watched(lambda: 1, timeout=5, progress=lambda: 0) == 1
+    assert worker.watch(lambda: 1, timeout=5, progress=lambda: 0) == 1
 
 
-def test_an_interrupted_download_is_left_behind(gate: threading.Event) -> None:
+def test_an_interrupted_download_is_abandoned(gate: threading.Event) -> None:
     """Ctrl-C ends the waiting and not the call, which is still counted."""
 
     def interrupted() -> int:
         raise KeyboardInterrupt
 
-    lane = Lane()
+    worker = Worker()
     with pytest.raises(KeyboardInterrupt):
-        lane.watched(gate.wait, timeout=5, progress=interrupted)
-    assert lane.left_behind == 1
+        worker.watch(gate.wait, timeout=5, progress=interrupted)
+    assert worker.abandoned == 1
 
 
 def test_an_exception_keeps_what_it_came_from() -> None:
@@ -135,7 +135,7 @@ def test_an_exception_keeps_what_it_came_from() -> None:
         try:
             raise OSError("handled meanwhile")  # noqa: TRY301
         except OSError:
-            Lane().call(work, timeout=5)
+            Worker().call(work, timeout=5)
 
     with pytest.raises(ValueError, match="wrapped") as caught:
         call_while_handling_another()
@@ -143,13 +143,13 @@ def test_an_exception_keeps_what_it_came_from() -> None:
 
 
 def test_a_forked_process_has_its_own_workers(gate: threading.Event) -> None:
-    """What the parent left behind is not in the child, which calls anew."""
+    """What the parent abandoned is not in the child, which calls anew."""
     with pytest.raises(NoAnswer):
-        lane_to("test://forked").call(gate.wait, timeout=SHORT)
+        worker_for("test://forked").call(gate.wait, timeout=SHORT)
     child = os.fork()
     if child == 0:
         try:
-            code = lane_to("test://forked").call(lambda: 7, timeout=5)
+            code = worker_for("test://forked").call(lambda: 7, timeout=5)
         finally:
             os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7

@@ -7,7 +7,6 @@ MLflow's exception, in the exception of the store's library.
 from __future__ import annotations
 
 import os
-import sys
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,9 +16,8 @@ from prodpointer.errors import (
     ArtifactStoreUnavailable,
     ProdpointerError,
     RegistryError,
-    RegistryUnsupported,
 )
-from prodpointer.mlflow_client.exceptions import DENIED_CODES, error_code, first_line
+from prodpointer.mlflow_client.exceptions import DENIED_CODES, error_code, first_line, loaded_classes, missing_library
 from prodpointer.mlflow_client.rest import chain
 from prodpointer.mlflow_client.worker import NoAnswer
 
@@ -29,7 +27,6 @@ _BUSY = {"RequestTimeout", "RequestTimeoutException", "SlowDown", "Throttling", 
 _NOT_FOR_LATER = {501, 505}  # server errors that are the same the next time
 _MISSING = "RESOURCE_DOES_NOT_EXIST"
 
-# Found in the modules that are there: what no module of this process holds cannot have been raised.
 _NO_CONNECTION = (
     ("botocore.exceptions", "ConnectionError"),
     ("botocore.exceptions", "HTTPClientError"),
@@ -57,7 +54,7 @@ _NO_CREDENTIALS = (
     ("google.auth.exceptions", "GoogleAuthError"),
 )
 
-# What decides, for each scheme of MLflow's: who one is there, what one needs there, and where there is.
+# For each scheme of MLflow's: the credentials, the permissions that are needed, and what leads to the address.
 _S3 = (
     "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN (or AWS_PROFILE)",
     "s3:ListBucket and s3:GetObject",
@@ -75,6 +72,14 @@ _GOOGLE = (
 )
 _STORES = {"s3": _S3, "r2": _S3, "b2": _S3, "wasbs": _AZURE, "abfss": _AZURE, "gs": _GOOGLE}
 _ANY = ("the credentials of this machine for the artifact store", "to list and to read", "its address and the network")
+_SAID: dict[type[ProdpointerError], tuple[str, str]] = {
+    ArtifactStoreUnavailable: ("does not answer", "Check {place}, then try again."),
+    AccessDenied: ("denied access", "Check {who}, and the permissions there: {needed}."),
+    ArtifactNotFound: (
+        "has no such artifact",
+        "Check that the artifacts were not deleted or moved, and register a version that has them.",
+    ),
+}
 
 
 def store_failure(doing: str, uri: str, error: Exception) -> ProdpointerError:
@@ -92,32 +97,16 @@ def store_failure(doing: str, uri: str, error: Exception) -> ProdpointerError:
     where = store_address(uri)
     who, needed, place = _STORES.get(urlsplit(uri).scheme, _ANY)
     if isinstance(error, ImportError):
-        return RegistryUnsupported(
-            f"Could not {doing}: a library is missing ({error}).", where=where, next_step="Install it here."
-        )
+        return missing_library(doing, where, error)
     kind = next(filter(None, map(_kind, chain(error))), RegistryError)
-    if kind is ArtifactStoreUnavailable:
-        return kind(
-            f"Could not {doing}: the artifact store does not answer ({_text(error)}).",
-            where=where,
-            next_step=f"Check {place}, then try again.",
-        )
-    if kind is AccessDenied:
-        return kind(
-            f"Could not {doing}: the artifact store denied access ({_text(error)}).",
-            where=where,
-            next_step=f"Check {who}, and the permissions there: {needed}.",
-        )
-    if kind is ArtifactNotFound:
-        return kind(
-            f"Could not {doing}: the artifact store has no such thing ({_text(error)}).",
-            where=where,
-            next_step="Check that the artifacts were not deleted or moved, and register a version that has them.",
-        )
+    if kind in _SAID:
+        said, step = _SAID[kind]
+        what = f"Could not {doing}: the artifact store {said} ({_text(error)})."
+        return kind(what, where=where, next_step=step.format(who=who, needed=needed, place=place))
     failure = RegistryError(
         f"Could not {doing}: {_text(error)}",
         where=where,
-        next_step="Check that the artifact store answers, and what this machine may do there.",
+        next_step="Check that the artifact store answers, and this machine's permissions there.",
     )
     failure.code = error_code(error) or type(error).__name__
     return failure
@@ -132,9 +121,9 @@ def _kind(error: BaseException) -> type[ProdpointerError] | None:
         return AccessDenied
     if code == _MISSING or status in (404, 410):
         return ArtifactNotFound
-    if isinstance(error, (NoAnswer, ConnectionError, TimeoutError, *_loaded(_NO_CONNECTION))):
+    if isinstance(error, (NoAnswer, ConnectionError, TimeoutError, *loaded_classes(*_NO_CONNECTION))):
         return ArtifactStoreUnavailable
-    return AccessDenied if isinstance(error, _loaded(_NO_CREDENTIALS)) else None
+    return AccessDenied if isinstance(error, loaded_classes(*_NO_CREDENTIALS)) else None
 
 
 def _answer(error: BaseException) -> tuple[int | None, str]:
@@ -152,13 +141,7 @@ def _answer(error: BaseException) -> tuple[int | None, str]:
 
 def _is_mlflow_s(error: BaseException) -> bool:
     """Tell whether an exception is MLflow's own."""
-    return isinstance(error, _loaded((("mlflow.exceptions", "MlflowException"),)))
-
-
-def _loaded(names: tuple[tuple[str, str], ...]) -> tuple[type[BaseException], ...]:
-    """Return those of the classes whose modules are loaded; nothing is imported."""
-    found = (getattr(sys.modules.get(module), name, None) for module, name in names)
-    return tuple(each for each in found if each is not None)
+    return isinstance(error, loaded_classes(("mlflow.exceptions", "MlflowException")))
 
 
 def _text(error: BaseException) -> str:
