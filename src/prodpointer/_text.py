@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 # Control characters of both blocks, separators of lines, and what turns the direction of writing.
 CONTROLS = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
@@ -20,6 +21,8 @@ INVISIBLE = re.compile(
     rf"[{CONTROLS}{HIDDEN}\r\ud800-\udfff]|(?<![^\x00-\x7f{JOINERS}])[{JOINERS}]"
 )
 
+_LISTED = 5  # names
+
 
 def visible(text: str) -> str:
     """Return a text fit for a terminal, whoever wrote it: what it would act on or cannot show is escaped."""
@@ -29,3 +32,9 @@ def visible(text: str) -> str:
 def shortened(text: str, longest: int) -> str:
     """Return a text, or its beginning with the length that it has."""
     return text if len(text) <= longest else f"{text[:longest]}... ({len(text):,} characters)"
+
+
+def list_some(names: Collection[str]) -> str:
+    """Return the first few names in order, and how many more there are."""
+    rest = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(sorted(names)[:_LISTED]) + rest

@@ -8,10 +8,7 @@ from pathlib import Path
 
 from prodpointer.artifacts.cache import Cache
 from prodpointer.errors import InvalidName, RegistryUnavailable
-from prodpointer.mlflow_client.capabilities import capabilities
-from prodpointer.mlflow_client.open import open_registry
-from prodpointer.mlflow_client.registry import Registry
-from prodpointer.mlflow_client.uris import Place
+from prodpointer.mlflow_client import Place, Registry, open_registry, probe_capabilities
 from prodpointer.pointers.selection import POINTER_VARIABLE, Rule, known_pointer
 from prodpointer.registered_model import RegisteredModel
 from prodpointer.types import Pointer
@@ -89,7 +86,7 @@ def connect(
     _check_levels(checked, registry)
     model = RegisteredModel(checked, registry, rule, Cache(cache_dir))
     try:
-        capabilities(registry)
+        probe_capabilities(registry)
     except RegistryUnavailable as failure:
         model.not_asked(failure)
     return model
@@ -115,7 +112,7 @@ def registered_model_names(
         As for :func:`connect`.
     """
     registry = open_registry(tracking_uri, registry_uri, timeout=timeout, workspace=workspace)
-    capabilities(registry)  # raises where what answers is not a registry, which might list nothing
+    probe_capabilities(registry)  # raises where what answers is not a registry, which might list nothing
     return registry.names()
 
 

@@ -23,10 +23,7 @@ from prodpointer.errors import InvalidName, ModelNotFound, ProdpointerError, Reg
 from prodpointer.gates.gate import Gate
 from prodpointer.gates.parser import gates_of
 from prodpointer.history import log
-from prodpointer.mlflow_client.artifact_store import ArtifactStore
-from prodpointer.mlflow_client.capabilities import ask_again_after, capabilities
-from prodpointer.mlflow_client.installed import client_version
-from prodpointer.mlflow_client.registry import Registry
+from prodpointer.mlflow_client import ArtifactStore, Registry, ask_again_after, client_version, probe_capabilities
 from prodpointer.pointers.selection import Rule, View, pointer_name
 from prodpointer.promotion.promoter import NOT_GIVEN, Expected, NotGiven, Promoter
 from prodpointer.promotion.snapshot import Look
@@ -135,7 +132,7 @@ class RegisteredModel:
         self._check_name()
         own = registration.callers_tags(tags, git_commit)
         # A registry that is down is found out before the run is asked for, by a call that MLflow would not give up.
-        capabilities(self._registry, max_age=_A_MOMENT)
+        probe_capabilities(self._registry, max_age=_A_MOMENT)
         source = registration.find_source(self._artifacts, run_id, artifact_file)
         if if_exists == "reuse" and (made := self._registered(run_id, source.source)) is not None:
             self._add_tags(made, own)
@@ -501,7 +498,7 @@ class RegisteredModel:
     def _check_workspace(self) -> None:
         """Raise where the registry had the named workspace and, by what is known now, has it no longer."""
         if self._registry.addresses.workspace is not None:
-            capabilities(self._registry, max_age=ask_again_after(self._registry))
+            probe_capabilities(self._registry, max_age=ask_again_after(self._registry))
 
     def _registered(self, run_id: str, source: str) -> ModelVersion | None:
         """Return the newest version with this run and source that is READY, or None."""

@@ -11,7 +11,7 @@ import pytest
 from prodpointer.gates.gate import Evidence, Measurement, judge
 from prodpointer.gates.parser import gates_of
 from prodpointer.mlflow_client.converters import run as run_of
-from prodpointer.mlflow_client.metrics import evidence
+from prodpointer.mlflow_client.metrics import read_evidence
 from prodpointer.mlflow_client.registry import Registry as Border
 from prodpointer.mlflow_client.uris import Addresses
 from prodpointer.types import ModelVersion
@@ -53,7 +53,7 @@ def test_gates_use_the_latest_values_of_the_run(registry: Registry, border: Bord
     run_id = run_with(registry, auc=0.9)
     for step, value in ((1, 3.0), (3, 1.0), (2, 2.0)):
         registry.plain.log_metric(run_id, "val/loss", value, step=step)
-    assert evidence(border, version_of(registry, border, run_id), ["auc"]) == Evidence(
+    assert read_evidence(border, version_of(registry, border, run_id), ["auc"]) == Evidence(
         1,
         run_id,
         run_found=True,
@@ -71,7 +71,7 @@ def test_a_value_that_is_not_finite_is_recognised(
     registry: Registry, border: Border, value: float, problem: str
 ) -> None:
     """NaN and infinities are told from numbers, though MLflow's databases keep them as such."""
-    found = evidence(border, version_of(registry, border, run_with(registry, loss=value)), ["loss"])
+    found = read_evidence(border, version_of(registry, border, run_with(registry, loss=value)), ["loss"])
     assert found.problem("loss") == f"'loss' of version 1 {problem}"
 
 
@@ -80,27 +80,27 @@ def test_a_deleted_run_is_missing(registry: Registry, border: Border) -> None:
     run_id = run_with(registry, auc=0.9)
     version = version_of(registry, border, run_id)
     registry.plain.delete_run(run_id)
-    assert evidence(border, version, ["auc"]) == Evidence(1, run_id, run_found=False)
+    assert read_evidence(border, version, ["auc"]) == Evidence(1, run_id, run_found=False)
     registry.plain.restore_run(run_id)
-    assert evidence(border, version, ["auc"]).finite("auc") == 0.9
+    assert read_evidence(border, version, ["auc"]).finite("auc") == 0.9
 
 
 @pytest.mark.parametrize("run_id", ["0" * 32, "no-such-run", "../.."])
 def test_an_unknown_run_is_missing(registry: Registry, border: Border, run_id: str) -> None:
     """A version may name a run that another server has, or none could have: evidence too, and no error."""
     version = replace(version_of(registry, border, run_with(registry)), run_id=run_id)
-    assert evidence(border, version, ["auc"]) == Evidence(1, run_id, run_found=False)
+    assert read_evidence(border, version, ["auc"]) == Evidence(1, run_id, run_found=False)
 
 
 def test_a_version_without_a_run_has_no_metrics(registry: Registry, border: Border) -> None:
     """A version that names no run is evidence without metrics."""
     version = replace(version_of(registry, border, run_with(registry)), run_id=None)
-    assert evidence(border, version, ["auc"]) == Evidence(1, None, run_found=False)
+    assert read_evidence(border, version, ["auc"]) == Evidence(1, None, run_found=False)
 
 
 def test_the_datasets_of_a_run_are_known_by_their_digests(registry: Registry, border: Border) -> None:
     """All digests that a run logged come with its metrics; a client and a server before 2.4.0 have none."""
-    found = evidence(border, version_of(registry, border, run_with(registry, ("d1", "d2"), auc=0.9)), ["auc"])
+    found = read_evidence(border, version_of(registry, border, run_with(registry, ("d1", "d2"), auc=0.9)), ["auc"])
     assert found.metrics["auc"].datasets == (frozenset({"d1", "d2"}) if HAS_DATASETS else frozenset())
 
 
@@ -116,7 +116,7 @@ def test_an_old_client_guesses_no_datasets(registry: Registry, border: Border) -
     version = version_of(registry, border, run_with(registry, ("d1",), auc=0.9))
     border.addresses = replace(border.addresses, tracking_uri="plugin://elsewhere")
     known = frozenset({"d1"}) if HAS_DATASETS else None
-    assert evidence(border, version, ["auc"]).metrics["auc"].datasets == known
+    assert read_evidence(border, version, ["auc"]).metrics["auc"].datasets == known
 
 
 def test_gates_use_the_metrics_of_the_registry(registry: Registry, border: Border) -> None:
@@ -125,7 +125,7 @@ def test_gates_use_the_metrics_of_the_registry(registry: Registry, border: Borde
     candidate = version_of(registry, border, run_with(registry, ("d1",), auc=0.902, loss=0.5, nan=math.nan))
     gates = gates_of(["auc >= production + 0.002", "loss <= production - 0.1", "f1 >= 0.0", "nan <= 1", "auc >= 0.9"])
     names = {gate.metric for gate in gates}
-    found = judge(gates, evidence(border, candidate, names), evidence(border, live, names))
+    found = judge(gates, read_evidence(border, candidate, names), read_evidence(border, live, names))
     assert [each.passed for each in found] == [True, False, False, False, True]
     assert (found[0].candidate, found[0].production) == (0.902, 0.9)
 
@@ -135,6 +135,6 @@ def test_runs_of_other_datasets_are_not_compared(registry: Registry, border: Bor
     live = version_of(registry, border, run_with(registry, ("d1",), auc=0.9))
     candidate = version_of(registry, border, run_with(registry, ("d2",), auc=0.95))
     gates = gates_of(["auc >= production"])
-    (found,) = judge(gates, evidence(border, candidate, ["auc"]), evidence(border, live, ["auc"]))
+    (found,) = judge(gates, read_evidence(border, candidate, ["auc"]), read_evidence(border, live, ["auc"]))
     reason = "measured on other datasets: version 1 on d2, version 1 on d1" if HAS_DATASETS else ""
     assert (found.passed, found.reason) == (not HAS_DATASETS, reason)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from prodpointer.gates.gate import Measurement
-from prodpointer.mlflow_client.metrics import evidence
+from prodpointer.mlflow_client.metrics import read_evidence
 from prodpointer.mlflow_client.registry import Registry as Border
 from prodpointer.mlflow_client.uris import Addresses
 from prodpointer.types import ModelVersion
@@ -36,7 +36,7 @@ class Evaluated:
 
     def measured(self, name: str) -> Measurement | None:
         """Return what the evidence says of one metric, or None."""
-        return evidence(self.border, self.version, [name]).metrics.get(name)
+        return read_evidence(self.border, self.version, [name]).metrics.get(name)
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_the_run_comes_first(evaluated: Evaluated) -> None:
 def test_only_wanted_metrics_are_read(evaluated: Evaluated) -> None:
     """What no gate asks for is not read from the logged model."""
     evaluated.measure("auc", 0.9)
-    assert evidence(evaluated.border, evaluated.version, ["f1"]).metrics == {}
+    assert read_evidence(evaluated.border, evaluated.version, ["f1"]).metrics == {}
 
 
 def test_the_newest_measurement_counts_with_its_own_dataset(evaluated: Evaluated) -> None:
@@ -110,7 +110,7 @@ def test_a_logged_models_zero_is_zero(evaluated: Evaluated) -> None:
 def test_a_logged_models_infinity_is_infinite(evaluated: Evaluated) -> None:
     """An infinity is recognised as in a run."""
     evaluated.measure("loss", -math.inf)
-    found = evidence(evaluated.border, evaluated.version, ["loss"])
+    found = read_evidence(evaluated.border, evaluated.version, ["loss"])
     assert found.problem("loss") == "'loss' of version 1 is infinite"
 
 
@@ -130,5 +130,5 @@ def test_a_deleted_logged_model_measures_nothing(evaluated: Evaluated) -> None:
     evaluated.measure("auc", 0.9)
     evaluated.registry.plain.log_metric(evaluated.training, "f1", 0.5)
     evaluated.registry.plain.delete_logged_model(evaluated.model_id)
-    found = evidence(evaluated.border, evaluated.version, ["auc", "f1"])
+    found = read_evidence(evaluated.border, evaluated.version, ["auc", "f1"])
     assert found.metrics == {"f1": Measurement(0.5, "run", frozenset())}

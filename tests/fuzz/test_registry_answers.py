@@ -129,7 +129,7 @@ def test_what_a_server_is(driven: Driven, stub: Stub) -> None:
                 upgrade_database=False,
                 workspace=value["workspace"],
             )
-            capabilities.capabilities(registry)
+            capabilities.probe_capabilities(registry)
 
     driven(what_it_is(), check)
 

@@ -15,7 +15,7 @@ from packaging.version import Version
 
 import prodpointer
 from prodpointer import InvalidName, RegistryUnsupported
-from prodpointer.mlflow_client.capabilities import Capabilities, capabilities, lists_nothing
+from prodpointer.mlflow_client.capabilities import Capabilities, lists_nothing, probe_capabilities
 from prodpointer.mlflow_client.converters import reply
 from prodpointer.mlflow_client.registry import Registry
 from prodpointer.mlflow_client.uris import Addresses
@@ -46,7 +46,7 @@ def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def can(uri: str, tracking_uri: str = "databricks") -> Capabilities:
     """Return what a registry at this address can do."""
     with quiet():
-        return capabilities(Registry(Addresses(tracking_uri, uri, chosen=True), timeout=2))
+        return probe_capabilities(Registry(Addresses(tracking_uri, uri, chosen=True), timeout=2))
 
 
 def test_the_workspace_registry_has_stages_alone() -> None:

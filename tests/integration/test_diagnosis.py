@@ -15,7 +15,7 @@ from packaging.version import Version
 from prodpointer.diagnostics.doctor import diagnose, screen
 from prodpointer.diagnostics.known_issues import limits
 from prodpointer.errors import InvalidName
-from prodpointer.mlflow_client.capabilities import capabilities
+from prodpointer.mlflow_client.capabilities import probe_capabilities
 from prodpointer.mlflow_client.open import open_registry
 from prodpointer.types import Diagnosis
 from tests.integration.conftest import HAS_ALIASES, MLFLOW, NEW_POINTER, Lab
@@ -182,7 +182,7 @@ def test_a_database_of_another_mlflow_is_told_with_the_next_step(tmp_path: Path)
 def test_names_that_newer_mlflow_refuses_are_told(lab: Lab, refused: str) -> None:
     """A model that MLflow 3.11.1 and later do not read by its name is a problem by that name."""
     registry = open_registry(lab.uri, None, timeout=5, create_database=False, upgrade_database=False)
-    (told,) = limits(registry, capabilities(registry), ["news", refused])
+    (told,) = limits(registry, probe_capabilities(registry), ["news", refused])
     assert repr(refused) in told
     assert told.startswith("This MLflow cannot" if Version("3.11.1") <= MLFLOW else "MLflow 3.11.1 and later cannot")
 
@@ -190,7 +190,7 @@ def test_names_that_newer_mlflow_refuses_are_told(lab: Lab, refused: str) -> Non
 def test_names_that_every_mlflow_reads_are_no_problem(lab: Lab) -> None:
     """Dots, spaces inside and other alphabets are no limit."""
     registry = open_registry(lab.uri, None, timeout=5, create_database=False, upgrade_database=False)
-    assert limits(registry, capabilities(registry), ["news.de", "my news", "n\u00fcws"]) == ()
+    assert limits(registry, probe_capabilities(registry), ["news.de", "my news", "n\u00fcws"]) == ()
 
 
 def test_the_screen_says_the_next_step_once(closed_port: int) -> None:

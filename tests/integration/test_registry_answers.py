@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import prodpointer
 from prodpointer import RegistryError, RegistryUnsupported
 from prodpointer.mlflow_client import converters
-from prodpointer.mlflow_client.metrics import evidence
+from prodpointer.mlflow_client.metrics import read_evidence
 from prodpointer.mlflow_client.registry import Registry
 from prodpointer.mlflow_client.uris import Addresses
 from prodpointer.types import ModelVersion, utc_from_millis
@@ -162,7 +162,7 @@ READ = ModelVersion("news", 3, None, "READY", "runs:/1/m", "1", None, None, {})
 BESIDE: dict[str, Callable[[Registry], object]] = {
     "versions": lambda asked: asked.versions("news"),
     "models": lambda asked: asked.names(),
-    "a run": lambda asked: evidence(asked, READ, ["auc"]),
+    "a run": lambda asked: read_evidence(asked, READ, ["auc"]),
 }
 ILL_TYPED: list[object] = [
     {"model_versions": 5, "registered_models": 5, "run": 5, "model_version": 5},

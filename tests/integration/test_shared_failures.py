@@ -12,7 +12,7 @@ import pytest
 
 import prodpointer
 from prodpointer import RegistryUnavailable
-from prodpointer.mlflow_client.capabilities import capabilities
+from prodpointer.mlflow_client.capabilities import probe_capabilities
 from prodpointer.mlflow_client.registry import Registry
 from prodpointer.mlflow_client.uris import Addresses
 from prodpointer.mlflow_client.worker import NoAnswer, Worker
@@ -91,14 +91,14 @@ def test_a_thread_with_less_time_does_not_wait_longer(silent: Stub) -> None:
     time.sleep(0.1)
     began = time.monotonic()
     with pytest.raises(RegistryUnavailable):
-        capabilities(Registry(Addresses(silent.uri, silent.uri, chosen=True), timeout=TIMEOUT))
+        probe_capabilities(Registry(Addresses(silent.uri, silent.uri, chosen=True), timeout=TIMEOUT))
     assert time.monotonic() - began < TIMEOUT + SLACK
 
 
 def _asked(server: Stub, timeout: float) -> None:
     """Ask a registry what it is, for as long as it takes."""
     with pytest.raises(RegistryUnavailable):
-        capabilities(Registry(Addresses(server.uri, server.uri, chosen=True), timeout=timeout))
+        probe_capabilities(Registry(Addresses(server.uri, server.uri, chosen=True), timeout=timeout))
 
 
 def test_a_process_that_is_forked_while_a_thread_asks_can_ask() -> None:
@@ -111,7 +111,7 @@ def test_a_process_that_is_forked_while_a_thread_asks_can_ask() -> None:
 
     with stub(answer) as server, quiet():
         asked = Registry(Addresses(server.uri, server.uri, chosen=True), timeout=5)
-        asking = threading.Thread(target=lambda: capabilities(asked), daemon=True)
+        asking = threading.Thread(target=lambda: probe_capabilities(asked), daemon=True)
         asking.start()
         while not server.requests:
             time.sleep(0.01)
@@ -120,7 +120,7 @@ def test_a_process_that_is_forked_while_a_thread_asks_can_ask() -> None:
             signal.alarm(3)
             code = 1
             try:
-                code = 0 if capabilities(asked).aliases else 2
+                code = 0 if probe_capabilities(asked).aliases else 2
             finally:
                 os._exit(code)
         time.sleep(0.1)

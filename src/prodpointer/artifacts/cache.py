@@ -50,7 +50,7 @@ from prodpointer.artifacts.locks import EntryLock, NoLocks, check_locks
 from prodpointer.artifacts.ownership import check_own, check_root
 from prodpointer.artifacts.pruning import prune
 from prodpointer.errors import ProdpointerError
-from prodpointer.mlflow_client.artifact_store import is_full
+from prodpointer.mlflow_client import is_disk_full
 
 Made = TypeVar("Made")
 
@@ -246,7 +246,7 @@ class ModelCache:
         try:
             return work()
         except (OSError, ProdpointerError) as error:
-            if not is_full(error) or not self._cache.make_room(0):
+            if not is_disk_full(error) or not self._cache.make_room(0):
                 raise
         return work()
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from prodpointer.errors import ArtifactNotFound, IntegrityError, ProdpointerError
-from prodpointer.mlflow_client.artifact_store import ArtifactStore
+from prodpointer.mlflow_client import ArtifactStore
 
 _ADDED_BY_MLFLOW = "registered_model_meta"
 _HEAD_START = 0.002  # seconds for the caller to send its question: two threads at work share the interpreter

@@ -19,8 +19,7 @@ from prodpointer.artifacts.loaders import LIBRARIES_TAG, MLFLOW_TAG, PYTHON_TAG
 from prodpointer.artifacts.notes import PointerNotes
 from prodpointer.errors import IntegrityError, InvalidName, ProdpointerError
 from prodpointer.history import log
-from prodpointer.mlflow_client.artifact_store import ArtifactStore, refused_by_disk
-from prodpointer.mlflow_client.registry import Registry
+from prodpointer.mlflow_client import ArtifactStore, Registry, disk_error
 from prodpointer.types import ModelVersion
 
 Verify = Literal["warn", "required"]
@@ -205,7 +204,7 @@ class Delivery:
         try:
             yield
         except OSError as error:
-            raise refused_by_disk(doing, error) from error
+            raise disk_error(doing, error) from error
 
     def _read_notes(self) -> LiveNotes:
         with self._translate_disk_errors(f"read which version of {self._name!r} was live here"):

@@ -9,9 +9,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from prodpointer._text import list_some
 from prodpointer.artifacts.digest import Content, Examined, check_same, examine
 from prodpointer.errors import IntegrityError, LoadFailed, UnsafeModel
-from prodpointer.mlflow_client.mlmodel import check_links, load_flavor, some_of
+from prodpointer.mlflow_client import check_links, load_flavor
 
 Loader = Callable[[Path], Any]
 
@@ -165,7 +166,7 @@ def _load_skops(name: str, content: Content, trusted: frozenset[str]) -> Any:
             return skops.io.load(file, trusted=sorted(trusted))
     except UntrustedTypesFoundException as refusal:
         with content.open() as file:
-            untrusted = some_of(set(skops.io.get_untrusted_types(file=file)) - trusted)
+            untrusted = list_some(set(skops.io.get_untrusted_types(file=file)) - trusted)
         raise UnsafeModel(
             f"The file holds types that are not trusted: {untrusted}. Nothing was loaded.",
             where=name,

@@ -12,7 +12,7 @@ from prodpointer._identity import acting_user
 from prodpointer.artifacts.digest import download, sha256_of
 from prodpointer.artifacts.loaders import versions_here
 from prodpointer.errors import ArtifactNotFound, InvalidName
-from prodpointer.mlflow_client.artifact_store import ArtifactStore
+from prodpointer.mlflow_client import ArtifactStore
 from prodpointer.types import DIGEST_TAG, Run
 from prodpointer.validation import plain_text
 

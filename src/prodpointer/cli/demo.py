@@ -11,7 +11,7 @@ from typing import Any
 
 from prodpointer.connection import connect
 from prodpointer.errors import ProdpointerError
-from prodpointer.mlflow_client.run_logging import log_directory
+from prodpointer.mlflow_client import log_directory
 from prodpointer.registered_model import RegisteredModel
 
 MODEL = "digits"

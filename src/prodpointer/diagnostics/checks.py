@@ -20,9 +20,7 @@ from prodpointer.errors import (
     ProdpointerError,
     VersionNotFound,
 )
-from prodpointer.mlflow_client.capabilities import Capabilities, capabilities
-from prodpointer.mlflow_client.registry import Registry
-from prodpointer.mlflow_client.run_logging import ScratchExperiment
+from prodpointer.mlflow_client import Capabilities, Registry, ScratchExperiment, probe_capabilities
 from prodpointer.registered_model import RegisteredModel
 from prodpointer.types import ModelReply
 
@@ -54,7 +52,7 @@ class Trial:
     @property
     def can(self) -> Capabilities:
         """The detected capabilities of the registry."""
-        return capabilities(self.registry)
+        return probe_capabilities(self.registry)
 
     def model(self, pointer: str, *, versions: int = 0, name: str = "") -> RegisteredModel:
         """Connect to a new model, after registering ``versions`` versions of it."""

@@ -22,11 +22,7 @@ from prodpointer.diagnostics.checks import (
     run_check,
 )
 from prodpointer.errors import ModelNotFound, ProdpointerError
-from prodpointer.mlflow_client.capabilities import capabilities
-from prodpointer.mlflow_client.installed import client_version
-from prodpointer.mlflow_client.open import open_registry
-from prodpointer.mlflow_client.registry import Registry
-from prodpointer.mlflow_client.run_logging import ScratchExperiment
+from prodpointer.mlflow_client import Registry, ScratchExperiment, client_version, open_registry, probe_capabilities
 from prodpointer.types import POINTERS
 
 Outcome = Literal["works", "refused", "failed"]
@@ -114,7 +110,7 @@ def check_registry(
         The registry cannot be used, or no run can be logged.
     """
     registry = open_registry(tracking_uri, registry_uri, timeout=timeout, workspace=workspace)
-    version = capabilities(registry).shown_version
+    version = probe_capabilities(registry).shown_version
     name = f"{prefix}prodpointer-conformance-{secrets.token_hex(4)}"
     left: list[str] = []
     with _trial(registry, name, left) as trial:

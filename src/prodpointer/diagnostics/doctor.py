@@ -19,11 +19,14 @@ from prodpointer.diagnostics.permissions import (
 )
 from prodpointer.errors import ProdpointerError, without_credentials
 from prodpointer.history import log
-from prodpointer.mlflow_client.capabilities import Capabilities, capabilities
-from prodpointer.mlflow_client.installed import client_version
-from prodpointer.mlflow_client.open import open_registry
-from prodpointer.mlflow_client.registry import Registry
-from prodpointer.mlflow_client.rest import CONTROL_MODEL
+from prodpointer.mlflow_client import (
+    CONTROL_MODEL,
+    Capabilities,
+    Registry,
+    client_version,
+    open_registry,
+    probe_capabilities,
+)
 from prodpointer.pointers.selection import Rule, pointer_name, view
 from prodpointer.types import POINTER_TAG, POINTERS, Diagnosis, ModelReply
 from prodpointer.validation import model_name
@@ -68,7 +71,7 @@ def diagnose(
     subject = None if model is None else model_name(model)
     try:
         registry = open_registry(tracking_uri, registry_uri, timeout=timeout, workspace=workspace)
-        found = capabilities(registry)
+        found = probe_capabilities(registry)
         access = probe_read_access(registry)
     except ProdpointerError as error:
         shown = without_credentials(registry_uri or tracking_uri or "MLflow's own settings")

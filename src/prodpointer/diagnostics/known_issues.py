@@ -6,10 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from packaging.version import Version
 
-from prodpointer.mlflow_client.capabilities import Capabilities, lists_nothing
-from prodpointer.mlflow_client.installed import client_version
-from prodpointer.mlflow_client.registry import Registry
-from prodpointer.mlflow_client.uris import Place
+from prodpointer.mlflow_client import Capabilities, Place, Registry, client_version, lists_nothing
 
 _READS_RUNS_OF_TWO = Version("3.1.3")
 _EMPTY_DIRECTORY = Version("3.9.0")

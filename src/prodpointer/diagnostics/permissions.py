@@ -13,10 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from prodpointer.errors import AccessDenied, ModelNotFound, ProdpointerError, RegistryUnavailable, VersionNotFound
-from prodpointer.mlflow_client.capabilities import Capabilities
-from prodpointer.mlflow_client.registry import Registry
-from prodpointer.mlflow_client.rest import CONTROL_MODEL
-from prodpointer.mlflow_client.uris import Place
+from prodpointer.mlflow_client import CONTROL_MODEL, Capabilities, Place, Registry
 
 YES = "yes"
 SCRATCH = "prodpointer-doctor-"

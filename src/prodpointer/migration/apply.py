@@ -16,8 +16,7 @@ from typing import Literal
 
 from prodpointer._identity import acting_user
 from prodpointer.history import log
-from prodpointer.mlflow_client.capabilities import ask_again_after, capabilities
-from prodpointer.mlflow_client.registry import Registry
+from prodpointer.mlflow_client import Registry, ask_again_after, probe_capabilities
 from prodpointer.pointers.selection import Rule, pointer_for, view
 from prodpointer.promotion.recording import keep_small, write_event
 from prodpointer.promotion.snapshot import Look, look_at
@@ -191,7 +190,7 @@ class Carrier:
 
     def look(self, model: Model, rule: Rule) -> Look:
         """Return what a model is like by one rule."""
-        found = capabilities(self.registry, max_age=ask_again_after(self.registry))
+        found = probe_capabilities(self.registry, max_age=ask_again_after(self.registry))
         reply = model.as_others_left_it()
         return look_at(view(rule, reply, found, self.registry.addresses.shown), model.versions)
 

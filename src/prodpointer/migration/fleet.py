@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 from prodpointer.errors import ProdpointerError, RegistryError, RegistryUnavailable
 from prodpointer.history.log import EVENT_TAG, PACK_TAG
 from prodpointer.migration.apply import Found
-from prodpointer.mlflow_client.registry import Registry
+from prodpointer.mlflow_client import Registry
 from prodpointer.pointers.selection import Rule
 from prodpointer.types import ModelReply, ModelVersion
 

@@ -22,9 +22,7 @@ from prodpointer.migration.apply import Carrier, Found, Outcome, Step
 from prodpointer.migration.finish import Undoing, end_stages
 from prodpointer.migration.fleet import AT_ONCE, MOST_FAILURES, Patience, Result, each_of, models_like, read_fleet
 from prodpointer.migration.plan import Plan, planned, problems_of_names
-from prodpointer.mlflow_client.capabilities import Capabilities, capabilities
-from prodpointer.mlflow_client.open import open_registry
-from prodpointer.mlflow_client.registry import Registry
+from prodpointer.mlflow_client import Capabilities, Registry, open_registry, probe_capabilities
 from prodpointer.pointers.selection import Rule, view
 from prodpointer.promotion.snapshot import Look, look_at
 from prodpointer.promotion.sync import Class, Prefer
@@ -161,7 +159,7 @@ class Migration:
         self.registry: Registry = open_registry(tracking_uri, registry_uri, timeout=timeout, workspace=workspace)
         # A database is asked one call at a time.
         self.at_once: int = at_once if self.registry.takes_several else 1
-        self.found: Capabilities = capabilities(self.registry)
+        self.found: Capabilities = probe_capabilities(self.registry)
         _check_both(self.registry, self.found)
 
     def plan(self) -> Plan:

@@ -1,4 +1,45 @@
-"""The one place where MLflow's types and errors become ours.
+"""The one place where MLflow's types and errors become ours: the other packages import from here alone.
 
 MLflow is imported inside functions only, so that ``import prodpointer`` and ``prodpointer --help`` stay without it.
 """
+
+from prodpointer.mlflow_client.artifact_store import ArtifactStore, disk_error, is_disk_full
+from prodpointer.mlflow_client.capabilities import (
+    Capabilities,
+    ask_again_after,
+    lists_nothing,
+    probe_capabilities,
+)
+from prodpointer.mlflow_client.capabilities import forget as forget_capabilities
+from prodpointer.mlflow_client.installed import client_version
+from prodpointer.mlflow_client.metrics import read_evidence
+from prodpointer.mlflow_client.mlmodel import check_links, load_flavor
+from prodpointer.mlflow_client.open import open_registry
+from prodpointer.mlflow_client.process_settings import make_empty_database, set_aside
+from prodpointer.mlflow_client.registry import Registry
+from prodpointer.mlflow_client.rest import CONTROL_MODEL
+from prodpointer.mlflow_client.run_logging import ScratchExperiment, log_directory
+from prodpointer.mlflow_client.uris import Place
+
+__all__ = [
+    "CONTROL_MODEL",
+    "ArtifactStore",
+    "Capabilities",
+    "Place",
+    "Registry",
+    "ScratchExperiment",
+    "ask_again_after",
+    "check_links",
+    "client_version",
+    "disk_error",
+    "forget_capabilities",
+    "is_disk_full",
+    "lists_nothing",
+    "load_flavor",
+    "log_directory",
+    "make_empty_database",
+    "open_registry",
+    "probe_capabilities",
+    "read_evidence",
+    "set_aside",
+]

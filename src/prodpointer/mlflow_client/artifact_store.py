@@ -240,7 +240,7 @@ def _writing_here(doing: str) -> Iterator[None]:
         cause = _disk_error(error)
         if cause is None:
             raise
-        raise refused_by_disk(doing, cause) from cause
+        raise disk_error(doing, cause) from cause
 
 
 def _disk_error(error: BaseException | None) -> OSError | None:
@@ -255,13 +255,13 @@ def _disk_error(error: BaseException | None) -> OSError | None:
     return None
 
 
-def is_full(error: BaseException) -> bool:
+def is_disk_full(error: BaseException) -> bool:
     """Tell whether something failed because a disk of this machine is full."""
     cause = error if isinstance(error, OSError) else error.__cause__
     return isinstance(cause, OSError) and cause.errno in _FULL
 
 
-def refused_by_disk(doing: str, error: OSError) -> ProdpointerError:
+def disk_error(doing: str, error: OSError) -> ProdpointerError:
     """Return the error for a disk of this machine that is full, or cannot be written or read."""
     if error.errno in _NO_SPACE:
         step = "Free space on this disk, or choose another one with cache_dir= or PRODPOINTER_CACHE_DIR."

@@ -76,7 +76,7 @@ def lists_nothing(found: Capabilities) -> bool:
     return old and client_version() >= Version("2.21")
 
 
-def capabilities(registry: Registry, *, max_age: float | None = None) -> Capabilities:
+def probe_capabilities(registry: Registry, *, max_age: float | None = None) -> Capabilities:
     """Return what the registry can do, from this process's memory where it has been asked before.
 
     Parameters
@@ -98,7 +98,7 @@ def capabilities(registry: Registry, *, max_age: float | None = None) -> Capabil
     key = registry.addresses.identity, registry.timeout
     mine: Future[Capabilities] = Future()
     if (asked := _asking.setdefault(key, mine)) is not mine:
-        return _shared(asked) or capabilities(registry, max_age=max_age)
+        return _shared(asked) or probe_capabilities(registry, max_age=max_age)
     try:
         found = _ask(registry)
         _answers[registry.addresses.identity] = (time.monotonic(), found)

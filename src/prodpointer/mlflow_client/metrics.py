@@ -18,7 +18,7 @@ from prodpointer.types import ModelVersion
 _LOGGED_MODEL = re.compile(r"(?:^models:|/models)/(m-[0-9a-f]{32})(?:/|$)")
 
 
-def evidence(registry: Registry, version: ModelVersion, wanted: Collection[str]) -> Evidence:
+def read_evidence(registry: Registry, version: ModelVersion, wanted: Collection[str]) -> Evidence:
     """Return what the metrics of a version say: its run's latest values and, for what the run has not, its model's.
 
     The run comes first on every client, since clients of MLflow 2 cannot see the metrics of a logged model. A run that

@@ -19,6 +19,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+from prodpointer._text import list_some
 from prodpointer.errors import UnsafeModel
 
 # Every key under which a flavor of MLflow's (2.0.1 to 3.17.2), or its input example, keeps a path, or a list of paths,
@@ -57,7 +58,6 @@ _PATHS = frozenset(
 _ELSEWHERE = "local_base_model_path"
 # What stands below these is the model's own configuration, which only the model reads.
 _OF_THE_MODEL = frozenset({"config", "model_config"})
-_SHOWN = 5
 _LARGEST = 1_000_000  # characters of an MLmodel file: the YAML parser takes seconds for so many
 _IN_FILES = ((SourceFileLoader, SOURCE_SUFFIXES), (SourcelessFileLoader, BYTECODE_SUFFIXES))
 
@@ -123,12 +123,6 @@ def check_links(directory: Path) -> None:
                 where=directory.name,
                 next_step="Log the file that it leads to in its place.",
             )
-
-
-def some_of(names: Collection[str]) -> str:
-    """Return the first few names in order, and how many more there are."""
-    rest = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(sorted(names)[:_SHOWN]) + rest
 
 
 def _links(directory: Path) -> Iterator[Path]:
@@ -250,7 +244,7 @@ def _check_types(directory: Path, types: Any, trusted: Collection[str]) -> None:
     untrusted = {str(each) for each in named if not (isinstance(each, str) and each in trusted)}
     if untrusted:
         raise UnsafeModel(
-            f"The model asks to trust types that you did not name: {some_of(untrusted)}. Nothing was loaded.",
+            f"The model asks to trust types that you did not name: {list_some(untrusted)}. Nothing was loaded.",
             where=f"{directory.name}/MLmodel",
             next_step="If you trust them, name them: trusted=[...].",
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from prodpointer.errors import RegistryError
-from prodpointer.mlflow_client.registry import Registry
+from prodpointer.mlflow_client import Registry
 from prodpointer.pointers.protocol import ProductionPointer
 from prodpointer.types import ModelReply
 

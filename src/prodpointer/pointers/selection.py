@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from prodpointer.errors import InvalidName, PointerUnsupported
-from prodpointer.mlflow_client.capabilities import Capabilities
-from prodpointer.mlflow_client.registry import Registry
+from prodpointer.mlflow_client import Capabilities, Registry
 from prodpointer.pointers.alias import AliasPointer
 from prodpointer.pointers.mirrored import MirroredPointer
 from prodpointer.pointers.protocol import ProductionPointer

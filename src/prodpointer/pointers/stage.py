@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from prodpointer.errors import RegistryError
-from prodpointer.mlflow_client.registry import Registry
+from prodpointer.mlflow_client import Registry
 from prodpointer.pointers.protocol import ProductionPointer
 from prodpointer.types import ModelReply, ModelVersion
 

@@ -20,11 +20,8 @@ from prodpointer._identity import acting_user
 from prodpointer.errors import ExpectationFailed, GateFailed, NothingToRollBack, PromotionLost, PromotionRefused
 from prodpointer.gates.gate import Gate, judge, recorded, refusals
 from prodpointer.history import log
-from prodpointer.mlflow_client.artifact_store import ArtifactStore
-from prodpointer.mlflow_client.capabilities import ask_again_after, capabilities
-from prodpointer.mlflow_client.metrics import evidence
-from prodpointer.mlflow_client.registry import Registry
-from prodpointer.mlflow_client.rest import CONTROL_MODEL as CONTROL_ALIAS
+from prodpointer.mlflow_client import CONTROL_MODEL as CONTROL_ALIAS
+from prodpointer.mlflow_client import ArtifactStore, Registry, ask_again_after, probe_capabilities, read_evidence
 from prodpointer.pointers.selection import Rule, View, pointer_for, view
 from prodpointer.promotion.recording import keep_small, remove_impossible, write_event
 from prodpointer.promotion.snapshot import Look, look_at
@@ -78,9 +75,9 @@ class Promoter:
 
     def view(self, reply: ModelReply) -> View:
         """Read a reply by this model's rule, as what the registry is by now: it may have been upgraded since."""
-        found = capabilities(self._registry, max_age=ask_again_after(self._registry))
+        found = probe_capabilities(self._registry, max_age=ask_again_after(self._registry))
         if reply.aliases and not found.aliases:  # what sends aliases is no longer the registry that had none
-            found = capabilities(self._registry, max_age=0.0)
+            found = probe_capabilities(self._registry, max_age=0.0)
         return view(self._rule, reply, found, self._where)
 
     def look(self, *, retried: bool = False) -> Look:
@@ -261,8 +258,8 @@ class Promoter:
         """Return the evidence of gates that all passed; raise ``GateFailed`` where one did not."""
         wanted = {gate.metric for gate in gates}
         live = None if look.seen.live is None else look.version(look.seen.live)
-        production = None if live is None else evidence(self._registry, live, wanted)
-        measured = evidence(self._registry, candidate, wanted)
+        production = None if live is None else read_evidence(self._registry, live, wanted)
+        measured = read_evidence(self._registry, candidate, wanted)
         verdicts = judge(gates, measured, production, across_datasets=across_datasets)
         if not all(verdict.passed for verdict in verdicts):
             error = GateFailed(

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from prodpointer.errors import AccessDenied
 from prodpointer.history import log
-from prodpointer.mlflow_client.registry import Registry
+from prodpointer.mlflow_client import Registry
 from prodpointer.types import ModelVersion, Promotion
 
 

@@ -25,8 +25,7 @@ from prodpointer.errors import (
     RegistryUnavailable,
     WorkspaceNotFound,
 )
-from prodpointer.mlflow_client.artifact_store import ArtifactStore
-from prodpointer.mlflow_client.registry import Registry
+from prodpointer.mlflow_client import ArtifactStore, Registry
 from prodpointer.pointers.selection import Rule, View
 from prodpointer.types import ModelReply, ModelVersion
 

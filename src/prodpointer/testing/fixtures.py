@@ -13,9 +13,7 @@ from pathlib import Path
 import pytest
 
 from prodpointer import _warnings
-from prodpointer.mlflow_client import capabilities
-from prodpointer.mlflow_client.installed import client_version
-from prodpointer.mlflow_client.process_settings import make_empty_database, set_aside
+from prodpointer.mlflow_client import client_version, forget_capabilities, make_empty_database, set_aside
 from prodpointer.pointers.memory import MemoryPointer
 from prodpointer.pointers.selection import POINTER_VARIABLE
 from prodpointer.registered_model import RegisteredModel
@@ -188,5 +186,5 @@ def _configure(registry: ScratchRegistry, directory: Path, monkeypatch: pytest.M
 
 def _reset() -> None:
     """Reset the detected capabilities and the warnings already given in this process."""
-    capabilities.forget()
+    forget_capabilities()
     _warnings.forget()

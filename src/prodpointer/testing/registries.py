@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from prodpointer.connection import connect
-from prodpointer.mlflow_client.open import open_registry
-from prodpointer.mlflow_client.registry import Registry
-from prodpointer.mlflow_client.run_logging import ScratchExperiment
+from prodpointer.mlflow_client import Registry, ScratchExperiment, open_registry
 from prodpointer.registered_model import RegisteredModel
 
 ARTIFACT = "bundle"
