@@ -1,4 +1,4 @@
-"""The warnings, pointed at the caller's line rather than at this library's."""
+"""The warnings, each at the caller's line."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from prodpointer.errors import (
 )
 from prodpointer.pointers.selection import View
 
-_told_stage_only: set[tuple[str, str, str]] = set()
+_warned_stage_only: set[tuple[str, str, str]] = set()
 
 
 def warn_about(seen: View, registry: str, model: str) -> None:
-    """Warn of what a reader should know: the two pointers differ, or on MLflow 3 there is a stage alone."""
+    """Warn where the two pointers differ, or where on MLflow 3 only a stage is set; the latter once."""
     if seen.requested in ("auto", "both") and seen.drifted:
         _warn(
             f"The pointers of {model!r} differ: the alias {seen.spelling!r} names version {seen.alias}, the stage "
@@ -30,8 +30,8 @@ def warn_about(seen: View, registry: str, model: str) -> None:
         )
     key = (registry, model, seen.rule.alias)
     stage_only = seen.requested == "auto" and (seen.alias is None or seen.dangling) and seen.stage is not None
-    if stage_only and seen.capabilities.is_three and key not in _told_stage_only:
-        _told_stage_only.add(key)
+    if stage_only and seen.capabilities.is_three and key not in _warned_stage_only:
+        _warned_stage_only.add(key)
         _warn(
             f"Version {seen.stage} of {model!r} is live by its stage {seen.rule.stage} alone, on an MLflow 3 registry. "
             f"The next promotion sets the alias {seen.rule.alias!r} too.",
@@ -40,7 +40,7 @@ def warn_about(seen: View, registry: str, model: str) -> None:
 
 
 def warn_unverified(model: str, version: int) -> None:
-    """Warn that nobody recorded what the bytes of a version should be."""
+    """Warn that a version has no recorded digest."""
     _warn(
         f"Version {version} of {model!r} has no recorded digest; its integrity cannot be verified. Register "
         "versions with prodpointer to record one.",
@@ -58,17 +58,17 @@ def warn_uncached(directory: str, why: str, variable: str) -> None:
 
 
 def warn_outdated(model: str, note: str, why: str) -> None:
-    """Warn that what is kept as last-known-good is out of date, and stays."""
+    """Warn that a note of the last-known-good version is out of date and cannot be removed."""
     _warn(
         f"The last-known-good version of {model!r} on this machine is out of date: {note} can be neither written nor "
-        f"removed ({why}). While the registry is down, another process may load a version that is not live any more. "
-        "Remove that file, or let the cache be written.",
+        f"removed ({why}). While the registry is down, another process may load a version that is no longer live. "
+        "Remove that file, or make the cache writable.",
         CacheWarning,
     )
 
 
 def warn_last_known_good(model: str, version: int, at: datetime, why: ProdpointerError, *, named: int | None) -> None:
-    """Warn that what is loaded was live, how long ago that is, and which version the registry ``named`` last."""
+    """Warn how long ago the loaded version was live, and which version the registry ``named`` last."""
     age = timedelta(seconds=round((datetime.now(timezone.utc) - at).total_seconds()))
     newer = (
         f" Version {named} went live since then, and has not been live here yet."
@@ -76,8 +76,8 @@ def warn_last_known_good(model: str, version: int, at: datetime, why: Prodpointe
         else ""
     )
     _warn(
-        f"Version {version} of {model!r} is loaded because it was live {age} ago (at {at:%Y-%m-%d %H:%M:%S} UTC); the "
-        f"registry does not say what is live now: {why}{newer}",
+        f"Version {version} of {model!r} is loaded because it was live {age} ago (at {at:%Y-%m-%d %H:%M:%S} UTC). The "
+        f"registry did not name the live version: {why}{newer}",
         LastKnownGoodWarning,
     )
 
@@ -92,5 +92,5 @@ def _warn(text: str, category: type[Warning]) -> None:
 
 
 def forget() -> None:
-    """Forget which models were told of, so that the next reading tells again."""
-    _told_stage_only.clear()
+    """Forget for which models a warning was given, so that it is given again."""
+    _warned_stage_only.clear()

@@ -354,8 +354,8 @@ class RegisteredModel:
         UnsafeModel, LoadFailed
             No loader fits, or it failed; see :mod:`prodpointer.artifacts.loaders`.
         """
-        how = LoadOptions(loader, flavor, trusted, check_verify(verify))
-        return self._loading.load(how, check_on_unavailable(on_unavailable), self._just_failed())
+        options = LoadOptions(loader, flavor, trusted, check_verify(verify))
+        return self._loading.load(options, check_on_unavailable(on_unavailable), self._just_failed())
 
     def follow(
         self,

@@ -99,7 +99,7 @@ def test_a_hundred_versions_are_remembered() -> None:
             LiveNotes(live(2), named(1)),
             (
                 "The registry last named version 1, and its bytes are not on this machine. "
-                "Version 2 was live before, and is not live any more."
+                "Version 2 was live before and is no longer live."
             ),
         ),
     ],

@@ -234,9 +234,9 @@ class ModelCache:
         entry = read_entry(slot)
         if entry is None or lock is None:
             raise ProdpointerError(
-                "An entry of the cache was removed as it was made.",
+                "A cache entry was removed while it was created.",
                 where=str(slot),
-                next_step="Try again, and find what removes files there.",
+                next_step="Find out what removes files there, then try again.",
             )
         self._cache.make_room()
         return replace(entry, lock=lock)

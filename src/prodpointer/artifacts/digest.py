@@ -236,13 +236,13 @@ def _files_below(directory: Path) -> list[str]:
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(name)
                     elif entry.is_dir():
-                        raise _undigested(f"{directory.name}/{name}", "it is a link to a directory")
+                        raise _no_digest(f"{directory.name}/{name}", "it is a link to a directory")
                     else:
                         found.append(name)
         except OSError as error:
             if error.errno not in _UNREADABLE:
                 raise
-            raise _undigested(_short(f"{directory.name}/{below}"), f"{error.strerror}") from error
+            raise _no_digest(_short(f"{directory.name}/{below}"), f"{error.strerror}") from error
     return found
 
 
@@ -253,14 +253,14 @@ def _examine_file(path: Path, where: str, *, keep: bool) -> tuple[str, Identity,
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except OSError as error:
         if path.is_symlink() and not path.exists():
-            raise _undigested(where, "it is a link to nothing") from error
+            raise _no_digest(where, "it is a link to nothing") from error
         if error.errno == errno.ENXIO or error.errno in _UNREADABLE - {errno.EACCES}:  # a socket; too deep
-            raise _undigested(_short(where), f"{error.strerror}") from error
+            raise _no_digest(_short(where), f"{error.strerror}") from error
         raise
     with open(handle, "rb", buffering=0) as file:  # noqa: PTH123  # a file that is open
         about = os.fstat(handle)
         if not stat.S_ISREG(about.st_mode):
-            raise _undigested(where, "it is not a regular file")
+            raise _no_digest(where, "it is not a regular file")
         if keep and about.st_size <= _HELD:
             held = file.readall()
             return hashlib.sha256(held).hexdigest(), _identity_from(about), Content(path, held, [])
@@ -354,7 +354,7 @@ def _identity_of(file: Path) -> Identity | None:
         return None
 
 
-def _undigested(where: str, why: str) -> IntegrityError:
+def _no_digest(where: str, why: str) -> IntegrityError:
     """Return the error about a part of an artifact that no digest covers."""
     return IntegrityError(
         f"The artifact has no digest, because of one part of it: {why}.",

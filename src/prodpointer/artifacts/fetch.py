@@ -48,7 +48,7 @@ def check_verify(verify: str) -> Verify:
     return "required" if verify == "required" else "warn"
 
 
-def recorded_digest(version: ModelVersion) -> str | None:
+def read_recorded_digest(version: ModelVersion) -> str | None:
     """Return the digest that the registry records of a version, or None.
 
     A tag holds it, and each event by which the version went live. ``IntegrityError`` where they differ or one is not a
@@ -249,7 +249,7 @@ class Delivery:
 
     def _check_recorded(self, version: ModelVersion, first: FirstDigest | None, *, adopting: bool) -> str | None:
         """Return the digest that the registry records, or None; refuse another one than was verified here first."""
-        recorded = recorded_digest(version)
+        recorded = read_recorded_digest(version)
         if first is None or recorded == first.sha256 or (recorded is None and (adopting or not first.recorded)):
             return recorded
         what = "was removed" if recorded is None else f"is {recorded} now"

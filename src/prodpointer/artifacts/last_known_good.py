@@ -131,7 +131,7 @@ class LiveNotes:
             return ""
         if self.named.key is None:
             return "When the registry last answered, nothing was live."
-        before = self.verified and f" Version {self.verified.key.version} was live before, and is not live any more."
+        before = self.verified and f" Version {self.verified.key.version} was live before and is no longer live."
         version = self.named.key.version
         return f"The registry last named version {version}, and its bytes are not on this machine.{before or ''}"
 

@@ -102,18 +102,18 @@ def load(
             model = loader(path) if loader is not None else load_flavor(path, flavor or "pyfunc", names)
             found.check_unchanged(path)
             return model
-        return _loaded(path, found.content, names)
+        return _load_file(path, found.content, names)
     except (UnsafeModel, IntegrityError):
         raise
     except Exception as error:  # a pickle or a loader may raise anything
         raise LoadFailed(
             f"The artifact did not load: {type(error).__name__}: {error}",
             where=path.name,
-            next_step=f"Registered with {_recorded(tags)}; here {_recorded(versions_here())}.",
+            next_step=f"Registered with {_describe_versions(tags)}; here {_describe_versions(versions_here())}.",
         ) from error
 
 
-def _loaded(path: Path, content: Content | None, trusted: frozenset[str]) -> Any:
+def _load_file(path: Path, content: Content | None, trusted: frozenset[str]) -> Any:
     """Return the object in an artifact of one file, loaded by the file's name."""
     if path.is_dir():
         inside = list(path.iterdir())
@@ -184,7 +184,7 @@ def _installed(name: str) -> str | None:
         return None
 
 
-def _recorded(tags: Mapping[str, str]) -> str:
+def _describe_versions(tags: Mapping[str, str]) -> str:
     if PYTHON_TAG not in tags:
         return "unrecorded versions"
     return f"Python {tags[PYTHON_TAG]}, MLflow {tags.get(MLFLOW_TAG, '?')}, {tags.get(LIBRARIES_TAG, '')}".rstrip(", ")

@@ -47,7 +47,7 @@ def check_own(path: Path) -> bool:
         return False
     _check_owner(path, about)
     if stat.S_ISLNK(about.st_mode):
-        raise _refused(path, "is a link", f"{_ELSEWHERE} Name the directory that the link leads to.")
+        raise _refusal(path, "is a link", f"{_ELSEWHERE} Name the directory that the link leads to.")
     _check_closed(path, about)
     return True
 
@@ -98,7 +98,7 @@ def _check_owner(path: Path, about: os.stat_result, *others: int) -> None:
     """Raise where something belongs to another user than this one, or ``others``."""
     owner = _owner_of(str(path), about)
     if owner not in (os.getuid(), *others):
-        raise _refused(path, f"belongs to another user (uid {owner})", _ELSEWHERE)
+        raise _refusal(path, f"belongs to another user (uid {owner})", _ELSEWHERE)
 
 
 def _owner_of(_: str, about: os.stat_result) -> int:
@@ -109,13 +109,13 @@ def _owner_of(_: str, about: os.stat_result) -> int:
 def _check_closed(path: Path, about: os.stat_result) -> None:
     if about.st_mode & _OTHERS_WRITE:
         mode = f"can be written by others (mode {stat.S_IMODE(about.st_mode):04o})"
-        raise _refused(path, mode, f"{_ELSEWHERE} Or remove what is there, then close it: chmod go-w {path}.")
+        raise _refusal(path, mode, f"{_ELSEWHERE} Or remove what is there, then close it: chmod go-w {path}.")
 
 
 def _check_within(link: Path, directory: Path) -> None:
     if not link.resolve().is_relative_to(directory.resolve()):
-        raise _refused(link, "is a link that leads out of its entry", _ELSEWHERE)
+        raise _refusal(link, "is a link that leads out of its entry", _ELSEWHERE)
 
 
-def _refused(path: Path, what: str, step: str) -> ProdpointerError:
+def _refusal(path: Path, what: str, step: str) -> ProdpointerError:
     return ProdpointerError(f"The cache is not used: a part of it {what}.", where=str(path), next_step=step)

@@ -92,7 +92,7 @@ def callers_tags(tags: Mapping[str, str] | None, git_commit: str | None = None) 
         if len(str(value)) > _LONGEST_TAG:
             raise InvalidName(
                 f"The value of the tag {key!r} is longer than {_LONGEST_TAG} characters.",
-                next_step="MLflow 2 keeps no such tag: log it as an artifact, and tag where it is.",
+                next_step="MLflow 2 refuses longer tags: log the value as an artifact, and set its path as the tag.",
             )
     given = {str(key): str(value) for key, value in (tags or {}).items()}
     if git_commit is not None:
@@ -149,8 +149,8 @@ def _path_in_run(artifact: str) -> str:
     path = posixpath.normpath(artifact) if artifact else ""
     if _NOT_IN_URIS.search(path):
         raise InvalidName(
-            f"The path {artifact!r} holds '#', '?' or what a URI takes for a coded character.",
-            next_step="MLflow's artifact URIs cannot carry that; log the artifact under another name.",
+            f"Invalid artifact path {artifact!r}: it contains '#', '?' or a percent-encoded character.",
+            next_step="MLflow's artifact URIs cannot hold these; log the artifact under another name.",
         )
     if not path or path == "." or path.startswith("/") or path.split("/")[0] == ".." or "://" in artifact:
         raise ArtifactNotFound(
