@@ -25,9 +25,9 @@ class Ranker:
 
 
 def happen(what: str, page: Page) -> None:
-    """Let one of them happen."""
+    """Perform one of the actions."""
     if what not in HAPPENINGS:
-        raise Wrong(f"Nobody knows how to let happen: {what}. Known: {', '.join(HAPPENINGS)}.")
+        raise Wrong(f"Unknown action: {what}. Known: {', '.join(HAPPENINGS)}.")
     HAPPENINGS[what](page)
 
 
