@@ -135,14 +135,14 @@ def test_the_wrong_bytes_do_not_pass(tmp_path: Path) -> None:
 def test_a_download_is_the_file(lab: Lab, store: ArtifactStore) -> None:
     """A file is downloaded under its name, with its bytes."""
     run_id = lab.run({"model.pkl": b"bytes"})
-    with download(store, store.located(f"runs:/{run_id}/model.pkl")) as path:
+    with download(store, store.locate(f"runs:/{run_id}/model.pkl")) as path:
         assert (path.name, path.read_bytes()) == ("model.pkl", b"bytes")
 
 
 def test_a_download_is_the_directory(lab: Lab, store: ArtifactStore) -> None:
     """A directory is downloaded with everything below it."""
     run_id = lab.run({f"bundle/{path}": content for path, content in FILES.items()})
-    with download(store, store.located(f"runs:/{run_id}/bundle")) as path:
+    with download(store, store.locate(f"runs:/{run_id}/bundle")) as path:
         found = {file.relative_to(path).as_posix(): file.read_bytes() for file in path.rglob("*") if file.is_file()}
     assert (path.name, found) == ("bundle", FILES)
 
@@ -150,7 +150,7 @@ def test_a_download_is_the_directory(lab: Lab, store: ArtifactStore) -> None:
 def test_a_download_is_a_copy(lab: Lab, store: ArtifactStore) -> None:
     """Changing a download changes nothing in the store."""
     run_id = lab.run({"model.pkl": b"bytes"})
-    with download(store, store.located(f"runs:/{run_id}/model.pkl")) as path:
+    with download(store, store.locate(f"runs:/{run_id}/model.pkl")) as path:
         path.write_bytes(b"other")
     assert lab.artifact(run_id, "model.pkl").read_bytes() == b"bytes"
 
@@ -158,7 +158,7 @@ def test_a_download_is_a_copy(lab: Lab, store: ArtifactStore) -> None:
 def test_a_download_is_removed_afterwards(lab: Lab, store: ArtifactStore) -> None:
     """No temporary directory stays behind."""
     run_id = lab.run({"model.pkl": b"bytes"})
-    with download(store, store.located(f"runs:/{run_id}/model.pkl")) as path:
+    with download(store, store.locate(f"runs:/{run_id}/model.pkl")) as path:
         pass
     assert not path.parent.exists()
 
@@ -169,7 +169,7 @@ def test_a_download_is_removed_after_an_error(lab: Lab, store: ArtifactStore) ->
     seen: list[Path] = []
 
     def fail() -> None:
-        with download(store, store.located(f"runs:/{run_id}/model.pkl")) as path:
+        with download(store, store.locate(f"runs:/{run_id}/model.pkl")) as path:
             seen.append(path)
             raise RuntimeError("inside")
 
@@ -184,7 +184,7 @@ def test_bytes_that_are_gone_are_named(path: str, lab: Lab, store: ArtifactStore
     run_id = lab.run({"bundle/model.pkl": b"bytes"})
     with (
         pytest.raises(ArtifactNotFound, match=path),
-        download(store, store.located(f"runs:/{run_id}/{path}")),
+        download(store, store.locate(f"runs:/{run_id}/{path}")),
     ):
         pass
 
@@ -195,7 +195,7 @@ def test_an_empty_directory_is_no_artifact(lab: Lab, store: ArtifactStore) -> No
     lab.artifact(run_id, "bundle/model.pkl").unlink()
     with (
         pytest.raises(ArtifactNotFound, match="empty"),
-        download(store, store.located(f"runs:/{run_id}/bundle")),
+        download(store, store.locate(f"runs:/{run_id}/bundle")),
     ):
         pass
 
@@ -208,19 +208,19 @@ def test_an_empty_directory_is_no_artifact(lab: Lab, store: ArtifactStore) -> No
 def test_the_kind_of_an_artifact(path: str, kind: str | None, lab: Lab, store: ArtifactStore) -> None:
     """A path below a run's artifacts is a file, a directory or nothing."""
     run_id = lab.run({"model.pkl": b"bytes", "bundle/code/one.py": b"1"})
-    assert store.kind(store.located(f"runs:/{run_id}/").rstrip("/"), path) == kind
+    assert store.kind(store.locate(f"runs:/{run_id}/").rstrip("/"), path) == kind
 
 
 def test_a_run_uri_is_the_run_s_own_place(lab: Lab, store: ArtifactStore) -> None:
     """``runs:/`` is read as the run's artifact URI, which needs no process-wide setting."""
     run_id = lab.run({"model.pkl": b"bytes"})
-    assert store.located(f"runs:/{run_id}/a/b") == f"{lab.client.get_run(run_id).info.artifact_uri}/a/b"
+    assert store.locate(f"runs:/{run_id}/a/b") == f"{lab.client.get_run(run_id).info.artifact_uri}/a/b"
 
 
 @pytest.mark.parametrize("uri", ["file:///x/y", "s3://bucket/key", "/x/y"])
 def test_other_uris_stay_as_they_are(uri: str, store: ArtifactStore) -> None:
     """A place that can be read as it is needs no other name."""
-    assert store.located(uri) == uri
+    assert store.locate(uri) == uri
 
 
 @pytest.mark.parametrize("run_id", ["0" * 32, "nonsense", "", "../x"])

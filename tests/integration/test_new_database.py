@@ -11,7 +11,7 @@ import pytest
 
 from prodpointer.mlflow_client import schema_check
 from prodpointer.mlflow_client.open import open_registry
-from prodpointer.mlflow_client.schema_check import one_at_a_time
+from prodpointer.mlflow_client.schema_check import lock_databases
 from tests.integration.conftest import Lab, quiet, revision_of
 
 OPEN = """
@@ -72,7 +72,7 @@ def test_a_directory_locked_for_other_reasons_is_not_waited_for_without_end(
     handle = os.open(tmp_path, os.O_RDONLY)
     fcntl.flock(handle, fcntl.LOCK_EX)
     try:
-        with one_at_a_time([f"sqlite:///{tmp_path}/new.db"]):
+        with lock_databases([f"sqlite:///{tmp_path}/new.db"]):
             passed = True
     finally:
         os.close(handle)
@@ -81,6 +81,6 @@ def test_a_directory_locked_for_other_reasons_is_not_waited_for_without_end(
 
 def test_a_directory_that_is_not_there_is_no_reason_to_fail(tmp_path: Path) -> None:
     """Where nothing can be locked the block runs, and its own look says what is wrong."""
-    with one_at_a_time([f"sqlite:///{tmp_path}/nowhere/new.db"]):
+    with lock_databases([f"sqlite:///{tmp_path}/nowhere/new.db"]):
         passed = True
     assert passed

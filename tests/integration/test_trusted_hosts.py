@@ -123,9 +123,9 @@ def test_each_scheme_that_names_a_host_is_refused(scheme: str, own: Stub, foreig
     path = "/1" if scheme == "mlflow-artifacts" else PATH
     uri = foreign.uri.replace("http", scheme) + f"{path}/model.pkl"
     with pytest.raises(UnsafeModel):
-        store.exists(store.located(uri))
+        store.exists(store.locate(uri))
     with pytest.raises(UnsafeModel):
-        store.upload(Path(), store.located(uri))
+        store.upload(Path(), store.locate(uri))
     assert foreign.requests == []
 
 

@@ -57,7 +57,7 @@ def find_source(store: ArtifactStore, run_id: str, artifact: str) -> Source:
     if artifact.startswith("models:/m-"):
         return _logged_model_source(store, run, artifact.removeprefix("models:/"))
     path = _path_in_run(artifact)
-    root = store.located(run.artifact_uri)
+    root = store.locate(run.artifact_uri)
     kind = store.kind(root, path)
     if kind is not None:
         source = f"{run.artifact_uri}/{path}" if store.beside_registry else f"runs:/{run.run_id}/{path}"
@@ -137,7 +137,7 @@ def _logged_model_source(store: ArtifactStore, run: Run, model_id: str) -> Sourc
             f"The logged model {model_id!r} belongs to the run {model.run_id!r}, not to {run.run_id!r}.",
             next_step="Give the run that logged it.",
         )
-    location = store.located(model.location)
+    location = store.locate(model.location)
     if not store.beside_registry:  # the registry cannot look up the id of another server's model
         return Source(f"runs:/{run.run_id}/{model.name}", location, "directory", run, None)
     source = f"models:/{model_id}" if store.resolves_logged_models else model.location

@@ -123,14 +123,14 @@ class ArtifactStore:
         named = [model for model in found if model.name == name]
         return max(named, key=lambda model: model.created, default=None)
 
-    def located(self, uri: str) -> str:
+    def locate(self, uri: str) -> str:
         """Return a URI that can be read without MLflow's process-wide tracking URI.
 
         ``runs:/`` is replaced by the run's own artifact URI: clients 3.0.0 to 3.1.1 cannot read it from servers of
         MLflow 2, and 3.17.2 reports every failure of it as a missing path (measured).
         """
         if uri.startswith("runs:/"):
-            return self._located_in_run(*uri.removeprefix("runs:/").lstrip("/").split("/", 1))
+            return self._locate_in_run(*uri.removeprefix("runs:/").lstrip("/").split("/", 1))
         if uri.startswith("mlflow-artifacts:"):
             from mlflow.store.artifact.mlflow_artifacts_repo import MlflowArtifactsRepository
 
@@ -140,27 +140,27 @@ class ArtifactStore:
 
     def location_of(self, version: ModelVersion) -> str:
         """Return where the bytes of a version are, by its number and never by its ``source``."""
-        return self.located(self._registry.download_uri(version.name, version.version))
+        return self.locate(self._registry.download_uri(version.name, version.version))
 
     def has(self, version: ModelVersion) -> bool:
         """Tell whether the artifact of a version is there; what a server keeps itself is where its ``source`` says."""
         kept = self._registry.place is Place.SERVER and version.source.startswith("mlflow-artifacts:")
-        return self.exists(self.located(version.source) if kept else self.location_of(version))
+        return self.exists(self.locate(version.source) if kept else self.location_of(version))
 
-    def _located_in_run(self, run_id: str, path: str = "") -> str:
+    def _locate_in_run(self, run_id: str, path: str = "") -> str:
         """Return where a run's artifact is: with the run, or beside it where MLflow 3 logged it as a model."""
         run = self.run(run_id)
-        root = self.located(run.artifact_uri)
+        root = self.locate(run.artifact_uri)
         if self.kind(root, path) is None:
             model = self.logged_model_of(run, path)
             if model is not None:
-                return self.located(model.location)
+                return self.locate(model.location)
         return posixpath.join(root, path)
 
     def kind(self, root: str, path: str) -> str | None:
         """Return ``"file"`` or ``"directory"`` for a path under a located URI, or None where there is nothing."""
         parent = posixpath.dirname(path)
-        with self._reading_storage(f"list the artifacts of {root}", root):
+        with self._translate_storage_errors(f"list the artifacts of {root}", root):
             for entry, is_dir in self._reader(root).list_directory(parent):
                 if posixpath.normpath(entry) == path:
                     return "directory" if is_dir else "file"
@@ -175,7 +175,7 @@ class ArtifactStore:
         """
         root, _, leaf = uri.rstrip("/").rpartition("/")
         try:
-            with self._reading_storage(f"download {uri}", uri):
+            with self._translate_storage_errors(f"download {uri}", uri):
                 found = self._reader(root).download(leaf, destination)
         except RegistryError as error:
             # The failure alone does not distinguish a missing artifact from a broken connection: MLflow wraps both
@@ -207,15 +207,15 @@ class ArtifactStore:
     def upload(self, directory: Path, uri: str) -> None:
         """Copy the files of a directory to a located URI."""
         check_trusted(uri, self._registry.addresses, with_credentials=True)
-        with self._reading_storage(f"upload to {uri}", uri):
+        with self._translate_storage_errors(f"upload to {uri}", uri):
             call_in(self._registry.addresses.workspace, lambda: repository_at(uri).log_artifacts(str(directory)))
 
     @contextmanager
-    def _reading_storage(self, doing: str, uri: str) -> Iterator[None]:
+    def _translate_storage_errors(self, doing: str, uri: str) -> Iterator[None]:
         """Translate what fails inside, also what the library of some object store raises: those are not MLflow's."""
         by_mlflow = is_served(uri) or _is_local(uri)
         try:
-            with self._registry.translate(doing) if by_mlflow else nullcontext(), _writing_here(doing):
+            with self._registry.translate(doing) if by_mlflow else nullcontext(), _translate_disk_errors(doing):
                 yield
         except ProdpointerError:
             raise
@@ -232,7 +232,7 @@ class ArtifactStore:
 
 
 @contextmanager
-def _writing_here(doing: str) -> Iterator[None]:
+def _translate_disk_errors(doing: str) -> Iterator[None]:
     """Distinguish a full disk of this machine from a store that fails."""
     try:
         yield

@@ -98,9 +98,9 @@ def probe_capabilities(registry: Registry, *, max_age: float | None = None) -> C
     key = registry.addresses.identity, registry.timeout
     mine: Future[Capabilities] = Future()
     if (asked := _asking.setdefault(key, mine)) is not mine:
-        return _shared(asked) or probe_capabilities(registry, max_age=max_age)
+        return _share(asked) or probe_capabilities(registry, max_age=max_age)
     try:
-        found = _ask(registry)
+        found = _probe(registry)
         _answers[registry.addresses.identity] = (time.monotonic(), found)
         registry.connection_restored()
         mine.set_result(found)
@@ -112,7 +112,7 @@ def probe_capabilities(registry: Registry, *, max_age: float | None = None) -> C
     return found
 
 
-def _shared(asked: Future[Capabilities]) -> Capabilities | None:
+def _share(asked: Future[Capabilities]) -> Capabilities | None:
     """Return the answer that another thread waits for, raise its failure, or return None where it was interrupted."""
     error = asked.exception()
     if error is None:
@@ -137,7 +137,7 @@ if hasattr(os, "register_at_fork"):  # not on Windows, where no process is forke
     os.register_at_fork(after_in_child=_asking.clear)
 
 
-def _ask(registry: Registry) -> Capabilities:
+def _probe(registry: Registry) -> Capabilities:
     """Find out what a registry is, by the kind of place it is, and that its workspace exists."""
     if registry.rest is not None:
         return _Server(registry, registry.rest).capabilities()

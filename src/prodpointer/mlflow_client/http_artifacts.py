@@ -18,8 +18,8 @@ from prodpointer.mlflow_client.deadline import cut_off
 from prodpointer.mlflow_client.rest import (
     BUSY_STATUSES,
     PAGE_LIMIT,
-    document_in,
     read_blocks,
+    read_document,
     send_request,
     unavailable,
 )
@@ -106,7 +106,7 @@ class ServedArtifacts:
         asked = posixpath.join(root.strip("/"), path) if path else root.strip("/")
         response = self._get(service, _SERVICE, self._timeout, limit=PAGE_LIMIT, params={"path": asked})
         self._check(response, asked)
-        entries = converters.mappings(document_in(response, _SERVICE), "files")
+        entries = converters.mappings(read_document(response, _SERVICE), "files")
         if len(entries) > _MOST_ENTRIES:
             raise self._endless(f"more than {_MOST_ENTRIES:,} files")
         return [self._entry(each) for each in entries]
@@ -156,7 +156,7 @@ class ServedArtifacts:
             self._check(response, path)
             _wait_at_most(response, self._timeout)
             try:
-                written = self._written(response, target, path, size)
+                written = self._write(response, target, path, size)
             except Exception as error:
                 if cut.is_set():
                     raise NoAnswer(_CANCELLED) from error
@@ -175,7 +175,7 @@ class ServedArtifacts:
         server = _credentials(base) if self._is_own else base
         return send_request(server, "GET", endpoint, timeout=timeout, workspace=self._workspace, **options)
 
-    def _written(self, response: Any, target: Path, path: str, size: int | None) -> int:
+    def _write(self, response: Any, target: Path, path: str, size: int | None) -> int:
         """Write an answer's body to a file and return its length, not more than the listing says."""
         with target.open("wb") as file:
             for block in read_blocks(response):

@@ -62,7 +62,7 @@ class ObjectStore:
 
     def list_directory(self, path: str) -> list[tuple[str, bool]]:
         """Return the path below the URI of each entry of a directory, and whether it is a directory itself."""
-        entries = self._listings.call(lambda: _listed(self._reader, path), timeout=self._timeout)
+        entries = self._listings.call(lambda: _list_below(self._reader, path), timeout=self._timeout)
         return [(entry.path, entry.is_dir) for entry in entries]
 
     def download(self, path: str, destination: Path) -> Path:
@@ -109,7 +109,7 @@ class _Download:
             if _is_ready_made(self._reader):
                 return Path(self._reader.download_artifacts(path, dst_path=str(self._destination)))
             # A reader lists nothing below a file, so what has nothing below it is taken for one.
-            files = list(self._below(path)) or [_File(path, None)]
+            files = list(self._walk(path)) or [_File(path, None)]
             self._check_cancelled()
             for file in files:
                 (self._destination / file.path).parent.mkdir(parents=True, exist_ok=True)
@@ -124,16 +124,16 @@ class _Download:
         finally:
             self._remove_if_stopped()
 
-    def _below(self, root: str, depth: int = 1) -> Iterator[_File]:
+    def _walk(self, root: str, depth: int = 1) -> Iterator[_File]:
         """Yield the files below a directory."""
         if depth > _DEEPEST:
             raise _odd(self._reader, f"directories in each other, more than {_DEEPEST} deep", root)
         self._check_cancelled()
-        entries = _listed(self._reader, root)
+        entries = _list_below(self._reader, root)
         self._listings += 1
         for entry in entries:
             if entry.is_dir:
-                yield from self._below(entry.path, depth + 1)
+                yield from self._walk(entry.path, depth + 1)
             else:
                 yield _File(entry.path, entry.file_size)
 
@@ -164,7 +164,7 @@ class _Download:
             shutil.rmtree(self._destination, ignore_errors=True)
 
 
-def _listed(reader: Any, path: str) -> list[Any]:
+def _list_below(reader: Any, path: str) -> list[Any]:
     """Return what MLflow's reader lists in a directory, without that directory; refuse what is not below it."""
     found = [entry for entry in reader.list_artifacts(path or None) if entry.path not in (".", path)]
     if len(found) > _MOST_ENTRIES:

@@ -9,7 +9,7 @@ from functools import partial
 
 from prodpointer.errors import RegistryUnavailable, RegistryUnsupported, SchemaMismatch
 from prodpointer.mlflow_client.registry import DownRegistry, Registry
-from prodpointer.mlflow_client.schema_check import one_at_a_time, prepare_database
+from prodpointer.mlflow_client.schema_check import lock_databases, prepare_database
 from prodpointer.mlflow_client.uris import (
     Addresses,
     Place,
@@ -59,9 +59,9 @@ def open_registry(
     found = replace(resolve_addresses(tracking_uri, registry_uri, workspace), allowed_hosts=read_allowed_hosts(hosts))
     _refuse_file_store(found)
 
-    prepared = partial(_prepared, found, timeout, create_database, upgrade_database)
+    prepare = partial(_prepare, found, timeout, create_database, upgrade_database)
     try:
-        with prepared() as changing:
+        with prepare() as changing:
             registry = Registry(found, timeout=timeout)
             if changing:
                 registry.open_database()
@@ -69,11 +69,11 @@ def open_registry(
     except RegistryUnavailable as failure:
         if not even_if_down:
             raise
-        return DownRegistry(found, timeout=timeout, prepared=prepared, failure=failure)
+        return DownRegistry(found, timeout=timeout, prepare=prepare, failure=failure)
 
 
 @contextmanager
-def _prepared(found: Addresses, timeout: float, create: bool | None, upgrade: bool) -> Iterator[bool]:
+def _prepare(found: Addresses, timeout: float, create: bool | None, upgrade: bool) -> Iterator[bool]:
     """Check the databases before the block opens them, and yield whether opening may change one.
 
     What would change is checked, and changed, by one process at a time.
@@ -84,7 +84,7 @@ def _prepared(found: Addresses, timeout: float, create: bool | None, upgrade: bo
         for uri in databases:
             prepare_database(uri, create=False, upgrade=False, timeout=timeout)
     except (SchemaMismatch, RegistryUnsupported):  # the second also of one that another process has just begun to make
-        with one_at_a_time(databases):
+        with lock_databases(databases):
             for uri in databases:
                 chosen = found.chosen and sqlite_file(uri) is not None
                 prepare_database(uri, create=chosen if create is None else create, upgrade=upgrade, timeout=timeout)

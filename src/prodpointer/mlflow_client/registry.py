@@ -56,8 +56,8 @@ class Registry:
 
         self.addresses = addresses
         self.place: Place = place_of(addresses.registry_uri)
-        with self._opening("open the registry", opening_step(addresses.registry_uri, addresses.tracking_uri)):
-            client = self._opened(lambda: MlflowClient(addresses.tracking_uri, addresses.registry_uri), timeout)
+        with self._translate_opening("open the registry", opening_step(addresses.registry_uri, addresses.tracking_uri)):
+            client = self._make_client(lambda: MlflowClient(addresses.tracking_uri, addresses.registry_uri), timeout)
             inner = InWorkspace(client, addresses.workspace)
             in_time = InTime(client, addresses.workspace, addresses.registry_uri, timeout)
             self._client: Any = inner if self._is_here else in_time
@@ -70,7 +70,7 @@ class Registry:
         making = self._client if self.place is Place.DATABASE else inner
         self._calls: Calls = make_calls(self._client, making, self.rest, is_server=is_server, timeout=timeout)
 
-    def _opened(self, make: Callable[[], T], timeout: float) -> T:
+    def _make_client(self, make: Callable[[], T], timeout: float) -> T:
         """Return MLflow's client; where a workspace is active, making it asks the server (3.10.0 to 3.17.2)."""
         workspace = self.addresses.workspace
         if workspace is None or self._is_here:
@@ -117,17 +117,17 @@ class Registry:
     def open_database(self) -> None:
         """Open the database of a registry that is not that of the runs: MLflow's client would at its first call."""
         if self.place is Place.DATABASE and self.addresses.registry_uri != self.addresses.tracking_uri:
-            with self._opening("open the registry", ""):
+            with self._translate_opening("open the registry", ""):
                 self._store()
 
     def store_has(self, method: str) -> bool:
         """Tell whether a plugin's own store defines a method, and not only MLflow's abstract one."""
-        with self._opening("open the registry", opening_step(self.addresses.registry_uri)):
+        with self._translate_opening("open the registry", opening_step(self.addresses.registry_uri)):
             classes = type(self._store()).__mro__
         defining = next((each.__name__ for each in classes if method in vars(each)), "AbstractStore")
         return defining != "AbstractStore"
 
-    def _opening(self, doing: str, step: str) -> AbstractContextManager[None]:
+    def _translate_opening(self, doing: str, step: str) -> AbstractContextManager[None]:
         """Translate what fails before any registry is asked."""
         unsupported = RegistryUnsupported
         return translate(doing, self.addresses.shown, other=unsupported, invalid=unsupported, step=step)
@@ -393,7 +393,7 @@ class DownRegistry(Registry):
     ----------
     addresses, timeout
         As for :class:`Registry`.
-    prepared
+    prepare
         Looks at the database before the block that opens it; raises while it cannot be reached.
     failure
         What it raised a moment ago, which the first call raises again without waiting.
@@ -404,13 +404,13 @@ class DownRegistry(Registry):
         addresses: Addresses,
         *,
         timeout: float,
-        prepared: Callable[[], AbstractContextManager[bool]],
+        prepare: Callable[[], AbstractContextManager[bool]],
         failure: RegistryUnavailable,
     ) -> None:
         self.addresses = addresses
         self.place: Place = place_of(addresses.registry_uri)
         self.timeout = timeout
-        self._prepared = prepared
+        self._prepare = prepare
         self._failure: RegistryUnavailable | None = failure
 
     def __getattr__(self, name: str) -> Any:
@@ -420,6 +420,6 @@ class DownRegistry(Registry):
         failure, self._failure = self._failure, None
         if failure is not None:
             raise failure
-        with self._prepared():
+        with self._prepare():
             super().__init__(self.addresses, timeout=self.timeout)
         return vars(self)[name]

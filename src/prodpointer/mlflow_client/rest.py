@@ -26,7 +26,7 @@ from prodpointer.mlflow_client.deadline import cut_off
 from prodpointer.mlflow_client.installed import client_version
 from prodpointer.mlflow_client.uris import Addresses, has_same_origin, root_of
 from prodpointer.mlflow_client.worker import NoAnswer
-from prodpointer.mlflow_client.workspaces import bound_to, call_in
+from prodpointer.mlflow_client.workspaces import bind_workspace, call_in
 
 T = TypeVar("T")
 
@@ -154,7 +154,7 @@ class Rest:
 
     def once(self, method: str, endpoint: str, **body: Any) -> dict[str, Any]:
         """Send a call of the API and return its JSON, or raise MLflow's own exception for the answer."""
-        return self._document_in(self._sent(method, endpoint, self._timeout, **body), endpoint)
+        return self._read_document(self._send(method, endpoint, self._timeout, **body), endpoint)
 
     def retried(
         self,
@@ -173,7 +173,7 @@ class Rest:
         pauses = _pauses()
         while True:
             try:
-                response = self._sent(method, endpoint, until - time.monotonic(), tries=1, **body)
+                response = self._send(method, endpoint, until - time.monotonic(), tries=1, **body)
             except Exception as error:
                 pause = next(pauses, math.inf)
                 if not _passes(error, repeatable=repeatable) or time.monotonic() + pause >= until:
@@ -185,19 +185,19 @@ class Rest:
                 if time.monotonic() + pause >= until:
                     break
             time.sleep(pause)
-        return self._document_in(response, endpoint)
+        return self._read_document(response, endpoint)
 
-    def _sent(self, method: str, endpoint: str, seconds: float, **options: Any) -> Any:
+    def _send(self, method: str, endpoint: str, seconds: float, **options: Any) -> Any:
         """Send a request with the credentials and the workspace, and return its answer."""
         workspace = self._addresses.workspace
         return send_request(self._credentials(), method, endpoint, timeout=seconds, workspace=workspace, **options)
 
-    def _document_in(self, response: Any, endpoint: str) -> dict[str, Any]:
+    def _read_document(self, response: Any, endpoint: str) -> dict[str, Any]:
         """Return the JSON of an answer; raise ``RegistryUnavailable`` for a gateway's, MLflow's for an error."""
         if response.status_code in BUSY_STATUSES:
             where = self._addresses.tracking_uri if self._of_runs else self._addresses.shown
             raise unavailable(f"ask {endpoint}", response.status_code, where)
-        return document_in(response, endpoint)
+        return read_document(response, endpoint)
 
     def _credentials(self) -> Any:
         """Return the address and the credentials that MLflow's client uses."""
@@ -232,7 +232,7 @@ def pages(ask: Callable[[str | None], tuple[T, Any]]) -> Iterator[T]:
     raise RegistryError(f"The registry's list does not end after {MOST_PAGES:,} pages.", next_step=_ODD_STEP)
 
 
-def document_in(response: Any, endpoint: str) -> dict[str, Any]:
+def read_document(response: Any, endpoint: str) -> dict[str, Any]:
     """Return the JSON object of an answer, or raise MLflow's own exception for one that is an error."""
     from mlflow.utils.rest_utils import verify_rest_response
 
@@ -291,7 +291,7 @@ def send_request(
     failure: Exception | None = None
     with cut_off(timeout) as cut:
         try:
-            response = _sent(
+            response = _send_unread(
                 credentials, method, endpoint, timeout=timeout, workspace=workspace, tries=tries, **options
             )
             if not stream or response.status_code >= 400:
@@ -313,7 +313,7 @@ def send_request(
     return response
 
 
-def _sent(
+def _send_unread(
     credentials: Any,
     method: str,
     endpoint: str,
@@ -342,7 +342,7 @@ def _sent(
     options["timeout"] = min((_SHARE if retries else 1.0) * timeout, MLFLOW_HTTP_REQUEST_TIMEOUT.get())
     if _can_ignore_retry_after(http_request):
         options["respect_retry_after_header"] = False
-    with bound_to(workspace):
+    with bind_workspace(workspace):
         return http_request(
             host_creds=credentials, endpoint=endpoint, method=method, max_retries=retries, retry_codes=(), **options
         )

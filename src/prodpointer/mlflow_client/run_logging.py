@@ -76,7 +76,7 @@ class ScratchExperiment:
                 local = Path(scratch, path)
                 local.parent.mkdir(parents=True, exist_ok=True)
                 local.write_bytes(content)
-            self._store.upload(Path(scratch), self._store.located(str(run.info.artifact_uri)))
+            self._store.upload(Path(scratch), self._store.locate(str(run.info.artifact_uri)))
         with self._registry.translate("end a run"):
             for name, value in (metrics or {}).items():
                 self._client.log_metric(self._runs[-1], name, value)

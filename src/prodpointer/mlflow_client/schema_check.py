@@ -43,7 +43,7 @@ _LOOK_AGAIN = 0.05  # seconds
 
 
 @contextmanager
-def one_at_a_time(uris: Iterable[str]) -> Iterator[None]:
+def lock_databases(uris: Iterable[str]) -> Iterator[None]:
     """Let one process at a time make or upgrade these databases, where they are SQLite files.
 
     MLflow migrates a new file unlocked: of two processes one fails with "duplicate column name" (measured, 2.22.5 and
@@ -53,12 +53,12 @@ def one_at_a_time(uris: Iterable[str]) -> Iterator[None]:
     files = [file.absolute() for file in map(sqlite_file, uris) if file is not None]
     with ExitStack() as locks:
         for directory in sorted({file.parent for file in files}):
-            locks.enter_context(_locked(directory))
+            locks.enter_context(_lock(directory))
         yield
 
 
 @contextmanager
-def _locked(directory: Path) -> Iterator[None]:
+def _lock(directory: Path) -> Iterator[None]:
     """Lock a directory for this process, or go on without after a while."""
     try:
         handle = os.open(directory, os.O_RDONLY)

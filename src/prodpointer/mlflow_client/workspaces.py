@@ -82,7 +82,7 @@ def no_workspace(where: str) -> WorkspaceNotFound:
 
 
 @contextmanager
-def bound_to(workspace: str | None) -> Iterator[None]:
+def bind_workspace(workspace: str | None) -> Iterator[None]:
     """Send this workspace with each request of MLflow's client until the block ends; with None, send no workspace.
 
     For the current thread and context alone. MLflow's own setters change the environment of the whole process.
@@ -100,7 +100,7 @@ def bound_to(workspace: str | None) -> Iterator[None]:
 
 def call_in(workspace: str | None, work: Callable[[], T]) -> T:
     """Return what ``work`` returns, called with the workspace bound."""
-    with bound_to(workspace):
+    with bind_workspace(workspace):
         return work()
 
 
