@@ -15,14 +15,14 @@ from prodpointer.errors import (
     StageOnlyWarning,
     UnverifiedWarning,
 )
-from prodpointer.pointers.selection import View
+from prodpointer.pointers.snapshot import ModelSnapshot
 
 _warned_stage_only: set[tuple[str, str, str]] = set()
 
 
-def warn_about(seen: View, registry: str, model: str) -> None:
+def warn_about(seen: ModelSnapshot, registry: str, model: str) -> None:
     """Warn where the two pointers differ, or where on MLflow 3 only a stage is set; the latter once."""
-    if seen.requested in ("auto", "both") and seen.drifted:
+    if seen.requested in ("auto", "both") and seen.differ:
         _warn(
             f"The pointers of {model!r} differ: the alias {seen.spelling!r} names version {seen.alias}, the stage "
             f"{seen.rule.stage} names version {seen.stage}. The alias is taken as live.",

@@ -9,7 +9,7 @@ from pathlib import Path
 from prodpointer.artifacts.cache import Cache
 from prodpointer.errors import InvalidName, RegistryUnavailable
 from prodpointer.mlflow_client import Place, Registry, open_registry, probe_capabilities
-from prodpointer.pointers.selection import POINTER_VARIABLE, Rule, known_pointer
+from prodpointer.pointers.rule import POINTER_VARIABLE, Rule, known_pointer
 from prodpointer.registered_model import RegisteredModel
 from prodpointer.types import Pointer
 from prodpointer.validation import alias_name, model_name, stage_for

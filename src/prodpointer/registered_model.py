@@ -24,10 +24,13 @@ from prodpointer.gates.gate import Gate
 from prodpointer.gates.parser import gates_of
 from prodpointer.history import log
 from prodpointer.mlflow_client import ArtifactStore, Registry, ask_again_after, client_version, probe_capabilities
-from prodpointer.pointers.selection import Rule, View, pointer_name
+from prodpointer.pointers.rule import Rule
+from prodpointer.pointers.selection import pointers_to_move
+from prodpointer.pointers.snapshot import ModelSnapshot
 from prodpointer.promotion.promoter import NOT_GIVEN, Expected, NotGiven, Promoter
-from prodpointer.promotion.snapshot import Look
-from prodpointer.promotion.sync import drift_told
+from prodpointer.promotion.repair import repair
+from prodpointer.promotion.rollback import roll_back
+from prodpointer.promotion.sync import describe_mismatch
 from prodpointer.serving.follow import Live, OnWithdraw
 from prodpointer.serving.load import Loading, LoadOptions, OnUnavailable, check_on_unavailable
 from prodpointer.types import DIGEST_TAG, ModelReply, ModelVersion, PointerStatus, Promotion, Pulled, Selection
@@ -52,14 +55,14 @@ class RegisteredModel:
     """
 
     def __init__(self, name: str, registry: Registry, rule: Rule, cache: Cache | None = None) -> None:
-        """Bind name, registry, rule and cache; nothing is asked yet."""
+        """Bind the arguments; no request is sent yet."""
         self.name = name
         self._registry = registry
         self._rule = rule
         self._artifacts = ArtifactStore(registry)
         self._promoter = Promoter(name, registry, rule, noticed=self._noticed)
         self._cache = cache or Cache()
-        self._loading = Loading(name, registry, rule, self._promoter.view, self._cache)
+        self._loading = Loading(name, registry, rule, self._promoter.read, self._cache)
         self._failed: tuple[float, RegistryUnavailable] | None = None
 
     def __repr__(self) -> str:
@@ -70,16 +73,17 @@ class RegisteredModel:
     def selection(self) -> Selection:
         """Which pointer a promotion would move now, and why; at most two requests."""
         try:
-            look = self._promoter.looked(self._promoter.view(self._registry.model(self.name)))
+            pointers = self._promoter.read(self._registry.model(self.name))
+            snapshot = pointers.with_versions(self._registry.versions(self.name))
         except ModelNotFound:
-            look = Look(self._promoter.view(ModelReply(self.name, {}, {}, {})), (), ())
-        pointers, reason = look.pointers
+            snapshot = self._promoter.read(ModelReply(self.name, {}, {}, {}))
+        chosen, reason = pointers_to_move(snapshot)
         return Selection(
-            pointer=pointer_name(pointers),
-            requested=look.seen.requested,
+            pointer=chosen.choice,
+            requested=snapshot.requested,
             reason=reason,
             client_version=str(client_version()),
-            registry_version=look.seen.capabilities.shown_version,
+            registry_version=snapshot.capabilities.shown_version,
         )
 
     def register(
@@ -131,7 +135,7 @@ class RegisteredModel:
         """
         self._check_name()
         own = registration.callers_tags(tags, git_commit)
-        # A registry that is down is found out before the run is asked for, by a call that MLflow would not give up.
+        # A registry that is down fails here, before a request for the run that MLflow would not time out.
         probe_capabilities(self._registry, max_age=_A_MOMENT)
         source = registration.find_source(self._artifacts, run_id, artifact_file)
         if if_exists == "reuse" and (made := self._registered(run_id, source.source)) is not None:
@@ -172,22 +176,22 @@ class RegisteredModel:
 
     def status(self) -> PointerStatus:
         """Return what both pointers say, whether they agree, and the last recorded event; two requests."""
-        return self._status(self._promoter.look())
+        return self._status(self._promoter.take_snapshot())
 
     def history(self) -> list[Promotion]:
-        """Return every recorded event, oldest first, with moves that nobody recorded where they show; two requests.
+        """Return every recorded event, oldest first, with unrecorded moves where they show; two requests.
 
         Promotions that were intended and never finished, or lost to another one, are among them: see their ``state``.
-        A move by another tool is ``"unrecorded"``: of it is known what it moved, and the time by which it had happened.
+        A move by another tool is ``"unrecorded"``: only what it moved and the time by which it had happened are known.
         So is the gap where the version that held an event was deleted.
         """
-        look = self._promoter.look()
-        settled = {move.event for move in look.moves}
-        others = [event for event in look.recorded if event.event not in settled]
-        return log.in_order(look.moves, others)
+        snapshot = self._promoter.take_snapshot()
+        settled = {move.event for move in snapshot.moves}
+        others = [event for event in snapshot.recorded if event.event not in settled]
+        return log.in_order(snapshot.moves, others)
 
     def live_at(self, when: datetime) -> ModelVersion | None:
-        """Return the version that was live at a time, as the record tells, or None where nothing was; two requests.
+        """Return the version that was live at a time by the record, or None where nothing was; two requests.
 
         Parameters
         ----------
@@ -199,10 +203,10 @@ class RegisteredModel:
         VersionNotFound
             The version that was live then was deleted.
         """
-        look = self._promoter.look()
+        snapshot = self._promoter.take_snapshot()
         aware = when if when.tzinfo else when.replace(tzinfo=timezone.utc)
-        number = log.live_at(look.moves, aware) if look.moves else look.seen.live
-        return None if number is None else look.version(number) or self.version(number)
+        number = log.live_at(snapshot.moves, aware) if snapshot.moves else snapshot.live
+        return None if number is None else snapshot.version(number) or self.version(number)
 
     def promote(
         self,
@@ -246,7 +250,7 @@ class RegisteredModel:
         GateFailed
             A metric is missing, not a number, not comparable or not good enough; nothing was moved.
         PromotionLost
-            The read-back shows another version: somebody else promoted at the same moment.
+            The read-back shows another version: another client promoted at the same moment.
         """
         return self._promoter.promote(
             version_number(version),
@@ -274,8 +278,8 @@ class RegisteredModel:
         to
             A version to go back to; by default the one that was live before.
         expected
-            The version that should be live now; by default the one read at the start, so that two who go back at the
-            same moment go back once.
+            The version that should be live now; by default the one read at the start, so that two rollbacks at
+            the same moment go back once.
         reason, by
             As for :meth:`promote`.
 
@@ -288,7 +292,7 @@ class RegisteredModel:
             As for :meth:`promote`.
         """
         target = None if to is None else version_number(to)
-        return self._promoter.roll_back(to=target, expected=_checked(expected), reason=reason, by=by)
+        return roll_back(self._promoter, to=target, expected=_checked(expected), reason=reason, by=by)
 
     def withdraw(self, *, reason: str = "", by: str | None = None) -> Promotion:
         """Make nothing live any more and return the move; versions stay, in a stage they become Archived.
@@ -308,10 +312,10 @@ class RegisteredModel:
         """Make the rest follow what is live, which is never moved; return the status then, with what was ``mended``.
 
         What a promoter that was stopped half way leaves behind is put right: the stage of a moved alias, a second
-        version in the stage, an alias of a deleted version, an intent that nobody closed.
+        version in the stage, an alias of a deleted version, an open intent.
         """
-        look, mended = self._promoter.repair()
-        return replace(self._status(look), mended=mended)
+        snapshot, mended = repair(self._promoter)
+        return replace(self._status(snapshot), mended=mended)
 
     def load_production(
         self,
@@ -373,7 +377,7 @@ class RegisteredModel:
         """Return a handle whose ``model`` is the live object, kept current by a thread; close it, or use ``with``.
 
         A new version is downloaded, verified, loaded and tried beside the one that serves, and takes its place only
-        then. One that fails, whatever is raised, is tried again at the next look, then after pauses that double up to
+        then. One that fails, whatever is raised, is tried again at the next check, then after pauses that double up to
         ten minutes (``every`` where that is longer), and at once after another move. While the registry is down what
         serves goes on; a process that starts then begins with the last-known-good version. ``AccessDenied`` never does
         that.
@@ -381,7 +385,7 @@ class RegisteredModel:
         Parameters
         ----------
         every
-            Seconds between two looks, each of one request (two where an alias of a server before 3.17 names a version
+            Seconds between two checks, each of one request (two where an alias of a server before 3.17 names a version
             that is not the newest of its stage); a little less, so that services do not ask all at once. In
             an outage the registry is asked more often at first.
         loader, flavor, trusted, verify
@@ -394,12 +398,12 @@ class RegisteredModel:
             ``"keep"`` goes on with a version that was withdrawn; by default ``model`` is None then.
         max_stale
             Seconds without an answer of the registry after which the state is ``ERROR``, whatever it was, also while a
-            look hangs. Give more than ``every`` and a download take.
+            check hangs. Give more than ``every`` and a download take.
 
         Raises
         ------
         InvalidName
-            An interval or an option that is none.
+            Invalid `every` or `on_withdraw`.
         """
         if not every > 0 or on_withdraw not in get_args(OnWithdraw):
             raise InvalidName(
@@ -408,7 +412,7 @@ class RegisteredModel:
             )
         stopped = threading.Event()
         return Live(
-            Loading(self.name, self._registry, self._rule, self._promoter.view, self._cache, is_stopped=stopped.is_set),
+            Loading(self.name, self._registry, self._rule, self._promoter.read, self._cache, is_stopped=stopped.is_set),
             LoadOptions(loader, flavor, trusted, check_verify(verify)),
             every=every,
             warm_up=warm_up,
@@ -469,12 +473,12 @@ class RegisteredModel:
         return digest
 
     def not_asked(self, failure: RegistryUnavailable) -> None:
-        """Note that the registry was down a moment ago, so that a last-known-good version is not kept waiting.
+        """Note that the registry was down a moment ago, so that loading the last-known-good version does not ask again.
 
         Raises the failure where this machine has none.
         """
         is_here = False
-        with suppress(ProdpointerError):  # of a cache that is not used, which is told with the failure
+        with suppress(ProdpointerError):  # of a cache that is not used, which the failure mentions
             is_here = self.has_last_known_good
         if not is_here:
             raise self._loading.explain_no_last_known_good(failure)
@@ -482,13 +486,13 @@ class RegisteredModel:
 
     @property
     def has_last_known_good(self) -> bool:
-        """Whether this machine has a verified version to load while the registry is silent."""
+        """Whether this machine has a verified version to load while the registry does not answer."""
         return self._loading.delivery.last_known_good() is not None
 
-    def _noticed(self, reply: ModelReply, seen: View) -> None:
-        """Keep which version another verb saw live; that nothing is live takes a second look, or a withdrawal."""
-        if seen.live is not None:
-            self._loading.delivery.note_named(VersionKey.of(reply.created_at, seen.live))
+    def _noticed(self, snapshot: ModelSnapshot) -> None:
+        """Keep which version another verb found live; that nothing is live takes a second request, or a withdrawal."""
+        if snapshot.live is not None:
+            self._loading.delivery.note_named(VersionKey.of(snapshot.reply.created_at, snapshot.live))
 
     def _just_failed(self) -> RegistryUnavailable | None:
         """Return the failure of a registry that was asked by ``connect`` a moment ago, once."""
@@ -496,7 +500,7 @@ class RegisteredModel:
         return failed[1] if failed is not None and time.monotonic() - failed[0] < _A_MOMENT else None
 
     def _check_workspace(self) -> None:
-        """Raise where the registry had the named workspace and, by what is known now, has it no longer."""
+        """Raise where the registry had the named workspace and has it no longer."""
         if self._registry.addresses.workspace is not None:
             probe_capabilities(self._registry, max_age=ask_again_after(self._registry))
 
@@ -526,21 +530,20 @@ class RegisteredModel:
                 step = f"For a new model choose a name without them. One that is there already: {unread.next_step}"
                 raise InvalidName(refusal.what, where=unread.where, next_step=step) from None
 
-    def _status(self, look: Look) -> PointerStatus:
-        """Return what a look tells."""
-        seen = look.seen
-        incomplete = seen.requested == "both" and (seen.alias is None) != (seen.stage is None)
+    def _status(self, snapshot: ModelSnapshot) -> PointerStatus:
+        """Return what a snapshot says of the two pointers."""
+        incomplete = snapshot.requested == "both" and (snapshot.alias is None) != (snapshot.stage is None)
         return PointerStatus(
             name=self.name,
-            live=seen.live,
-            alias=seen.alias,
-            stage=seen.stage,
-            agreed=not (seen.dangling or seen.drifted or incomplete or len(look.in_stage) > 1),
-            pointer=pointer_name(look.pointers[0]),
-            last_event=look.recorded[-1] if look.recorded else None,
-            dangling=seen.dangling,
-            in_stage=look.in_stage,
-            drift=drift_told(look),
+            live=snapshot.live,
+            alias=snapshot.alias,
+            stage=snapshot.stage,
+            agreed=not (snapshot.dangling or snapshot.differ or incomplete or len(snapshot.in_stage) > 1),
+            pointer=pointers_to_move(snapshot)[0].choice,
+            last_event=snapshot.recorded[-1] if snapshot.recorded else None,
+            dangling=snapshot.dangling,
+            in_stage=snapshot.in_stage,
+            mismatch=describe_mismatch(snapshot),
             workspace=self._registry.addresses.workspace,
         )
 

@@ -5,14 +5,45 @@ Versions are ``int``, times are aware UTC datetimes, and a stage that is not set
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from enum import Flag
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 Pointer = Literal["auto", "alias", "stage", "both"]
 POINTERS: tuple[str, ...] = get_args(Pointer)
+
+
+class Pointers(Flag):
+    """Which of a model's two pointers are meant."""
+
+    NONE = 0
+    ALIAS = 1
+    STAGE = 2
+    BOTH = 3
+
+    @classmethod
+    def where(cls, *, alias: bool, stage: bool) -> Pointers:
+        """Return the pointers for which a condition holds."""
+        return (cls.ALIAS if alias else cls.NONE) | (cls.STAGE if stage else cls.NONE)
+
+    @classmethod
+    def parse(cls, names: Collection[str]) -> Pointers:
+        """Return the pointers that an event names."""
+        return cls.where(alias="alias" in names, stage="stage" in names)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Their names, in the order in which they are moved."""
+        return tuple(str(each.name).lower() for each in (Pointers.ALIAS, Pointers.STAGE) if each in self)
+
+    @property
+    def choice(self) -> str:
+        """What the option ``pointer`` calls them: ``alias``, ``stage`` or ``both``."""
+        return str(self.name).lower()
+
 
 DIGEST_TAG = "prodpointer.sha256"
 POINTER_TAG = "prodpointer.pointer"
@@ -51,12 +82,13 @@ class ModelVersion:
 
 @dataclass(frozen=True)
 class ModelReply:
-    """What one ``get_registered_model`` reply says: both kinds of pointer and the model's own tags.
+    """What the registry says of one model: both kinds of pointer, its own tags, and its versions where they were read.
 
     ``aliases`` maps each alias as it is spelled to its version; ``newest`` maps each stage in use (``"Production"``,
     ``"Staging"``, ``"Archived"``; None for versions without one) to the highest-numbered version in it. Measured for
-    MLflow 2.2.2 to 3.17.2: one request carries both. ``created_at`` tells a model from one of the same name that was
-    deleted before; ``updated_at`` is the time of the last move to a stage, and of no move of an alias.
+    MLflow 2.2.2 to 3.17.2: one request carries both. ``created_at`` distinguishes a model from a deleted one of
+    the same name; ``updated_at`` is the time of the last move to a stage, and of no move of an alias. ``versions`` are
+    None where they were not read; replies are equal whether they were or not.
     """
 
     name: str
@@ -65,6 +97,7 @@ class ModelReply:
     tags: Mapping[str, str] = field(hash=False)
     created_at: datetime | None = None
     updated_at: datetime | None = None
+    versions: tuple[ModelVersion, ...] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -81,7 +114,7 @@ class Run:
 Kind = Literal["promote", "rollback", "withdraw", "unrecorded", "migrate", "bridge", "finish", "undo"]
 State = Literal["intended", "done", "lost"]
 MIGRATING = ("migrate", "bridge", "finish", "undo")
-"""The kinds of moves that carry pointers from one to the other, and decide nothing of their own."""
+"""The kinds of moves that bring the pointers of a model into agreement, or put them back, during a migration."""
 
 
 @dataclass(frozen=True)
@@ -115,12 +148,12 @@ class Promotion:
     the version that went live. ``kind`` ``"unrecorded"`` is a move that other tools made: what is known of it is the
     time by which it had happened. ``state`` is ``"intended"`` from before the pointer moves, then ``"done"``, or
     ``"lost"`` where another promotion won. ``after`` is the last event that was done when this one was decided, so that
-    of two that met neither looks like a move by another tool. ``migration`` belongs to the moves of ``prodpointer
+    of two that raced neither looks like a move by another tool. ``migration`` belongs to the moves of ``prodpointer
     migrate``: the run, and what the pointers were before it.
 
-    ``holder_created_at`` is when the version that holds the record was created: what was copied with its tags to
-    another version is no event there. ``passing`` is the event by which the version that was found live was live, where
-    that event was not done yet; empty where there was none, None in events written before this was noted.
+    ``holder_created_at`` is when the version that holds the record was created: an event that was copied with the tags
+    to another version does not count there. ``passing`` is the event by which the version that was found live was live,
+    where that event was not done yet; empty where there was none, None in events written before this was noted.
     ``workspace`` is the one that the model is in, None where none was named.
     """
 
@@ -165,8 +198,8 @@ class PointerStatus:
 
     ``alias`` and ``stage`` are as the registry names them; ``live`` is the version that loads, None when nothing does.
     ``dangling`` says that the alias names a version that was deleted, so it does not count. ``in_stage`` lists
-    every version in the stage: more than one means that ``agreed`` is false. ``mended`` says what a repair put right,
-    ``drift`` which pointer another tool moved where the two differ. ``workspace`` is the one that the model is in.
+    every version in the stage: more than one means that ``agreed`` is false. ``mended`` lists what a repair put right,
+    ``mismatch`` says which pointer another tool moved where the two differ. ``workspace`` is that of the model.
     """
 
     name: str
@@ -179,7 +212,7 @@ class PointerStatus:
     dangling: bool = False
     in_stage: tuple[int, ...] = ()
     mended: tuple[str, ...] = ()
-    drift: str = ""
+    mismatch: str = ""
     workspace: str | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -192,7 +225,7 @@ class PointerStatus:
             "agreed": self.agreed,
             "pointer": self.pointer,
             "last_event": self.last_event.as_json() if self.last_event else None,
-            "mismatch": self.drift,
+            "mismatch": self.mismatch,
             "dangling": self.dangling,
             "in_stage": list(self.in_stage),
             "mended": list(self.mended),
@@ -269,7 +302,7 @@ LIVE = "production"
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one gate said.
+    """The result of one gate.
 
     The numbers are None where there is none or it is not finite, and ``reason`` then says why. ``threshold`` is the
     value that had to be reached. A gate that passed has a reason too where something was not compared.

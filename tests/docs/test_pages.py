@@ -129,7 +129,7 @@ PRINTED: dict[str, dict[str, Any]] = {
     "`doctor`": Diagnosis("sqlite:///registry.db", "3.17.2", None, "alias", "", ()).as_json(),
     "| `conformance` |": Conformance("sqlite:///registry.db", "3.17.2", None, ()).as_json(),
     "`steps`; each with `did`": demo.Step("trained").as_json(),
-    "`migrate undo`": migration.Run("set-aliases", "migrate", 1, None, None).as_json(),
+    "`migrate undo`": migration.RunSummary("set-aliases", "migrate", 1, None, None).as_json(),
     "`migrate find`": StageUse(Path("train.py"), 1, "read", "what", "text", "instead").as_json(),
     "`migrate plan`": plan.Plan("sqlite:///registry.db", None, (), ()).as_json(),
 }

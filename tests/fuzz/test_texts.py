@@ -82,7 +82,7 @@ def test_events(driven: Driven) -> None:
         version = held({**tags_of([event(1, None, 2)]), **tags})
         log.record([version])
         recorded = log.events([version], "production")
-        moves = log.told(log.settled(recorded, 2), 2, NOW)
+        moves = log.add_unrecorded(log.settled(recorded, 2), 2, NOW)
         log.stack(moves)
         log.live_at(moves, NOW)
         log.in_order(moves, recorded)

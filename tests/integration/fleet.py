@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from prodpointer import RegisteredModel, connect
-from prodpointer.migration.apply import Step
+from prodpointer.migration.apply import PairResult
 from prodpointer.migration.bridge import Bridge, Sweep
-from prodpointer.migration.migration import Migration, plainly, run_name
+from prodpointer.migration.migration import Migration, flatten, run_name
 from prodpointer.migration.plan import Plan, Planned
 from tests.integration.conftest import Lab, quiet
 
@@ -84,22 +84,24 @@ class Fleet:
         (found,) = [model for model in self.plan().models if model.name == name]
         return found
 
-    def apply(self, run: str | None = None, *, mapping: dict[str, str] | None = None, **options: Any) -> list[Step]:
+    def apply(
+        self, run: str | None = None, *, mapping: dict[str, str] | None = None, **options: Any
+    ) -> list[PairResult]:
         """Carry out a fresh plan."""
         migration = self.migration(mapping=mapping)
-        return plainly(migration.apply(migration.plan(), run_name(run), **options))
+        return flatten(migration.apply(migration.plan(), run_name(run), **options))
 
-    def start(self, run: str | None = None) -> list[Step]:
+    def start(self, run: str | None = None) -> list[PairResult]:
         """Begin the window."""
-        return plainly(self.migration().start(run_name(run)))
+        return flatten(self.migration().start(run_name(run)))
 
-    def finish(self, run: str | None = None, *globs: str) -> list[Step]:
+    def finish(self, run: str | None = None, *globs: str) -> list[PairResult]:
         """End the stages."""
-        return plainly(self.migration(*globs).finish(run_name(run)))
+        return flatten(self.migration(*globs).finish(run_name(run)))
 
-    def undo(self, run: str) -> list[Step]:
+    def undo(self, run: str) -> list[PairResult]:
         """Take a run back."""
-        return plainly(self.migration().undo(run))
+        return flatten(self.migration().undo(run))
 
     def problems(self) -> dict[str, str]:
         """Return what plain clients would miss, by model."""
@@ -138,6 +140,6 @@ def fresh(lab: Lab) -> Fleet:
     return Fleet(lab, f"fleet{uuid.uuid4().hex[:10]}")
 
 
-def outcomes(steps: list[Step]) -> dict[tuple[str, str], str]:
+def outcomes(steps: list[PairResult]) -> dict[tuple[str, str], str]:
     """Return the outcome of each alias of each model."""
     return {(step.name, step.alias): step.outcome for step in steps}

@@ -230,7 +230,7 @@ def test_a_promotion_under_way_is_looked_at_again(fleet: Fleet, monkeypatch: pyt
     fleet.set_alias(name, 3)
     assert [step.outcome for step in bridge.sweep().steps] == ["left"]
     assert held(fleet, name) == (3, 2)
-    monkeypatch.setattr("prodpointer.promotion.sync.UNDER_WAY", timedelta(0))
+    monkeypatch.setattr("prodpointer.migration.assess.UNDER_WAY", timedelta(0))
     bridge.sweep()
     assert held(fleet, name) == (3, 3)
 

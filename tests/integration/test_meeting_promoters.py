@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from prodpointer import PromotionLost, RegisteredModel
-from prodpointer.history.log import EVENT_TAG, event_text, settled, stack, told
+from prodpointer.history.log import EVENT_TAG, add_unrecorded, event_text, settled, stack
 from prodpointer.mlflow_client.registry import Registry
 from prodpointer.types import Promotion, State
 from tests.integration.conftest import HAS_ALIASES, Lab
@@ -41,7 +41,7 @@ def moved(
 def lived(*recorded: Promotion) -> list[int | None]:
     """Return what was live one after the other."""
     live = recorded[-1].to_version
-    return stack(told(settled(recorded, live), live, NOON))
+    return stack(add_unrecorded(settled(recorded, live), live, NOON))
 
 
 def test_who_lost_with_a_lower_id_than_what_was_done_was_not_live() -> None:
@@ -156,7 +156,7 @@ def test_a_suspended_promoter_overtakes_no_other(
     """It looks again before it moves anything, and what was promoted meanwhile stays live."""
     model = lab.model(name, 3, pointer=pointer)
     model.promote(1)
-    monkeypatch.setattr("prodpointer.promotion.promoter.LOOK_LASTS", 0.0)
+    monkeypatch.setattr("prodpointer.promotion.promoter.SNAPSHOT_LASTS", 0.0)
     between("tag_version", nothing, promoted(model, 3))
     with pytest.raises(PromotionLost) as caught:
         model.promote(2)
@@ -170,7 +170,7 @@ def test_who_was_stopped_for_long_withdraws_nothing(
     """What was promoted meanwhile was not what is to be withdrawn."""
     model = lab.model(name, 2)
     model.promote(1)
-    monkeypatch.setattr("prodpointer.promotion.promoter.LOOK_LASTS", 0.0)
+    monkeypatch.setattr("prodpointer.promotion.promoter.SNAPSHOT_LASTS", 0.0)
     between("tag_version", nothing, promoted(model, 2))
     with pytest.raises(PromotionLost):
         model.withdraw()
@@ -183,5 +183,5 @@ def test_who_was_stopped_for_long_goes_on_where_nothing_changed(
     """A slow registry is no other promotion."""
     model = lab.model(name, 2)
     model.promote(1)
-    monkeypatch.setattr("prodpointer.promotion.promoter.LOOK_LASTS", 0.0)
+    monkeypatch.setattr("prodpointer.promotion.promoter.SNAPSHOT_LASTS", 0.0)
     assert model.promote(2).to_version == model.live_version() == 2

@@ -11,8 +11,8 @@ import pytest
 
 from prodpointer.cli.migrate_output import print_checks
 from prodpointer.errors import InvalidName
+from prodpointer.migration.assess import Class
 from prodpointer.migration.migration import Checked, rules_for, run_name
-from prodpointer.promotion.sync import Class
 from prodpointer.types import POINTER_TAG
 from tests.integration.conftest import IS_THREE, Answer, Command, Lab
 from tests.integration.fleet import Fleet, fresh, outcomes

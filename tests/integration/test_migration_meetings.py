@@ -10,7 +10,7 @@ import pytest
 
 from prodpointer.errors import RegistryUnavailable
 from prodpointer.history.log import EVENT_TAG
-from prodpointer.migration.apply import Carrier
+from prodpointer.migration.apply import Migrator
 from prodpointer.pointers.alias import AliasPointer
 from tests.integration.conftest import Lab
 from tests.integration.fleet import Fleet, fresh, outcomes
@@ -82,7 +82,7 @@ def test_a_promotion_of_both_is_not_reverted_by_the_bridge(fleet: Fleet, monkeyp
 def test_a_decision_that_was_interrupted_is_taken_up_as_it_was(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     """A person preferred the alias: the next run copies the alias, never the stage."""
     name = fleet.add("apart", alias=1, stage=2)
-    monkeypatch.setattr(Carrier, "_follow", _interrupted)
+    monkeypatch.setattr(Migrator, "_follow", _interrupted)
     with pytest.raises(KeyboardInterrupt):
         fleet.apply(prefer="alias")
     monkeypatch.undo()
@@ -131,14 +131,14 @@ def test_a_bridge_in_the_middle_of_the_end_brings_no_stage_back(fleet: Fleet, mo
     fleet.start()
     fleet.apply()
     bridge = fleet.bridge()
-    real = Carrier.read_back
+    real = Migrator.read_back
 
-    def read_back(carrier: Carrier, model: object) -> None:
+    def read_back(migrator: Migrator, model: object) -> None:
         monkeypatch.undo()
         bridge.sweep()
-        real(carrier, model)  # type: ignore[arg-type]
+        real(migrator, model)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Carrier, "read_back", read_back)
+    monkeypatch.setattr(Migrator, "read_back", read_back)
     fleet.finish()
     assert fleet.at(name) == ({"production": 1}, {})
 
@@ -205,7 +205,7 @@ def test_an_alias_alone_never_gets_a_stage_from_a_promoter_that_was_stopped(
     with pytest.raises(KeyboardInterrupt):
         fleet.model(name).promote(2)
     monkeypatch.undo()
-    monkeypatch.setattr("prodpointer.promotion.sync.UNDER_WAY", timedelta(0))
+    monkeypatch.setattr("prodpointer.migration.assess.UNDER_WAY", timedelta(0))
     fleet.bridge()
     assert fleet.model(name).promote(3).pointers == ("alias",)
     assert fleet.at(name) == ({"production": 3}, {})
@@ -218,14 +218,14 @@ def test_a_promotion_in_the_middle_of_an_undo_is_not_recorded_over(
     """Somebody promotes when the alias has just been put back: the undo says so, and its event is lost."""
     name = fleet.add("apart", alias=1, stage=2)
     fleet.apply("run", prefer="stage")
-    real = Carrier.read_back
+    real = Migrator.read_back
 
-    def read_back(carrier: Carrier, model: object) -> None:
+    def read_back(migrator: Migrator, model: object) -> None:
         monkeypatch.undo()
         fleet.model(name).promote(3)
-        real(carrier, model)  # type: ignore[arg-type]
+        real(migrator, model)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Carrier, "read_back", read_back)
+    monkeypatch.setattr(Migrator, "read_back", read_back)
     assert outcomes(fleet.undo("run"))[name, "production"] == "left"
     assert fleet.model(name).status().live == 3
     assert [(event.kind, event.state) for event in fleet.model(name).history() if event.kind == "undo"] == [

@@ -13,7 +13,9 @@ from packaging.version import Version
 from prodpointer._warnings import forget, warn_about, warn_unverified
 from prodpointer.errors import PointerDriftWarning, StageOnlyWarning, UnverifiedWarning
 from prodpointer.mlflow_client.capabilities import Capabilities
-from prodpointer.pointers.selection import Rule, View
+from prodpointer.pointers.rule import Rule
+from prodpointer.pointers.snapshot import ModelSnapshot
+from prodpointer.types import ModelReply, ModelVersion
 from tests.integration.conftest import HAS_ALIASES, IS_THREE, Lab
 
 RULE = Rule("production", "Production", None, None)
@@ -28,12 +30,16 @@ def view(
     registry: Capabilities = THREE,
     requested: str = "auto",
     dangling: bool = False,
-) -> View:
+) -> ModelSnapshot:
     """Return what a registry says of a model."""
-    return View(RULE, registry, requested, "the default", "production", alias, stage, dangling)
+    newest: dict[str | None, ModelVersion] = {}
+    if stage is not None:
+        newest["Production"] = ModelVersion("news", stage, "Production", "READY", "", None, None, None)
+    reply = ModelReply("news", {} if alias is None else {"production": alias}, newest, {})
+    return ModelSnapshot(RULE, registry, reply, requested, "the default", "production", dangling)
 
 
-def told(seen: View, name: str, registry: str = "sqlite:///x.db") -> list[type[Warning]]:
+def told(seen: ModelSnapshot, name: str, registry: str = "sqlite:///x.db") -> list[type[Warning]]:
     """Return the warnings that one reading gives."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -110,7 +116,7 @@ def test_drift_is_told_under_both(name: str) -> None:
     ids=["nothing", "an alias", "agreement", "a stage on 2", "drift under alias", "drift under stage",
          "a stage under stage", "a stage under both", "a dangling alias"],
 )  # fmt: skip
-def test_what_is_normal_is_not_told(seen: View, name: str) -> None:
+def test_what_is_normal_is_not_told(seen: ModelSnapshot, name: str) -> None:
     """A reader is warned of nothing that is as it should be, or as it was asked for."""
     assert told(seen, name) == []
 

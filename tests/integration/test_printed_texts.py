@@ -75,7 +75,7 @@ def test_what_is_printed_is_escaped(bad: str, capsys: pytest.CaptureFixture[str]
     event = Promotion("m", None, 1, ("alias",), datetime.now(timezone.utc), f"b{bad}", f"r{bad}")
     say(f"error: {bad}", err=True)
     print_history([event])
-    print_statuses([PointerStatus(f"n{bad}", 1, 1, 2, False, "alias", event, drift=f"d{bad}")])
+    print_statuses([PointerStatus(f"n{bad}", 1, 1, 2, False, "alias", event, mismatch=f"d{bad}")])
     print_json(event.as_json())
     printed = "".join(capsys.readouterr())
     assert not set(bad) & set(ACTING_CHARACTERS) & set(printed)

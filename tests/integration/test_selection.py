@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
 
 import pytest
 from packaging.version import Version
@@ -12,8 +13,16 @@ from prodpointer import AliasPointer, MirroredPointer, StagePointer
 from prodpointer.connection import rule_for
 from prodpointer.errors import InvalidName, PointerUnsupported
 from prodpointer.mlflow_client.capabilities import Capabilities
-from prodpointer.pointers.selection import POINTER_VARIABLE, Rule, View, known_pointer, pointer_for, view
-from prodpointer.types import POINTER_TAG, ModelReply, ModelVersion
+from prodpointer.pointers.rule import POINTER_VARIABLE, Rule, known_pointer
+from prodpointer.pointers.selection import (
+    check_nothing_left_behind,
+    check_readable,
+    check_supported,
+    pointer_for,
+    pointers_to_move,
+)
+from prodpointer.pointers.snapshot import ModelSnapshot, read_reply
+from prodpointer.types import POINTER_TAG, ModelReply, ModelVersion, Pointers, Promotion
 from tests.integration.conftest import HAS_ALIASES, Lab
 
 MLFLOW_2_2 = Capabilities(Version("2.2.2"), is_three=False, aliases=False, stages=True, how="MLflow 2.2.2")
@@ -37,19 +46,20 @@ class Case:
     what: str
     registry: Capabilities
     live: int | None
-    moved: tuple[str, ...]
+    moved: Pointers
     alias: int | None = None
     stage: int | None = None
-    last_moved: tuple[str, ...] = ()
+    last_moved: Pointers = Pointers.NONE
     dangling: bool = False
     rule: Rule = PRODUCTION
     tag: str | None = None
 
-    def view(self) -> View:
+    def snapshot(self) -> ModelSnapshot:
         """Read the case's model by its rule."""
         tags = {POINTER_TAG: self.tag} if self.tag else {}
-        seen = view(self.rule, reply(self.rule.alias, self.alias, self.stage, tags), self.registry, "here")
-        return replace(seen, dangling=self.dangling)
+        read = read_reply(self.rule, reply(self.rule.alias, self.alias, self.stage, tags), self.registry, "here")
+        last = Promotion("news", None, None, self.last_moved.names, datetime.now(timezone.utc), "ada")
+        return replace(read, dangling=self.dangling, moves=[last] if self.last_moved else [])
 
 
 def reply(alias: str, at: int | None, stage: int | None, tags: Mapping[str, str] | None = None) -> ModelReply:
@@ -70,7 +80,7 @@ def overridden(argument: str, rule: Rule = PRODUCTION) -> Rule:
     return replace(rule, argument=argument)
 
 
-ALIAS, STAGE, BOTH = ("alias",), ("stage",), ("alias", "stage")
+ALIAS, STAGE, BOTH = Pointers.ALIAS, Pointers.STAGE, Pointers.BOTH
 
 AUTO = [
     Case("a new model on 3 gets an alias", MLFLOW_3, None, ALIAS),
@@ -136,19 +146,19 @@ each_case = pytest.mark.parametrize("case", AUTO + OVERRIDES, ids=lambda case: c
 @each_case
 def test_what_is_live(case: Case) -> None:
     """The alias where one is set, else the stage; an override reads its own alone."""
-    assert case.view().live == case.live
+    assert case.snapshot().live == case.live
 
 
 @each_case
 def test_what_a_write_moves(case: Case) -> None:
     """Every pointer that is set, every pointer the last event moved, for a new model the registry's own."""
-    assert case.view().moved(case.last_moved)[0] == case.moved
+    assert pointers_to_move(case.snapshot())[0] == case.moved
 
 
 @each_case
 def test_every_choice_has_a_reason(case: Case) -> None:
     """What was chosen comes with a reason in words."""
-    assert len(case.view().moved(case.last_moved)[1].split()) > 2
+    assert len(pointers_to_move(case.snapshot())[1].split()) > 2
 
 
 @pytest.mark.parametrize(
@@ -166,13 +176,13 @@ def test_every_choice_has_a_reason(case: Case) -> None:
 )
 def test_the_reason_names_what_decided(case: Case, words: str) -> None:
     """The reason is the registry, the pointers that are set, or the override and where it came from."""
-    assert words in case.view().moved()[1]
+    assert words in pointers_to_move(case.snapshot())[1]
 
 
 def test_the_environment_is_named_as_the_reason() -> None:
     """An override from the environment names its variable."""
-    seen = Case("", MLFLOW_2, None, BOTH, rule=replace(PRODUCTION, environment="both")).view()
-    assert POINTER_VARIABLE in seen.moved()[1]
+    seen = Case("", MLFLOW_2, None, BOTH, rule=replace(PRODUCTION, environment="both")).snapshot()
+    assert POINTER_VARIABLE in pointers_to_move(seen)[1]
 
 
 @pytest.mark.parametrize(
@@ -189,7 +199,7 @@ def test_the_environment_is_named_as_the_reason() -> None:
 )
 def test_a_mismatch_is_two_pointers_that_count_and_differ(case: Case, drifted: bool) -> None:
     """A pointer that is not set, or names a deleted version, differs from nothing."""
-    assert case.view().drifted is drifted
+    assert case.snapshot().differ is drifted
 
 
 @pytest.mark.parametrize(
@@ -203,11 +213,11 @@ def test_a_mismatch_is_two_pointers_that_count_and_differ(case: Case, drifted: b
     ],
 )
 def test_a_pointer_the_registry_cannot_hold_is_refused(
-    capabilities: Capabilities, pointers: tuple[str, ...], words: str
+    capabilities: Capabilities, pointers: Pointers, words: str
 ) -> None:
     """The refusal says what there is not, and how that is known."""
     with pytest.raises(PointerUnsupported, match=words):
-        Case("", capabilities, None, ()).view().check_supported(pointers, "here")
+        check_supported(Case("", capabilities, None, Pointers.NONE).snapshot(), pointers, "here")
 
 
 def test_a_stage_for_an_alias_that_has_none_is_refused() -> None:
@@ -215,32 +225,32 @@ def test_a_stage_for_an_alias_that_has_none_is_refused() -> None:
     with pytest.raises(
         PointerUnsupported, match=r"'champion' stands for no stage.*stages=\{'champion': 'Production'\}"
     ):
-        Case("", MLFLOW_2, None, (), rule=CHAMPION).view().check_supported(STAGE, "here")
+        check_supported(Case("", MLFLOW_2, None, Pointers.NONE, rule=CHAMPION).snapshot(), STAGE, "here")
 
 
-@pytest.mark.parametrize("pointers", [ALIAS, STAGE, BOTH], ids=" and ".join)
+@pytest.mark.parametrize("pointers", [ALIAS, STAGE, BOTH], ids=lambda pointers: pointers.choice)
 @pytest.mark.parametrize("capabilities", [MLFLOW_2, MLFLOW_3], ids=["2", "3"])
-def test_a_registry_with_both_takes_both(capabilities: Capabilities, pointers: tuple[str, ...]) -> None:
+def test_a_registry_with_both_takes_both(capabilities: Capabilities, pointers: Pointers) -> None:
     """Aliases and stages are both there from MLflow 2.3.0 on."""
-    Case("", capabilities, None, ()).view().check_supported(pointers, "here")
+    check_supported(Case("", capabilities, None, Pointers.NONE).snapshot(), pointers, "here")
 
 
 @pytest.mark.parametrize(
     ("case", "words"),
     [
-        (Case("alias before aliases", MLFLOW_2_2, None, (), rule=overridden("alias")), "no aliases"),
-        (Case("both before aliases", MLFLOW_2_2, None, (), rule=overridden("both")), "no aliases"),
-        (Case("a tag before aliases", MLFLOW_2_2, None, (), tag="alias"), "no aliases"),
-        (Case("stage in Unity Catalog", UNITY_CATALOG, None, (), rule=overridden("stage")), "no stages"),
-        (Case("another alias before aliases", MLFLOW_2_2, None, (), rule=CHAMPION), "no aliases"),
-        (Case("another alias by stage", MLFLOW_2, None, (), rule=overridden("stage", CHAMPION)), "no stage"),
+        (Case("alias before aliases", MLFLOW_2_2, None, Pointers.NONE, rule=overridden("alias")), "no aliases"),
+        (Case("both before aliases", MLFLOW_2_2, None, Pointers.NONE, rule=overridden("both")), "no aliases"),
+        (Case("a tag before aliases", MLFLOW_2_2, None, Pointers.NONE, tag="alias"), "no aliases"),
+        (Case("stage in Unity Catalog", UNITY_CATALOG, None, Pointers.NONE, rule=overridden("stage")), "no stages"),
+        (Case("another alias before aliases", MLFLOW_2_2, None, Pointers.NONE, rule=CHAMPION), "no aliases"),
+        (Case("another alias by stage", MLFLOW_2, None, Pointers.NONE, rule=overridden("stage", CHAMPION)), "no stage"),
     ],
     ids=lambda each: each.what if isinstance(each, Case) else "",
 )
 def test_reading_what_cannot_be_there_is_refused(case: Case, words: str) -> None:
     """Where a pointer cannot exist, None would be no answer."""
     with pytest.raises(PointerUnsupported, match=words):
-        case.view().check_readable("here")
+        check_readable(case.snapshot(), "here")
 
 
 @pytest.mark.parametrize(
@@ -248,7 +258,7 @@ def test_reading_what_cannot_be_there_is_refused(case: Case, words: str) -> None
 )
 def test_auto_reads_everywhere(capabilities: Capabilities) -> None:
     """Without an override every registry can be read: it has one of the two pointers."""
-    Case("", capabilities, None, ()).view().check_readable("here")
+    check_readable(Case("", capabilities, None, Pointers.NONE).snapshot(), "here")
 
 
 LEFT_BEHIND = [
@@ -271,47 +281,47 @@ LEFT_BEHIND = [
 def test_an_override_leaves_no_set_pointer_behind(case: Case, target: int | None) -> None:
     """A write that would leave the other pointer naming another version names both ways out."""
     with pytest.raises(PointerUnsupported, match=r"set to version 2 and would be left behind.*'both'.*migrate finish"):
-        case.view().check_nothing_left_behind(case.moved, target, "here")
+        check_nothing_left_behind(case.snapshot(), case.moved, target, "here")
 
 
 @pytest.mark.parametrize("case", LEFT_BEHIND, ids=lambda case: case.what)
 def test_an_override_may_move_to_what_the_other_pointer_names(case: Case) -> None:
     """A write after which both pointers agree leaves nothing behind."""
-    case.view().check_nothing_left_behind(case.moved, 2, "here")
+    check_nothing_left_behind(case.snapshot(), case.moved, 2, "here")
 
 
 @pytest.mark.parametrize("target", [3, None], ids=["promote", "withdraw"])
 @pytest.mark.parametrize("case", AUTO, ids=lambda case: case.what)
 def test_auto_leaves_nothing_behind(case: Case, target: int | None) -> None:
     """Without an override every pointer that is set is moved."""
-    case.view().check_nothing_left_behind(case.moved, target, "here")
+    check_nothing_left_behind(case.snapshot(), case.moved, target, "here")
 
 
 def test_an_alias_in_another_case_is_read() -> None:
     """An alias that others spelled ``Production`` says what is live."""
-    assert view(PRODUCTION, reply("Production", 4, None), MLFLOW_3, "here").live == 4
+    assert read_reply(PRODUCTION, reply("Production", 4, None), MLFLOW_3, "here").live == 4
 
 
 def test_an_alias_is_moved_under_the_spelling_it_has() -> None:
     """The existing spelling is kept, so that its readers keep working."""
-    assert view(PRODUCTION, reply("PRODUCTION", 4, None), MLFLOW_3, "here").spelling == "PRODUCTION"
+    assert read_reply(PRODUCTION, reply("PRODUCTION", 4, None), MLFLOW_3, "here").spelling == "PRODUCTION"
 
 
 def test_a_new_alias_is_spelled_in_lower_case() -> None:
     """An alias that is not set yet gets the folded name."""
-    assert view(PRODUCTION, reply("other", 4, None), MLFLOW_3, "here").spelling == "production"
+    assert read_reply(PRODUCTION, reply("other", 4, None), MLFLOW_3, "here").spelling == "production"
 
 
 def test_two_spellings_of_one_alias_are_refused() -> None:
     """Nobody can say which of two is meant, so both are named."""
     both = replace(reply("production", 4, None), aliases={"Production": 3, "production": 4})
     with pytest.raises(InvalidName, match="'Production' and 'production' of 'news' differ only in case"):
-        view(PRODUCTION, both, MLFLOW_3, "here")
+        read_reply(PRODUCTION, both, MLFLOW_3, "here")
 
 
 def test_an_alias_that_only_begins_alike_is_another() -> None:
     """Only the case is folded, nothing else."""
-    assert view(PRODUCTION, reply("production2", 4, None), MLFLOW_3, "here").live is None
+    assert read_reply(PRODUCTION, reply("production2", 4, None), MLFLOW_3, "here").live is None
 
 
 @pytest.mark.parametrize("alias", ["production", "Production", "PRODUCTION"])
@@ -353,7 +363,7 @@ def test_an_unknown_pointer_in_the_argument_is_refused() -> None:
 def test_an_unknown_pointer_in_the_tag_is_refused() -> None:
     """The refusal names the model's tag."""
     with pytest.raises(InvalidName, match=f"Invalid pointer 'champion'.*{POINTER_TAG}"):
-        Case("", MLFLOW_3, None, (), tag="champion").view()
+        Case("", MLFLOW_3, None, Pointers.NONE, tag="champion").snapshot()
 
 
 @pytest.mark.parametrize("pointer", ["auto", "alias", "stage", "both"])
@@ -379,7 +389,7 @@ def test_what_another_alias_moved_does_not_count(lab: Lab, name: str) -> None:
 class Choice:
     """Pointers to move, and the class that moves them."""
 
-    pointers: tuple[str, ...]
+    pointers: Pointers
     kind: type = field(default=object)
 
 
@@ -393,5 +403,5 @@ def test_the_pointer_that_moves_a_choice(choice: Choice, lab: Lab) -> None:
     from prodpointer.mlflow_client.open import open_registry
 
     registry = open_registry(lab.uri, None, timeout=5, create_database=False, upgrade_database=False)
-    seen = Case("", MLFLOW_3, None, ()).view()
+    seen = Case("", MLFLOW_3, None, Pointers.NONE).snapshot()
     assert type(pointer_for(choice.pointers, seen, registry, "news")) is choice.kind

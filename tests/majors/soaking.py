@@ -16,8 +16,8 @@ from typing import Any
 from mlflow import MlflowClient
 
 import prodpointer
-from prodpointer.migration.apply import Step
-from prodpointer.migration.migration import Migration, plainly, run_name
+from prodpointer.migration.apply import PairResult
+from prodpointer.migration.migration import Migration, flatten, run_name
 from tests import mlflow_table
 from tests.majors.processes import listening
 
@@ -102,20 +102,20 @@ def verbs(prefix: str) -> Iterator[tuple[str, str]]:
             yield "start", some
 
 
-def run(found: Soak, uri: str, verb: str, glob: str) -> list[Step]:
+def run(found: Soak, uri: str, verb: str, glob: str) -> list[PairResult]:
     """Execute one of them, and count the result."""
     migration = Migration(tracking_uri=uri, models=[glob], most_failures=10**6)
     name = f"{verb}-{found.runs[verb]}" if verb != "undo" else f"finish-{found.runs['finish'] - 1}"
-    steps: list[Step] = []
+    steps: list[PairResult] = []
     if verb == "plan":
         migration.plan()
     elif verb == "verify":
         results = list(migration.verify())
         found.failed += [f"verify: {result.error}" for result in results if result.error]
     elif verb == "apply":
-        steps = plainly(migration.apply(migration.plan(), name, prefer="journal"))
+        steps = flatten(migration.apply(migration.plan(), name, prefer="journal"))
     else:
-        steps = plainly(getattr(migration, verb)(name))
+        steps = flatten(getattr(migration, verb)(name))
     found.runs[verb] += 1
     found.outcomes.update(f"{verb} {step.outcome}" for step in steps)
     found.failed += [f"{verb} {step.name}: {step.reason}" for step in steps if step.outcome == "failed"]
@@ -125,7 +125,7 @@ def run(found: Soak, uri: str, verb: str, glob: str) -> list[Step]:
 def settle(found: Soak, uri: str, prefix: str) -> None:
     """Migrate the rest once all promotions have ended, as ``migrate apply`` does after a window."""
     migration = Migration(tracking_uri=uri, models=[f"{prefix}-*"])
-    steps = plainly(migration.apply(migration.plan(), run_name("settled"), prefer="journal"))
+    steps = flatten(migration.apply(migration.plan(), run_name("settled"), prefer="journal"))
     found.broken += [
         f"{step.name}: {step.outcome}: {step.reason}" for step in steps if step.outcome in ("left", "failed")
     ]

@@ -21,9 +21,9 @@ import pytest
 from mlflow import MlflowClient
 
 import prodpointer
-from prodpointer.migration.apply import Step
+from prodpointer.migration.apply import PairResult
 from prodpointer.migration.bridge import Bridge
-from prodpointer.migration.migration import Migration, plainly, run_name
+from prodpointer.migration.migration import Migration, flatten, run_name
 from tests import mlflow_table
 from tests.majors.conftest import Job
 from tests.proxy import Answer, Drop, Fault, Hang, Proxy, everything, first, on_path, proxy
@@ -73,9 +73,9 @@ def migration(uri: str, prefix: str, **options: Any) -> Migration:
     return Migration(tracking_uri=uri, models=[f"{prefix}-*"], **options)
 
 
-def applied(found: Migration, **options: Any) -> list[Step]:
+def applied(found: Migration, **options: Any) -> list[PairResult]:
     """Apply a new plan and return the results."""
-    return plainly(found.apply(found.plan(), run_name(), **options))
+    return flatten(found.apply(found.plan(), run_name(), **options))
 
 
 def pointers(uri: str, name: str) -> tuple[dict[str, str], dict[str, str]]:
@@ -106,7 +106,7 @@ def test_applying_costs_little_for_each_model(between: Proxy, prefix: str) -> No
     found = migration(between.uri, prefix)
     plan = found.plan()
     between.clear()
-    assert {step.outcome for step in plainly(found.apply(plan, run_name()))} == {"moved"}
+    assert {step.outcome for step in flatten(found.apply(plan, run_name()))} == {"moved"}
     assert between.count <= REQUESTS_A_MODEL * MODELS
     assert [name for name in names if pointers(between.uri, name) != CARRIED] == []
 
@@ -130,7 +130,7 @@ def test_the_end_of_a_window_without_a_stage_costs_six_requests(between: Proxy, 
     found = migration(between.uri, prefix, mapping={"Staging": "skip"})
     results = found.finish(run_name())
     between.clear()
-    assert [step.outcome for step in plainly(results)] == ["moved"]
+    assert [step.outcome for step in flatten(results)] == ["moved"]
     assert between.count == 6
 
 
@@ -193,7 +193,7 @@ def test_a_busy_server_fails_no_model(
     found = migration(between.uri, prefix)
     plan = found.plan()
     between.when(Sometimes(9), fault)
-    steps = plainly(found.apply(plan, run_name()))
+    steps = flatten(found.apply(plan, run_name()))
     between.heal()
     assert {step.outcome for step in steps} <= {"moved", "closed", "nothing"}, steps
     applied(found)  # what was done, and not closed before it was looked at again
@@ -222,7 +222,7 @@ def test_a_refused_right_is_a_failure_of_its_model(between: Proxy, prefix: str) 
     plan = found.plan()
     refused = json.dumps({"error_code": "PERMISSION_DENIED", "message": "no"}).encode()
     between.when(first(1, on_path("registered-models/alias", "POST")), Answer(403, refused))
-    steps = plainly(found.apply(plan, run_name()))
+    steps = flatten(found.apply(plan, run_name()))
     assert sorted(step.outcome for step in steps if step.outcome != "nothing") == ["failed", "moved", "moved", "moved"]
     assert sum("production" in pointers(between.uri, name)[0] for name in names) == 3
 
@@ -235,7 +235,7 @@ def test_plain_clients_of_both_majors_load_what_is_live(server: Server, job: Job
     job(TWO, server.uri, name, "plain_promote", 1)
     assert job(TWO, server.uri, name, "plain_load", "/Production") == {"payload": "bundle 1"}
     found = migration(server.uri, prefix)
-    plainly(found.start(run_name()))
+    flatten(found.start(run_name()))
     applied(found)
     for version, client in ((1, None), (2, TWO), (3, THREE), (1, THREE)):
         if client is not None:
@@ -243,7 +243,7 @@ def test_plain_clients_of_both_majors_load_what_is_live(server: Server, job: Job
         expected = {"payload": f"bundle {version}"}
         assert job(TWO, server.uri, name, "plain_load", "/Production") == expected
         assert job(THREE, server.uri, name, "plain_load", "@production") == expected
-    assert [step.outcome for step in plainly(found.finish(run_name()))] == ["moved", "nothing"]
+    assert [step.outcome for step in flatten(found.finish(run_name()))] == ["moved", "nothing"]
     assert job(THREE, server.uri, name, "plain_load", "@production") == {"payload": "bundle 1"}
     assert job(TWO, server.uri, name, "live_version") == 1
 

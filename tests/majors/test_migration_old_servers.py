@@ -15,7 +15,7 @@ import pytest
 from mlflow import MlflowClient
 
 from prodpointer import PointerUnsupported
-from prodpointer.migration.migration import Migration, plainly, run_name
+from prodpointer.migration.migration import Migration, flatten, run_name
 from tests import mlflow_table
 from tests.servers import Server, serve
 
@@ -62,7 +62,7 @@ def test_a_fleet_is_found_where_the_search_is_silent(served: Callable[[str], Ser
     assert list(MlflowClient(uri).search_registered_models()) == []
     migration = Migration(tracking_uri=uri, models=[glob])
     assert migration.plan().counts["SAFE"] == NAMES
-    steps = plainly(migration.apply(migration.plan(), run_name()))
+    steps = flatten(migration.apply(migration.plan(), run_name()))
     assert [step.outcome for step in steps if step.alias == "production"] == ["moved"] * NAMES
     assert migration.plan().is_done
 

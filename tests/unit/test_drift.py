@@ -10,10 +10,11 @@ import pytest
 from packaging.version import Version
 
 from prodpointer.history.log import EVENT_TAG, event_text
+from prodpointer.migration.assess import Class, Judgement, judge
 from prodpointer.mlflow_client.capabilities import Capabilities
-from prodpointer.pointers.selection import Rule, view
-from prodpointer.promotion.snapshot import UNDER_WAY, Look, look_at
-from prodpointer.promotion.sync import Class, Judgement, Side, drift_told, judge, side_moved
+from prodpointer.pointers.rule import Rule
+from prodpointer.pointers.snapshot import UNDER_WAY, ModelSnapshot, read_reply
+from prodpointer.promotion.sync import Side, describe_mismatch, side_moved
 from prodpointer.types import POINTER_TAG, Before, Kind, ModelReply, ModelVersion, Promotion, State
 
 MLFLOW_2 = Capabilities(Version("2.22.5"), is_three=False, aliases=True, stages=True, how="MLflow 2.22.5")
@@ -50,7 +51,7 @@ def model(
     deleted: int = 0,
     status: str = "READY",
     registry: Capabilities = MLFLOW_3,
-) -> Look:
+) -> ModelSnapshot:
     """Return a model with versions 1 to 6 (one may be deleted), these pointers and this history."""
     versions = []
     for number in range(1, 7):
@@ -59,8 +60,9 @@ def model(
         versions.append(ModelVersion("news", number, stage, status, "", None, None, None, tags))
     versions = [each for each in versions if each.version != deleted]
     newest = {each.stage: each for each in versions}
-    reply = ModelReply("news", {} if alias is None else {rule.alias: alias}, newest, {POINTER_TAG: tag} if tag else {})
-    return look_at(view(rule, reply, registry, "here"), versions)
+    tags = {POINTER_TAG: tag} if tag else {}
+    reply = ModelReply("news", {} if alias is None else {rule.alias: alias}, newest, tags, versions=tuple(versions))
+    return read_reply(rule, reply, registry, "here")
 
 
 def production(*versions: int) -> dict[int, str]:
@@ -80,7 +82,7 @@ class Moved:
     deleted: int = 0
 
     @property
-    def look(self) -> Look:
+    def snapshot(self) -> ModelSnapshot:
         """The model by now."""
         stages = {} if self.stage is None else production(self.stage)
         return model(self.alias, stages, recorded=[event(1, 2)], deleted=self.deleted)
@@ -102,20 +104,20 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.what)
 def test_the_record_shows_which_pointer_moved(case: Moved) -> None:
     """The pointer that no longer names what the last recorded move left both at is the one that moved."""
-    assert side_moved(case.look) is case.side
+    assert side_moved(case.snapshot) is case.side
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.what)
 def test_the_record_decides_if_one_pointer_moved(case: Moved) -> None:
     """Preferring the journal follows the one side that moved to a version, and decides nothing else."""
-    assert judge(case.look).choices.get("journal") == case.journal
+    assert judge(case.snapshot).choices.get("journal") == case.journal
 
 
 def test_without_a_record_the_moved_pointer_is_unknown() -> None:
     """Two pointers that differ and no event: unknown, and the journal decides nothing."""
-    look = model(2, production(4))
-    assert side_moved(look) is Side.UNKNOWN
-    assert dict(judge(look).choices) == {"alias": 2, "stage": 4}
+    snapshot = model(2, production(4))
+    assert side_moved(snapshot) is Side.UNKNOWN
+    assert dict(judge(snapshot).choices) == {"alias": 2, "stage": 4}
 
 
 @pytest.mark.parametrize(("alias", "stage", "side"), [(4, 2, Side.ALIAS), (2, 4, Side.STAGE)])
@@ -134,7 +136,7 @@ class Case:
     """A model, and what there is to do about it."""
 
     what: str
-    look: Look
+    snapshot: ModelSnapshot
     kind: Class
     target: int | None = None
     choices: Mapping[str, int] = field(default_factory=dict)
@@ -230,15 +232,14 @@ WORK = [
 def test_a_stage_with_very_many_versions_is_left() -> None:
     """An event could not hold what each of them was in."""
     versions = tuple(ModelVersion("news", each, "Production", "READY", "", None, None, None) for each in range(1, 40))
-    look = model(1, production(1))
-    found = judge(replace(look, versions=versions))
+    found = judge(model(1, production(1)).with_versions(versions))
     assert (found.kind, dict(found.choices), "39 versions" in found.reason) == (Class.DECISION, {}, True)
 
 
 @pytest.mark.parametrize("case", WORK, ids=lambda case: case.what)
 def test_each_model_is_judged(case: Case) -> None:
     """The class, the version that both are to name, and what a person may choose."""
-    found = judge(case.look)
+    found = judge(case.snapshot)
     assert (found.kind, found.target, dict(found.choices)) == (case.kind, case.target, dict(case.choices))
     assert case.says in found.reason
 
@@ -290,7 +291,7 @@ def test_a_run_that_was_interrupted_after_its_move_is_to_be_closed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("look", "says"),
+    ("snapshot", "says"),
     [
         (model(4, production(2), recorded=[event(1, 2)]), "the alias moved from version 2"),
         (model(2, production(4), recorded=[event(1, 2)]), "the stage moved from version 2"),
@@ -298,15 +299,15 @@ def test_a_run_that_was_interrupted_after_its_move_is_to_be_closed() -> None:
         (model(4, production(5)), "nothing is recorded"),
     ],
 )
-def test_a_mismatch_is_described(look: Look, says: str) -> None:
+def test_a_mismatch_is_described(snapshot: ModelSnapshot, says: str) -> None:
     """One sentence says what each pointer names and which of them moved."""
-    assert says in drift_told(look)
+    assert says in describe_mismatch(snapshot)
 
 
-@pytest.mark.parametrize("look", [model(2, production(2)), model(2), model(None, production(2)), model()])
-def test_without_a_mismatch_there_is_no_description(look: Look) -> None:
+@pytest.mark.parametrize("snapshot", [model(2, production(2)), model(2), model(None, production(2)), model()])
+def test_without_a_mismatch_there_is_no_description(snapshot: ModelSnapshot) -> None:
     """Pointers that agree, or a single one, have no mismatch."""
-    assert drift_told(look) == ""
+    assert describe_mismatch(snapshot) == ""
 
 
 def test_an_event_of_another_pointer_tells_nothing() -> None:

@@ -42,7 +42,7 @@ class Busy:
 def _little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for less than people would."""
     monkeypatch.setattr("prodpointer.migration.fleet._FIRST_PAUSE", 0.01)
-    monkeypatch.setattr("prodpointer.migration.fleet._A_LOOK", 0.01)
+    monkeypatch.setattr("prodpointer.migration.fleet._A_CHECK", 0.01)
 
 
 def test_each_has_its_result() -> None:

@@ -15,6 +15,7 @@ from prodpointer.history.log import (
     LARGEST_RECORD,
     LONGEST_EVENT,
     PACK_TAG,
+    add_unrecorded,
     deciding,
     event_text,
     events,
@@ -24,7 +25,6 @@ from prodpointer.history.log import (
     packing,
     settled,
     stack,
-    told,
 )
 from prodpointer.types import Before, Kind, ModelVersion, Promotion, State
 
@@ -236,13 +236,13 @@ def test_a_lost_version_was_not_live_before_the_next_move() -> None:
     """A move that found the version of a loser live for a moment replaced what the loser had replaced."""
     recorded = [moved(1, 1), moved(2, 2, frm=1, state="lost"), moved(3, 3, frm=2)]
     assert [(each.from_version, each.to_version) for each in settled(recorded, live=3)] == [(None, 1), (1, 3)]
-    assert stack(told(settled(recorded, live=3), 3, NOON)) == [None, 1, 3]
+    assert stack(add_unrecorded(settled(recorded, live=3), 3, NOON)) == [None, 1, 3]
 
 
 def test_who_lost_with_a_raised_id_was_not_live_before_either() -> None:
     """Its id was raised past that of the move that overtook it, and it was begun before."""
     lost = replace(moved(3, 7, frm=1, state="lost"), at=NOON + timedelta(hours=1, minutes=30))
-    moves = told(settled([moved(1, 1), moved(2, 2, frm=7), lost], 2), 2, NOON)
+    moves = add_unrecorded(settled([moved(1, 1), moved(2, 2, frm=7), lost], 2), 2, NOON)
     assert [(move.kind, move.from_version, move.to_version) for move in moves] == [
         ("promote", None, 1),
         ("promote", 1, 2),
@@ -252,14 +252,14 @@ def test_who_lost_with_a_raised_id_was_not_live_before_either() -> None:
 def test_concurrent_promotions_are_no_unrecorded_move() -> None:
     """The second was decided before the first was done, so that it could not see what that left."""
     second = replace(moved(3, 2, frm=1), after="000000000001-00000000")
-    moves = told(settled([moved(1, 1), moved(2, 2, frm=1), second], 2), 2, NOON)
+    moves = add_unrecorded(settled([moved(1, 1), moved(2, 2, frm=1), second], 2), 2, NOON)
     assert [(move.kind, move.from_version) for move in moves] == [("promote", None), ("promote", 1), ("promote", 2)]
 
 
 def test_a_move_by_others_after_what_was_done_is_still_one() -> None:
     """The second had seen that the first was done, and found another version live."""
     second = replace(moved(3, 2, frm=1), after="000000000002-00000000")
-    moves = told(settled([moved(1, 1), moved(2, 2, frm=1), second], 2), 2, NOON)
+    moves = add_unrecorded(settled([moved(1, 1), moved(2, 2, frm=1), second], 2), 2, NOON)
     assert [move.kind for move in moves] == ["promote", "promote", "unrecorded", "promote"]
 
 
@@ -267,7 +267,7 @@ def test_what_met_a_promotion_with_a_raised_id_is_no_move_by_others() -> None:
     """It found the version live that another one had just set, whose id was raised past its own."""
     found = replace(moved(2, 3, frm=3), at=NOON + timedelta(hours=2))
     raised = replace(moved(3, 3, frm=1), at=NOON + timedelta(hours=1), after="000000000001-00000000")
-    moves = told(settled([moved(1, 1), found, raised], 3), 3, NOON)
+    moves = add_unrecorded(settled([moved(1, 1), found, raised], 3), 3, NOON)
     assert [(move.kind, move.from_version) for move in moves] == [("promote", None), ("promote", 1), ("promote", 3)]
 
 
@@ -289,13 +289,13 @@ def test_a_move_by_others_to_what_had_lost_is_still_one() -> None:
     """A loss before the last move hides nothing that happened after it."""
     recorded = [moved(1, 2, frm=1, state="lost"), moved(2, 1), moved(3, 3, frm=2)]
     assert ("unrecorded", 1, 2) in [
-        (each.kind, each.from_version, each.to_version) for each in told(settled(recorded, live=3), 3, NOON)
+        (each.kind, each.from_version, each.to_version) for each in add_unrecorded(settled(recorded, live=3), 3, NOON)
     ]
 
 
 def test_a_move_by_others_shows_between_two_events() -> None:
     """If an event starts from another version than the last one set, another tool moved the pointer between."""
-    found = told([moved(1, 1), moved(2, 3, frm=2)], 3, NOON)
+    found = add_unrecorded([moved(1, 1), moved(2, 3, frm=2)], 3, NOON)
     assert [(each.kind, each.from_version, each.to_version) for each in found] == [
         ("promote", None, 1),
         ("unrecorded", 1, 2),
@@ -307,14 +307,14 @@ def test_a_move_by_others_shows_between_two_events() -> None:
 def test_a_move_by_others_shows_after_the_last_event() -> None:
     """If another version is live than the last event set, another tool moved the pointer since."""
     now = NOON + timedelta(days=1)
-    found = told([moved(1, 1)], None, now)
+    found = add_unrecorded([moved(1, 1)], None, now)
     assert [(each.kind, each.to_version, each.at) for each in found[1:]] == [("unrecorded", None, now)]
     assert found[1].event is None
 
 
 def test_what_is_as_recorded_shows_no_other_move() -> None:
     """Events that follow one from the other hide nothing."""
-    assert len(told([moved(1, 1), moved(2, 2, frm=1)], 2, NOON)) == 2
+    assert len(add_unrecorded([moved(1, 1), moved(2, 2, frm=1)], 2, NOON)) == 2
 
 
 @pytest.mark.parametrize(
@@ -374,7 +374,7 @@ def test_what_was_live_at_a_time_is_told_by_the_events() -> None:
 def test_other_events_stand_where_their_id_belongs() -> None:
     """Intents and losses are shown among the moves, in the order of their ids."""
     lost = moved(2, 5, state="lost")
-    found = in_order(told([moved(1, 1), moved(3, 3, frm=2)], 3, NOON), [lost])
+    found = in_order(add_unrecorded([moved(1, 1), moved(3, 3, frm=2)], 3, NOON), [lost])
     assert [each.to_version for each in found] == [1, 2, 5, 3] or [each.to_version for each in found] == [1, 5, 2, 3]
     assert in_order([], [lost]) == [lost]
 

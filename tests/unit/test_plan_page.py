@@ -16,13 +16,12 @@ import pytest
 from packaging.version import Version
 
 from prodpointer.errors import ProdpointerError
-from prodpointer.migration.apply import Found
+from prodpointer.migration.assess import Class, Judgement, judge
 from prodpointer.migration.plan import Pair, Plan, Planned
 from prodpointer.migration.report import plan_page
 from prodpointer.mlflow_client.capabilities import Capabilities
-from prodpointer.pointers.selection import Rule, View
-from prodpointer.promotion.snapshot import look_at
-from prodpointer.promotion.sync import Class, Judgement, judge
+from prodpointer.pointers.rule import Rule
+from prodpointer.pointers.snapshot import read_reply
 from prodpointer.types import ModelReply, ModelVersion
 
 NOON = datetime(2026, 11, 28, 12, 30, 5, tzinfo=timezone.utc)
@@ -151,7 +150,7 @@ def pair(
 
 def model(name: str, *pairs: Pair, problem: str = "") -> Planned:
     """Return one model of a plan."""
-    return Planned(Found(ModelReply(name, {}, {}, {})), pairs, problem)
+    return Planned(ModelReply(name, {}, {}, {}), pairs, problem)
 
 
 def safe(name: str, version: int = 3) -> Planned:
@@ -424,12 +423,14 @@ def judged(number: int, alias: int | None, *stages: int) -> Planned:
     found = Capabilities(
         Version("3.17.2"), aliases=True, stages=True, is_three=True, how="the registry is MLflow 3.17.2"
     )
-    view = View(rule, found, "auto", "the default", "production", alias, max(stages, default=None))
-    versions = [
+    versions = tuple(
         ModelVersion("m", each, "Production" if each in stages else None, "READY", "", None, None, None)
         for each in range(1, 10)
-    ]
-    return model(f"model-{number}", Pair("production", "Production", alias, stages, judge(look_at(view, versions))))
+    )
+    newest = {each.stage: each for each in versions}
+    reply = ModelReply("m", {} if alias is None else {"production": alias}, newest, {}, versions=versions)
+    judgement = judge(read_reply(rule, reply, found, "here"))
+    return model(f"model-{number}", Pair("production", "Production", alias, stages, judgement))
 
 
 @pytest.mark.parametrize(

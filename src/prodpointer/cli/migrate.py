@@ -40,7 +40,7 @@ from prodpointer.cli.signals import stopped_by_signals
 from prodpointer.errors import ProdpointerError, RegistryUnavailable
 
 if TYPE_CHECKING:
-    from prodpointer.migration.apply import Step
+    from prodpointer.migration.apply import PairResult
     from prodpointer.migration.bridge import Sweep
     from prodpointer.migration.migration import Migration
 
@@ -219,17 +219,17 @@ def _run(
     ctx: click.Context, options: dict[str, Any], run: str | None, begin: Callable[[Migration, str], Iterator[Any]]
 ) -> None:
     """Execute one run, show its progress, and print its results."""
-    from prodpointer.migration.migration import plainly, run_name
+    from prodpointer.migration.migration import flatten, run_name
 
     name = run_name(run)
     verb = ctx.command.name or ""
     settings, migration = _opened(ctx, options)
     errors: list[ProdpointerError] = []
-    steps: list[Step] = []
+    steps: list[PairResult] = []
     with stopped_by_signals(migration.stopped):
         results = begin(migration, name)
         for result in show_progress(results, migration.total, verb):
-            steps += plainly([result])
+            steps += flatten([result])
             if result.error is not None:
                 errors.append(result.error)
     steps.sort(key=lambda step: (step.name, step.alias))
@@ -249,7 +249,7 @@ def _stopped(migration: Migration, errors: list[ProdpointerError]) -> str:
     return ""
 
 
-def _exit_code(steps: list[Step], errors: list[ProdpointerError], *, stopped: bool) -> int:
+def _exit_code(steps: list[PairResult], errors: list[ProdpointerError], *, stopped: bool) -> int:
     """Return the exit code of a run."""
     if errors:
         return errors[-1].exit_code if all(isinstance(each, RegistryUnavailable) for each in errors) else 1

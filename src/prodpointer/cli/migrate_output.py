@@ -13,8 +13,8 @@ from prodpointer._text import visible
 from prodpointer.cli.output import SCHEMA_VERSION, json_text, print_json, print_table, say
 
 if TYPE_CHECKING:
-    from prodpointer.migration.apply import Step
-    from prodpointer.migration.migration import Checked, Run
+    from prodpointer.migration.apply import PairResult
+    from prodpointer.migration.migration import Checked, RunSummary
     from prodpointer.migration.plan import Pair, Plan
     from prodpointer.stage_finder.finder import StageUse
 
@@ -70,7 +70,7 @@ def _change(pair: Pair) -> str:
     return ""
 
 
-def print_steps(run: str, verb: str, steps: Sequence[Step], *, stopped: str = "") -> None:
+def print_steps(run: str, verb: str, steps: Sequence[PairResult], *, stopped: str = "") -> None:
     """Print the results of a run: the counts, and a line for each model that was skipped or failed."""
     bad = [step for step in steps if step.outcome in ("left", "failed")]
     shown = [(step.name, step.alias or "-", step.outcome, step.reason) for step in bad[:_MOST_ROWS]]
@@ -83,34 +83,34 @@ def print_steps(run: str, verb: str, steps: Sequence[Step], *, stopped: str = ""
         say(_NEXT[verb])
 
 
-def _counted(steps: Sequence[Step], verb: str) -> str:
+def _counted(steps: Sequence[PairResult], verb: str) -> str:
     """Return the count of each outcome: of pointers, or of models if these were marked."""
     counted = Counter("marked" if (verb, step.outcome) == ("start", "moved") else step.outcome for step in steps)
     return ", ".join(f"{count} {outcome}" for outcome, count in counted.items()) or "nothing to do"
 
 
-def print_steps_json(run: str, steps: Sequence[Step]) -> None:
+def print_steps_json(run: str, steps: Sequence[PairResult]) -> None:
     """Print the results of a run as one JSON document."""
     _print_long_json(_run_json(run, steps), "steps", map(_step_json, steps))
 
 
-def print_sweep_json(run: str, steps: Sequence[Step]) -> None:
+def print_sweep_json(run: str, steps: Sequence[PairResult]) -> None:
     """Print the results of a sweep as one JSON document on one line, with the keys of a run."""
     print_json({**_run_json(run, steps), "steps": [_step_json(step) for step in steps]}, indent=None)
 
 
-def _run_json(run: str, steps: Sequence[Step]) -> dict[str, Any]:
+def _run_json(run: str, steps: Sequence[PairResult]) -> dict[str, Any]:
     """Return the name of a run and the count of each outcome."""
     return {"run": run, "counts": dict(Counter(step.outcome for step in steps))}
 
 
-def _step_json(step: Step) -> dict[str, Any]:
+def _step_json(step: PairResult) -> dict[str, Any]:
     """Return the result for one alias of one model."""
     keys = ("name", "alias", "outcome", "reason", "from_version", "to_version", "pointers", "event")
     return {key: list(value) if isinstance(value := getattr(step, key), tuple) else value for key in keys}
 
 
-def sweep_line(step: Step) -> str:
+def sweep_line(step: PairResult) -> str:
     """Return one line about a move of the bridge, or about a model that it did not move."""
     if step.outcome != "moved":
         return f"{step.name}: {step.alias or 'model'} {step.outcome}: {step.reason}"
@@ -139,7 +139,7 @@ def _print_first(head: Sequence[str], rows: Sequence[Sequence[str]], count: int,
         say(f"... and {count - len(rows)} more: see {whole}")
 
 
-def print_runs(runs: Sequence[Run]) -> None:
+def print_runs(runs: Sequence[RunSummary]) -> None:
     """Print a line for each run."""
     from rich.table import Table
 

@@ -44,13 +44,13 @@ def print_statuses(found: list[PointerStatus]) -> None:
     """Print one line per model."""
     from rich.table import Table
 
-    differ = any(each.drift for each in found)
+    differ = any(each.mismatch for each in found)
     table = Table("model", "live", "alias", "stage", "agreed", "pointer", *(("mismatch",) if differ else ()))
     for each in found:
         alias = f"{each.alias} (deleted)" if each.dangling else _cell(each.alias)
         stage = ", ".join(map(str, each.in_stage)) if len(each.in_stage) > 1 else _cell(each.stage)
         row = (each.name, _cell(each.live), alias, stage, "yes" if each.agreed else "no", each.pointer)
-        table.add_row(*map(visible, row), *((visible(each.drift),) if differ else ()))
+        table.add_row(*map(visible, row), *((visible(each.mismatch),) if differ else ()))
     print_table(table if found else "There are no registered models.")
 
 

@@ -27,7 +27,9 @@ from prodpointer.mlflow_client import (
     open_registry,
     probe_capabilities,
 )
-from prodpointer.pointers.selection import Rule, pointer_name, view
+from prodpointer.pointers.rule import Rule
+from prodpointer.pointers.selection import check_supported, pointers_to_move
+from prodpointer.pointers.snapshot import read_reply
 from prodpointer.types import POINTER_TAG, POINTERS, Diagnosis, ModelReply
 from prodpointer.validation import model_name
 
@@ -162,20 +164,20 @@ def _diagnose_registry(
 ) -> Diagnosis:
     """Return the diagnosis of a usable registry."""
     where = registry.addresses.shown
-    chosen = view(rule, ModelReply(CONTROL_MODEL, {}, {}, {}), found, where)
-    pointers, reason = chosen.moved()
+    chosen = read_reply(rule, ModelReply(CONTROL_MODEL, {}, {}, {}), found, where)
+    pointers, reason = pointers_to_move(chosen)
     denied = [*(problem for each in permissions for problem in each.problems), *access.problems]
     problems = (*denied, *limits(registry, found, access.names))
     step = _next_step(access, permissions)
     try:
-        chosen.check_supported(pointers, where)
+        check_supported(chosen, pointers, where)
     except ProdpointerError as error:
         problems, step = (str(error), *problems), error.next_step
     return Diagnosis(
         where,
         str(client_version()),
         found.shown_version,
-        pointer_name(pointers),
+        pointers.choice,
         reason,
         problems,
         max((error.exit_code for each in permissions for error in each.errors), default=0),

@@ -1,7 +1,7 @@
 """One event as a document: what is written, and what a document must be to be read as an event.
 
-Whoever may tag a version may write anything under an event's key. So every value is checked before it is used; what is
-not exactly an event is a ``ValueError``, whatever it holds.
+Any client that may tag a version can write anything under an event's key. So every value is checked before it is used;
+what is not exactly an event is a ``ValueError``, whatever it holds.
 """
 
 from __future__ import annotations

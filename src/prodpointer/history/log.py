@@ -3,7 +3,7 @@
 An event's key is ``prodpointer.event.`` and an id that sorts in the order of the events. MLflow sends a version's tags
 with every reply that names it, so a version that goes live often keeps its last events as they are and the older ones
 packed together: ``prodpointer.events.`` and the ids of the first and the last. A pack is never changed, and what is in
-it is removed as a tag only after the pack is there, so that writers who meet lose nothing; whatever is read twice
+it is removed as a tag only after the pack is there, so that concurrent writers lose nothing; what is read twice
 counts once.
 """
 
@@ -135,7 +135,7 @@ def _has_impossible_id(tag: _Tag) -> bool:
 
 
 def _possible(ids: Iterable[str]) -> set[str]:
-    """Return the ids up to one that nobody can have come to: whoever writes it would leave no higher one."""
+    """Return the ids before the first that no promotion can have reached, since hardly any would be left after it."""
     found: set[str] = set()
     highest = 0
     for each in ids:
@@ -157,9 +157,9 @@ def next_id(recorded: Sequence[Promotion]) -> str:
 def settled(recorded: Iterable[Promotion], live: int | None) -> list[Promotion]:
     """Return the moves that happened, oldest first.
 
-    An intent that nobody finished counts where nothing was done after it and it names what is live: whoever made it was
-    stopped after the pointer had moved. That of a migration does not, which names what is live before it has moved
-    anything. Who lost was live for a moment at most: a move that found that version live replaced what it had replaced.
+    An open intent counts where nothing was done after it and it names what is live: its promoter was stopped after the
+    pointer had moved. That of a migration does not, which names what is live before it has moved anything. A move that
+    lost was live for a moment at most: a move that found its version live replaced what it had replaced.
     """
     newest = list(recorded)
     done = [event for event in newest if event.state == "done"]
@@ -173,7 +173,7 @@ def settled(recorded: Iterable[Promotion], live: int | None) -> list[Promotion]:
 
 
 def _replaced(move: Promotion, before: Promotion | None, recorded: Sequence[Promotion]) -> int | None:
-    """Return what a move replaced, past everybody who was on the way between the move before it and its own look."""
+    """Return what a move replaced, past the moves under way between the move before it and its own snapshot."""
     done = before.event or "" if before else ""
     while True:
         if before and move.from_version == before.to_version:
@@ -191,8 +191,8 @@ def _replaced(move: Promotion, before: Promotion | None, recorded: Sequence[Prom
 def _passed(move: Promotion, before: Promotion | None, recorded: Sequence[Promotion]) -> int | None:
     """Return what a move replaced that does not say what was on the way.
 
-    They are those who lost, and those whose id was raised past this move's though they had begun before it. A version
-    may be promoted again and again, so that each event is looked at by itself.
+    They are those that lost, and those whose id was raised past this move's though they had begun before it. A version
+    may be promoted again and again, so each event is judged by itself.
     """
     since, until = (before.event or "" if before else ""), move.event or ""  # an id is given after what was seen
     done = {event.to_version for event in recorded if event.state == "done"}
@@ -221,8 +221,8 @@ def _met(event: Promotion, before: Promotion | None) -> bool:
     return before.after <= event.after < (before.event or "")
 
 
-def told(moves: Sequence[Promotion], live: int | None, now: datetime) -> list[Promotion]:
-    """Return the moves with those that nobody recorded put where they show: between two moves, and after the last.
+def add_unrecorded(moves: Sequence[Promotion], live: int | None, now: datetime) -> list[Promotion]:
+    """Return the moves with unrecorded ones where they show: between two moves, and after the last.
 
     Parameters
     ----------
@@ -277,7 +277,7 @@ def stack(moves: Iterable[Promotion]) -> list[int | None]:
     Parameters
     ----------
     moves
-        What :func:`told` returned.
+        What :func:`add_unrecorded` returned.
     """
     found: list[int | None] = []
     for move in moves:
@@ -302,7 +302,7 @@ def live_at(moves: Sequence[Promotion], when: datetime) -> int | None:
 
 
 def deciding(version: int | None, event: str, alias: str, versions: Iterable[ModelVersion], stage: str) -> int | None:
-    """Return which version a stage should hold, so that everybody who looks decides the same.
+    """Return which version a stage should hold, so that every promoter decides the same.
 
     Of the versions in the stage, and of this move, the one with the highest event counts; versions that other tools
     put there have none. A withdrawal counts like a version. Where nothing is in the stage, the highest of all events

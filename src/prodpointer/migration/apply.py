@@ -1,55 +1,43 @@
-"""One model of a fleet: looked at again, decided, recorded, moved, read back.
+"""Migrate one model of a fleet: read it, judge it, record the intent, move, read back.
 
-A migration meets promotions that go on meanwhile. So each model is judged again right before it is moved, and read
-again after the move: where somebody promoted in between, the event is closed as lost and the model judged anew. It ends
-with a read, later than its own last write, that shows both pointers where they should be.
+A migration races promotions that go on meanwhile. So each model is judged right before it is moved, and read again
+after the move: where it was promoted in between, the event is closed as lost and the model judged anew. It ends with a
+read, later than its own last write, that shows both pointers where they should be.
 """
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
 from typing import Literal
 
 from prodpointer._identity import acting_user
 from prodpointer.history import log
+from prodpointer.migration.assess import Class, Judgement, Prefer, judge
 from prodpointer.mlflow_client import Registry, ask_again_after, probe_capabilities
-from prodpointer.pointers.selection import Rule, pointer_for, view
-from prodpointer.promotion.recording import keep_small, write_event
-from prodpointer.promotion.snapshot import Look, look_at
-from prodpointer.promotion.sync import Class, Judgement, Prefer, Side, judge, open_intents, side_moved
-from prodpointer.types import MIGRATING, Before, Kind, ModelReply, ModelVersion, Promotion
+from prodpointer.pointers.rule import Rule
+from prodpointer.pointers.selection import pointer_for
+from prodpointer.pointers.snapshot import ModelSnapshot, read_reply
+from prodpointer.promotion.recording import draft_event, keep_small, write_event
+from prodpointer.promotion.sync import Side, open_intents, side_moved
+from prodpointer.types import MIGRATING, Before, Kind, ModelReply, ModelVersion, Pointers, Promotion
 
-Outcome = Literal["moved", "closed", "nothing", "left", "failed"]
+Effect = Literal["moved", "closed", "nothing", "left", "failed"]
 
-_CARRYING = ("migrate", "bridge")
+_MOVING = ("migrate", "bridge")
 _TRIES = 5
 _A_LITTLE = 0.2  # seconds for a promotion that is under way, the first time; then twice as long, and so on
 
 
 @dataclass(frozen=True)
-class Found:
-    """One model as the pages told: its reply, and those of its versions that matter."""
-
-    reply: ModelReply
-    versions: tuple[ModelVersion, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """The name of the registered model."""
-        return self.reply.name
-
-
-@dataclass(frozen=True)
-class Step:
-    """What became of one alias and its stage of one model; ``again`` says that another look may find it settled."""
+class PairResult:
+    """What was done for one alias and its stage of one model; ``again`` says that another try may settle it."""
 
     name: str
     alias: str
-    outcome: Outcome
+    outcome: Effect
     reason: str
     from_version: int | None = None
     to_version: int | None = None
@@ -60,22 +48,26 @@ class Step:
 
 @dataclass(frozen=True)
 class Taken:
-    """An alias that was set to a version while somebody else moved the model, and what it would name without that."""
+    """An alias that was set to a version while another client moved the model, and what it would name without that."""
 
     version: int
     instead: int | None
 
 
 @dataclass
-class Model:
-    """One model while it is worked on: the last reply, and its versions with what was written to them since."""
+class MigratingModel:
+    """One model while it is migrated: the last reply, whose versions have the events written since."""
 
     reply: ModelReply
-    versions: Sequence[ModelVersion]
     taken: dict[str, Taken] = field(default_factory=dict)
 
+    @property
+    def versions(self) -> Sequence[ModelVersion]:
+        """The versions that were read."""
+        return self.reply.versions or ()
+
     def as_others_left_it(self) -> ModelReply:
-        """Return the reply as it would be without the aliases that were set here while somebody else moved them."""
+        """Return the reply without the aliases that were set here while another client moved them."""
         aliases = dict(self.reply.aliases)
         for spelling, taken in self.taken.items():
             if aliases.get(spelling) == taken.version:
@@ -86,29 +78,33 @@ class Model:
     def note(self, event: Promotion, text: str) -> None:
         """Keep a tag that was written, so that the next id is higher and nothing has to be read again."""
         key = f"{log.EVENT_TAG}{event.event}"
-        self.versions = [
+        self.set_versions(
             replace(each, tags={**each.tags, key: text}) if each.version == event.held_by else each
             for each in self.versions
-        ]
+        )
+
+    def set_versions(self, versions: Iterable[ModelVersion]) -> None:
+        """Replace the versions by what was read or written since."""
+        self.reply = replace(self.reply, versions=tuple(versions))
 
 
 @dataclass(frozen=True)
 class _Begun:
     """A move that was made and has not been read back."""
 
-    look: Look
+    snapshot: ModelSnapshot
     move: Promotion
-    pointers: tuple[str, ...]
+    pointers: Pointers
     target: int
     reason: str
 
 
 @dataclass(frozen=True)
-class Carrier:
-    """Works on one model after another in the name of one run; several threads may share one.
+class Migrator:
+    """Migrates one model after another in the name of one run; several threads may share one.
 
     ``rules`` are the aliases with their stages, ``prefer`` is what a person chose for models that need a decision.
-    ``begun`` are the models that were written to, whose versions are no longer as the pages told.
+    ``begun`` are the models that were written to, whose versions are no longer as they were listed.
     """
 
     registry: Registry
@@ -120,20 +116,20 @@ class Carrier:
     by: str = field(default_factory=acting_user)
     begun: set[str] = field(default_factory=set)
 
-    def carry(self, planned: Found) -> list[Step]:
-        """Make both pointers of each rule name one version, and return what became of each rule.
+    def migrate(self, planned: ModelReply) -> list[PairResult]:
+        """Make both pointers of each rule name one version, and return one result for each rule.
 
         One request finds whether the model is still as it was read; what changed is read again.
 
         Parameters
         ----------
         planned
-            The model as the pages told.
+            The model as it was listed.
         """
-        return self.carry_model(self.read_again(planned), {})
+        return self.migrate_model(self.read_again(planned), {})
 
-    def carry_model(self, model: Model, agreed: Mapping[str, int]) -> list[Step]:
-        """Carry a model that was read just now.
+    def migrate_model(self, model: MigratingModel, agreed: Mapping[str, int]) -> list[PairResult]:
+        """Migrate a model that was read just now.
 
         Parameters
         ----------
@@ -143,7 +139,7 @@ class Carrier:
             What both pointers were seen to name before, by alias, for a model of which nothing is recorded.
         """
         name = model.reply.name
-        steps = {rule.alias: Step(name, rule.alias, "left", "not looked at yet", again=True) for rule in self.rules}
+        steps = {rule.alias: PairResult(name, rule.alias, "left", "not checked yet", again=True) for rule in self.rules}
         for attempt in range(_TRIES):
             waiting = self._round(model, steps, agreed)
             if not any(step.again for step in steps.values()):
@@ -152,209 +148,203 @@ class Carrier:
                 time.sleep(_A_LITTLE * 2**attempt * random.uniform(0.5, 1.0))  # noqa: S311  # a pause, no secret
                 self.refresh(model)
         for rule in self.rules if model.taken else ():
-            self._give_back(model, self.look(model, rule))
+            self._give_back(model, self.take_snapshot(model, rule))
         return [steps[rule.alias] for rule in self.rules]
 
-    def _round(self, model: Model, steps: dict[str, Step], agreed: Mapping[str, int]) -> bool:
-        """Judge the rules that are not settled, move what is to be moved, and tell whether a promotion is under way.
+    def _round(self, model: MigratingModel, steps: dict[str, PairResult], agreed: Mapping[str, int]) -> bool:
+        """Judge the rules that are not settled, move what is to be moved, and return whether a promotion is under way.
 
-        A version has one stage: once one was moved, the other rules are judged after the next look.
+        A version has one stage: once one was moved, the other rules are judged after the next read.
         """
         begun: list[_Begun] = []
         waiting = False
         for rule in self.rules:
             if not steps[rule.alias].again:
                 continue
-            look = self.look(model, rule)
-            judged = judge(look, agreed.get(rule.alias))
+            snapshot = self.take_snapshot(model, rule)
+            judged = judge(snapshot, agreed.get(rule.alias))
             target = judged.choices.get(self.prefer or "") if judged.kind is Class.DECISION else judged.target
             if judged.under_way:
-                steps[rule.alias] = Step(model.reply.name, rule.alias, "left", judged.reason, again=True)
+                steps[rule.alias] = PairResult(model.reply.name, rule.alias, "left", judged.reason, again=True)
                 waiting = True
-            elif target is None or not self._moves(model, look, target):
-                self._give_back(model, look)
-                steps[rule.alias] = self._without_a_move(model, look, judged, target, agreed.get(rule.alias))
+            elif target is None or not self._pointers_to_move(model, snapshot, target):
+                self._give_back(model, snapshot)
+                steps[rule.alias] = self._leave(model, snapshot, judged, target, agreed.get(rule.alias))
             else:
-                begun.append(self._begin(model, look, target, judged.reason))
-                if "stage" in begun[-1].move.pointers:
+                begun.append(self._begin(model, snapshot, target, judged.reason))
+                if Pointers.STAGE in begun[-1].pointers:
                     break
-        steps.update(self._ended(model, begun))
+        steps.update(self._read_and_close(model, begun))
         return waiting
 
-    def read_again(self, planned: Found) -> Model:
-        """Return a model as it is now; its versions are read only where the reply tells of a change."""
+    def read_again(self, planned: ModelReply) -> MigratingModel:
+        """Return a model as it is now; its versions are read only where the reply shows a change."""
         reply = self.registry.model(planned.name)
-        if planned.versions and reply == planned.reply and planned.name not in self.begun:
-            return Model(reply, planned.versions)
-        return Model(reply, self.registry.versions(planned.name))
+        if planned.versions and reply == planned and planned.name not in self.begun:
+            return MigratingModel(planned)
+        return MigratingModel(replace(reply, versions=tuple(self.registry.versions(planned.name))))
 
-    def look(self, model: Model, rule: Rule) -> Look:
+    def take_snapshot(self, model: MigratingModel, rule: Rule) -> ModelSnapshot:
         """Return what a model is like by one rule."""
         found = probe_capabilities(self.registry, max_age=ask_again_after(self.registry))
-        reply = model.as_others_left_it()
-        return look_at(view(rule, reply, found, self.registry.addresses.shown), model.versions)
+        return read_reply(rule, model.as_others_left_it(), found, self.registry.addresses.shown)
 
-    def read_back(self, model: Model) -> None:
-        """Read a model after its moves; its versions only where a stage has moved, by these or by somebody else."""
+    def read_back(self, model: MigratingModel) -> None:
+        """Read a model after its moves; its versions only where a stage has moved, by these or by another client."""
         updated = model.reply.updated_at
-        model.reply = self.registry.model(model.reply.name)
+        self._read_reply(model)
         if model.reply.updated_at != updated:
-            model.versions = self.registry.versions(model.reply.name)
+            self._read_versions(model)
 
-    def refresh(self, model: Model) -> None:
+    def refresh(self, model: MigratingModel) -> None:
         """Read a model and its versions again."""
-        model.reply = self.registry.model(model.reply.name)
-        model.versions = self.registry.versions(model.reply.name)
+        self._read_reply(model)
+        self._read_versions(model)
 
-    def _without_a_move(
-        self, model: Model, look: Look, judged: Judgement, target: int | None, agreed: int | None
-    ) -> Step:
-        """Return what became of a model that is not moved; what an interrupted run left open is closed."""
-        outcome: Outcome = "left" if judged.kind is Class.DECISION and target is None else "nothing"
+    def _read_reply(self, model: MigratingModel) -> None:
+        """Read a model again, its versions excepted."""
+        model.reply = replace(self.registry.model(model.reply.name), versions=model.reply.versions)
+
+    def _read_versions(self, model: MigratingModel) -> None:
+        """Read the versions of a model again."""
+        model.set_versions(self.registry.versions(model.reply.name))
+
+    def _leave(
+        self, model: MigratingModel, snapshot: ModelSnapshot, judged: Judgement, target: int | None, agreed: int | None
+    ) -> PairResult:
+        """Return the result for a model that is not moved; what an interrupted run left open is closed."""
+        outcome: Effect = "left" if judged.kind is Class.DECISION and target is None else "nothing"
         if judged.kind is Class.SAFE:
-            self.close_open(model, look)
+            self.close_open(model, snapshot)
             outcome = "closed"
-        elif outcome == "nothing" and self.kind == "bridge" and side_moved(look, agreed) is Side.SAME:
-            self._note_seen(model, look)
-        return Step(model.reply.name, look.seen.rule.alias, outcome, judged.reason, look.seen.live, look.seen.live)
+        elif outcome == "nothing" and self.kind == "bridge" and side_moved(snapshot, agreed) is Side.SAME:
+            self._note_seen(model, snapshot)
+        return PairResult(model.reply.name, snapshot.rule.alias, outcome, judged.reason, snapshot.live, snapshot.live)
 
-    def _note_seen(self, model: Model, look: Look) -> None:
-        """Record that other tools moved both pointers to one version, from which the next move is told by its side."""
-        before = Before(self.run, look.seen.rule.stage, look.seen.alias)
-        seen = replace(self._move(model, look, look.seen.live, (), before), state="done")
+    def _note_seen(self, model: MigratingModel, snapshot: ModelSnapshot) -> None:
+        """Record that other tools moved both pointers to one version, so that the next move is known by its side."""
+        before = Before(self.run, snapshot.rule.stage, snapshot.alias)
+        seen = replace(self._draft(snapshot, snapshot.live, Pointers.NONE, before), state="done")
         self._write(model, replace(seen, reason="both pointers were moved to it by other tools"))
 
-    def close_open(self, model: Model, look: Look) -> None:
+    def close_open(self, model: MigratingModel, snapshot: ModelSnapshot) -> None:
         """Close what interrupted runs left open where the pointers are as they should be."""
-        for intent in open_intents(look):
+        for intent in open_intents(snapshot):
             if intent.kind in MIGRATING:
                 self.close(model, intent, done=True)
 
-    def _moves(self, model: Model, look: Look, target: int) -> tuple[str, ...]:
-        """Return the pointers that do not name a version yet, in the order in which they are moved."""
-        stage = self._uses_stage(look) and look.in_stage != (target,)
-        moves = {"alias": model.reply.aliases.get(look.seen.spelling) != target, "stage": stage}
-        return tuple(pointer for pointer, has_to in moves.items() if has_to)
+    def _pointers_to_move(self, model: MigratingModel, snapshot: ModelSnapshot, target: int) -> Pointers:
+        """Return the pointers that do not name a version yet."""
+        return Pointers.where(
+            alias=model.reply.aliases.get(snapshot.spelling) != target,
+            stage=self._uses_stage(snapshot) and snapshot.in_stage != (target,),
+        )
 
-    def _begin(self, model: Model, look: Look, target: int, reason: str) -> _Begun:
+    def _begin(self, model: MigratingModel, snapshot: ModelSnapshot, target: int, reason: str) -> _Begun:
         """Record what is about to be moved, and move it: the alias, then the stage."""
-        pointers = self._moves(model, look, target)
-        stages = self._stages_before(look, target) if "stage" in pointers else {}
-        before = Before(self.run, look.seen.rule.stage, look.seen.alias, stages)
-        move = self.intend(model, look, target, pointers, before)
-        if "alias" in pointers:
-            pointer_for(("alias",), look.seen, self.registry, move.name).set(target)
-        if "stage" in pointers:
-            self._follow(look, target)
-        return _Begun(look, move, pointers, target, reason)
+        pointers = self._pointers_to_move(model, snapshot, target)
+        stages = self._stages_before(snapshot, target) if Pointers.STAGE in pointers else {}
+        before = Before(self.run, snapshot.rule.stage, snapshot.alias, stages)
+        move = self.intend(model, snapshot, target, pointers, before)
+        if Pointers.ALIAS in pointers:
+            pointer_for(Pointers.ALIAS, snapshot, self.registry, move.name).set(target)
+        if Pointers.STAGE in pointers:
+            self._follow(snapshot, target)
+        return _Begun(snapshot, move, pointers, target, reason)
 
-    def _ended(self, model: Model, begun: Sequence[_Begun]) -> dict[str, Step]:
-        """Read the model once after all its moves, close their events, and return what became of each.
+    def _read_and_close(self, model: MigratingModel, begun: Sequence[_Begun]) -> dict[str, PairResult]:
+        """Read the model once after all its moves, close their events, and return one result for each.
 
-        A move that does not show is lost: somebody else moved meanwhile, and it is to be judged again.
+        A move that does not show is lost: another client moved meanwhile, and the model is judged again.
         """
         if not begun:
             return {}
         self.read_back(model)
-        return {each.move.alias: self._closed(model, each) for each in begun}
+        return {each.move.alias: self._close_moved(model, each) for each in begun}
 
-    def _closed(self, model: Model, begun: _Begun) -> Step:
-        """Close the event of one move, and return what became of it."""
-        rule, target = begun.look.seen.rule, begun.target
-        model.taken.pop(begun.look.seen.spelling, None)
-        after = self.look(model, rule)
-        done = after.seen.alias == target and (not self._uses_stage(begun.look) or after.in_stage == (target,))
+    def _close_moved(self, model: MigratingModel, begun: _Begun) -> PairResult:
+        """Close the event of one move, and return its result."""
+        rule, target = begun.snapshot.rule, begun.target
+        model.taken.pop(begun.snapshot.spelling, None)
+        after = self.take_snapshot(model, rule)
+        done = after.alias == target and (not self._uses_stage(begun.snapshot) or after.in_stage == (target,))
         move = self.close(model, begun.move, done=done)
-        step = Step(move.name, move.alias, "moved", begun.reason, move.from_version, target, begun.pointers, move.event)
+        step = PairResult(
+            move.name, move.alias, "moved", begun.reason, move.from_version, target, begun.pointers.names, move.event
+        )
         if done:
             return step
-        if "alias" in begun.pointers and after.seen.alias == target:
-            model.versions = self.registry.versions(move.name)
-            model.taken[after.seen.spelling] = Taken(target, self._left_by_others(model, begun))
+        if Pointers.ALIAS in begun.pointers and after.alias == target:
+            self._read_versions(model)
+            model.taken[after.spelling] = Taken(target, self._alias_of_others(model, begun))
         return replace(step, outcome="left", reason="something keeps moving it: look at its history", again=True)
 
-    def _left_by_others(self, model: Model, begun: _Begun) -> int | None:
+    def _alias_of_others(self, model: MigratingModel, begun: _Begun) -> int | None:
         """Return what an alias would name had it not been set here: what was done meanwhile, else what it named."""
-        known = {event.event for event in begun.look.events if event.state == "done"} | {begun.move.event}
-        done = [event for event in self.look(model, begun.look.seen.rule).recorded if event.state == "done"]
+        known = {event.event for event in begun.snapshot.events if event.state == "done"} | {begun.move.event}
+        done = [event for event in self.take_snapshot(model, begun.snapshot.rule).recorded if event.state == "done"]
         since = [event for event in done if event.event not in known and "alias" in event.pointers]
-        return since[-1].to_version if since else begun.look.seen.alias
+        return since[-1].to_version if since else begun.snapshot.alias
 
-    def _give_back(self, model: Model, look: Look) -> None:
-        """Put an alias back that was set while somebody else moved the model, where it is not to be carried now."""
-        taken = model.taken.pop(look.seen.spelling, None)
-        if taken is None or model.reply.aliases.get(look.seen.spelling) != taken.version:
+    def _give_back(self, model: MigratingModel, snapshot: ModelSnapshot) -> None:
+        """Put an alias back that was set while another client moved the model, where it is not to be moved now."""
+        taken = model.taken.pop(snapshot.spelling, None)
+        if taken is None or model.reply.aliases.get(snapshot.spelling) != taken.version:
             return
-        pointer = pointer_for(("alias",), look.seen, self.registry, model.reply.name)
+        pointer = pointer_for(Pointers.ALIAS, snapshot, self.registry, model.reply.name)
         pointer.clear() if taken.instead is None else pointer.set(taken.instead)
-        model.reply = self.registry.model(model.reply.name)
+        self._read_reply(model)
 
-    def _uses_stage(self, look: Look) -> bool:
+    def _uses_stage(self, snapshot: ModelSnapshot) -> bool:
         """Tell whether the stage has to name what the alias names."""
-        return bool(look.in_stage) or look.seen.requested == "both"
+        return bool(snapshot.in_stage) or snapshot.requested == "both"
 
-    def _stages_before(self, look: Look, target: int) -> dict[int, str | None]:
+    def _stages_before(self, snapshot: ModelSnapshot, target: int) -> dict[int, str | None]:
         """Return the stage of each version that is about to be moved."""
-        moved = {target, *look.in_stage}
-        return {each.version: each.stage for each in look.versions if each.version in moved}
+        moved = {target, *snapshot.in_stage}
+        return {each.version: each.stage for each in snapshot.versions if each.version in moved}
 
-    def _follow(self, look: Look, target: int) -> None:
-        """Make the stage follow what the alias says by then, as promotions do: of all who meet, one wins."""
-        name, spelling = look.versions[0].name, look.seen.spelling
-        following = pointer_for(
-            ("stage",),
-            look.seen,
-            self.registry,
-            name,
-            deciding=lambda _: self.registry.model(name).aliases.get(spelling),
-        )
-        following.set(target)
+    def _follow(self, snapshot: ModelSnapshot, target: int) -> None:
+        """Make the stage follow what the alias says by then, as promotions do: of all that race, one wins."""
+        name, spelling = snapshot.versions[0].name, snapshot.spelling
+
+        def read(_: int) -> tuple[Sequence[ModelVersion], int | None]:
+            versions = self.registry.versions(name)
+            return versions, self.registry.model(name).aliases.get(spelling)
+
+        pointer_for(Pointers.STAGE, snapshot, self.registry, name, reading=read).set(target)
 
     def intend(
-        self, model: Model, look: Look, target: int | None, pointers: tuple[str, ...], before: Before
+        self, model: MigratingModel, snapshot: ModelSnapshot, target: int | None, pointers: Pointers, before: Before
     ) -> Promotion:
         """Write what is about to be done, and return it; an intent of an interrupted run that says the same goes on."""
-        same = _CARRYING if self.kind in _CARRYING else (self.kind,)
+        same = _MOVING if self.kind in _MOVING else (self.kind,)
         going_on: Promotion | None = None
-        for intent in open_intents(look):
+        for intent in open_intents(snapshot):
             if intent.kind in same and intent.to_version == target and intent.migration is not None:
                 going_on = intent
             elif intent.kind in MIGRATING:
                 self.close(model, intent, done=False)
         if going_on is not None:
             return going_on
-        move = self._move(model, look, target, pointers, before)
+        move = self._draft(snapshot, target, pointers, before)
         self._write(model, move)
         return move
 
-    def _move(
-        self, model: Model, look: Look, target: int | None, pointers: tuple[str, ...], before: Before
-    ) -> Promotion:
-        """Return what is about to be done, with an id after every event there is."""
-        version = None if target is None else look.version(target)
-        holder = version if target is not None else look.version(look.seen.live or 0)
-        return Promotion(
-            name=model.reply.name,
-            from_version=look.seen.live,
-            to_version=target,
-            pointers=pointers,
-            at=datetime.now(timezone.utc),
+    def _draft(self, snapshot: ModelSnapshot, target: int | None, pointers: Pointers, before: Before) -> Promotion:
+        """Return what is about to be done."""
+        return replace(
+            draft_event(snapshot, target),
+            pointers=pointers.names,
+            kind=self.kind,
             by=self.by,
             reason=self.reason,
-            event=log.next_id(look.events),
-            alias=look.seen.rule.alias,
-            kind=self.kind,
-            state="intended",
-            sha256=version.sha256 if version else None,
             migration=before,
-            after=look.last_done,
-            holder_created_at=holder.created_at if holder else None,
-            passing=look.passing,
             workspace=self.registry.addresses.workspace,
         )
 
-    def close(self, model: Model, move: Promotion, *, done: bool) -> Promotion:
-        """Write what became of an intent, and return it; a version with many events keeps them packed."""
+    def close(self, model: MigratingModel, move: Promotion, *, done: bool) -> Promotion:
+        """Write an intent as done or lost, and return it; a version with many events keeps them packed."""
         move = replace(move, state="done" if done else "lost")
         self._write(model, move)
         for version in model.versions:
@@ -362,7 +352,7 @@ class Carrier:
                 keep_small(self.registry, version)
         return move
 
-    def _write(self, model: Model, event: Promotion) -> None:
+    def _write(self, model: MigratingModel, event: Promotion) -> None:
         """Write one event to the version it moves to; of a move to nothing, to the version that was live."""
         if event.held_by is None:
             return

@@ -1,6 +1,6 @@
-"""A process that a team leaves running while jobs nobody has touched yet move one pointer alone.
+"""A process that runs while old jobs still move one pointer alone: it moves the other pointer along.
 
-It watches both pointers of the chosen models, and what plain MLflow moves on one side it carries to the other. A sweep
+It watches both pointers of the chosen models. A sweep
 costs a request for each page of models; only a model whose reply tells of a change is asked for by itself.
 """
 
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from prodpointer.errors import ProdpointerError, RegistryError, RegistryUnavailable
-from prodpointer.migration.apply import Carrier, Found, Step
-from prodpointer.migration.migration import Migration, mark_model, plainly
+from prodpointer.migration.apply import Migrator, PairResult
+from prodpointer.migration.migration import Migration, flatten, mark_model
 from prodpointer.migration.plan import problems_of_names
 from prodpointer.types import POINTER_TAG, ModelReply
 
@@ -23,20 +23,20 @@ EVERY = 10.0
 
 @dataclass(frozen=True)
 class Sweep:
-    """What one look at all models found and did; ``error`` is why it could not be done."""
+    """What one sweep over all models found and did; ``error`` is why it failed."""
 
     models: int
     looked_at: int
-    steps: tuple[Step, ...]
+    steps: tuple[PairResult, ...]
     seconds: float
     error: ProdpointerError | None = None
 
 
 @dataclass(frozen=True)
 class _Mark:
-    """What of a reply tells of a change: what the pointers name, when a stage moved last, and the model's tag.
+    """What of a reply shows a change: what the pointers name, when a stage moved last, and the model's tag.
 
-    A stage that holds two versions does not show, but that it changed does.
+    A second version in a stage does not show, but its move does.
     """
 
     pointers: tuple[tuple[str, int | None, int | None], ...]
@@ -67,7 +67,7 @@ class Bridge:
     def __init__(self, migration: Migration, run: str, *, every: float = EVERY, mark: bool = False) -> None:
         """Bind them; nothing is asked yet."""
         self._migration = migration
-        self._carrier = Carrier(
+        self._migrator = Migrator(
             migration.registry,
             run,
             migration.rules,
@@ -75,7 +75,6 @@ class Bridge:
             prefer="journal",
             reason="carried from the pointer that another tool moved",
         )
-        self._run = run
         self._every = every
         self._mark_new = mark
         self._marks: dict[str, _Mark] | None = None
@@ -92,68 +91,67 @@ class Bridge:
             stopped.wait(max(0.0, self._every - (time.monotonic() - began)))
 
     def sweep(self) -> Sweep:
-        """Look at all models once and carry what was moved; the first time each is looked at with its versions."""
+        """Read all models once and move what is to be moved; the first time each is read with its versions."""
         began = time.monotonic()
         if self._marks is None:
             fleet = self._migration.fleet()
             before: dict[str, _Mark] = {}
-            changed = [found for found in fleet if self._may_need_work(found)]
+            changed = [reply for reply in fleet if self._may_need_work(reply)]
         else:
             before = self._marks
-            fleet = [Found(reply) for reply in self._migration.models()]
-            changed = [found for found in fleet if before.get(found.name) != self._mark(found.reply)]
-        problems = problems_of_names((found.name for found in fleet), self._migration.globs)
-        left = [Step(found.name, "", "left", problems[found.name]) for found in changed if found.name in problems]
-        changed = [found for found in changed if found.name not in problems]
-        marks = {found.name: self._mark(found.reply) for found in fleet}
-        for found in changed:
-            del marks[found.name]  # kept once it was looked at, so that what fails is looked at again
+            fleet = self._migration.models()
+            changed = [reply for reply in fleet if before.get(reply.name) != self._mark(reply)]
+        problems = problems_of_names((reply.name for reply in fleet), self._migration.globs)
+        left = [PairResult(reply.name, "", "left", problems[reply.name]) for reply in changed if reply.name in problems]
+        changed = [reply for reply in changed if reply.name not in problems]
+        marks = {reply.name: self._mark(reply) for reply in fleet}
+        for reply in changed:
+            del marks[reply.name]  # kept once it was migrated, so that what fails is tried again
         self._marks = marks
-        steps = self._carried(changed, before)
+        steps = self._migrate_all(changed, before)
         return Sweep(len(fleet), len(changed), (*left, *steps), time.monotonic() - began)
 
-    def _may_need_work(self, found: Found) -> bool:
+    def _may_need_work(self, reply: ModelReply) -> bool:
         """Tell whether a model of the first sweep has a pointer at all, or is to be marked."""
-        if self._mark_new and POINTER_TAG not in found.reply.tags:
+        if self._mark_new and POINTER_TAG not in reply.tags:
             return True
-        return any(alias is not None or stage is not None for _, alias, stage in self._mark(found.reply).pointers)
+        return any(alias is not None or stage is not None for _, alias, stage in self._mark(reply).pointers)
 
-    def _carried(self, changed: list[Found], before: dict[str, _Mark]) -> list[Step]:
-        """Carry the models that changed, and keep what they were like then."""
+    def _migrate_all(self, changed: list[ModelReply], before: dict[str, _Mark]) -> list[PairResult]:
+        """Migrate the models that changed, and keep what they were like then."""
 
-        def carry(found: Found) -> list[Step]:
+        def migrate(reply: ModelReply) -> list[PairResult]:
             try:
-                return self._carry(found, before)
+                return self._migrate(reply, before)
             except ProdpointerError as error:
                 if not isinstance(error, (RegistryUnavailable, RegistryError)):  # the next time would be the same
-                    self._keep(found.reply)
+                    self._keep(reply)
                 raise
 
-        done = plainly(self._migration.each(changed, carry, most_failures=len(changed)))
-        told = (step for step in done if step.outcome != "nothing")
-        return sorted(told, key=lambda step: (step.name, step.alias))
+        done = flatten(self._migration.each(changed, migrate, most_failures=len(changed)))
+        return sorted((step for step in done if step.outcome != "nothing"), key=lambda step: (step.name, step.alias))
 
-    def _carry(self, found: Found, before: dict[str, _Mark]) -> list[Step]:
-        """Carry one model, marked before where that is wanted and its stages have not been ended."""
-        model = self._carrier.read_again(found)
+    def _migrate(self, reply: ModelReply, before: dict[str, _Mark]) -> list[PairResult]:
+        """Migrate one model, marked before where that is wanted and its stages have not been ended."""
+        model = self._migrator.read_again(reply)
         if self._mark_new and POINTER_TAG not in model.reply.tags:
-            last = [self._carrier.look(model, rule).last for rule in self._migration.rules]
+            last = [self._migrator.take_snapshot(model, rule).last for rule in self._migration.rules]
             if not any(each is not None and each.kind == "finish" for each in last):
-                mark_model(self._migration.registry, found.name, self._run)
-                self._carrier.refresh(model)
-        mark = before.get(found.name)
-        steps = self._carrier.carry_model(model, mark.agreed if mark else {})
+                mark_model(self._migration.registry, reply.name, self._migrator.run)
+                self._migrator.refresh(model)
+        mark = before.get(reply.name)
+        steps = self._migrator.migrate_model(model, mark.agreed if mark else {})
         if not any(step.again for step in steps):
             self._keep(model.reply)
         return steps
 
     def _keep(self, reply: ModelReply) -> None:
-        """Keep what a model is like, so that it is looked at again only once it has changed."""
+        """Keep what a model is like, so that it is read again only once it has changed."""
         if self._marks is not None:
             self._marks[reply.name] = self._mark(reply)
 
     def _mark(self, reply: ModelReply) -> _Mark:
-        """Return what of a reply tells of a change."""
+        """Return what of a reply shows a change."""
         aliases = {alias.lower(): version for alias, version in reply.aliases.items()}
         pointers = []
         for rule in self._migration.rules:

@@ -7,15 +7,15 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from operator import attrgetter
 from typing import Generic, TypeVar
 
 from prodpointer.errors import ProdpointerError, RegistryError, RegistryUnavailable
 from prodpointer.history.log import EVENT_TAG, PACK_TAG
-from prodpointer.migration.apply import Found
 from prodpointer.mlflow_client import Registry
-from prodpointer.pointers.selection import Rule
+from prodpointer.pointers.rule import Rule
 from prodpointer.types import ModelReply, ModelVersion
 
 T = TypeVar("T")
@@ -30,7 +30,7 @@ MOST_FAILURES = 20
 _TRIES = 6
 _FIRST_PAUSE = 0.5  # seconds, after the first answer that says the server is busy; then twice as long, and so on
 _LONGEST_PAUSE = 15.0
-_A_LOOK = 0.2  # seconds between two looks at whether to stop
+_A_CHECK = 0.2  # seconds between two checks of whether to stop
 
 
 def models_like(registry: Registry, globs: Sequence[str]) -> Iterator[ModelReply]:
@@ -49,7 +49,7 @@ def models_like(registry: Registry, globs: Sequence[str]) -> Iterator[ModelReply
                 yield reply
 
 
-def read_fleet(registry: Registry, globs: Sequence[str], rules: Sequence[Rule]) -> list[Found]:
+def read_fleet(registry: Registry, globs: Sequence[str], rules: Sequence[Rule]) -> list[ModelReply]:
     """Return the models whose name a pattern matches, by name, each with the versions that matter for a migration.
 
     They are those in a stage or under an alias of the rules, and those that hold events. It takes a request for each
@@ -64,8 +64,8 @@ def read_fleet(registry: Registry, globs: Sequence[str], rules: Sequence[Rule]) 
             reply = replies.get(version.name)
             if reply is not None and (version.stage in stages or _matters(version, reply, aliases)):
                 kept[version.name].append(version)
-    by_number: Callable[[ModelVersion], int] = lambda version: version.version  # noqa: E731
-    return [Found(replies[name], tuple(sorted(kept[name], key=by_number))) for name in sorted(replies)]
+    by_number = attrgetter("version")
+    return [replace(replies[name], versions=tuple(sorted(kept[name], key=by_number))) for name in sorted(replies)]
 
 
 def _matters(version: ModelVersion, reply: ModelReply, aliases: set[str]) -> bool:
@@ -113,7 +113,7 @@ class Patience:
     def _wait(self) -> None:
         """Wait until the server may be asked again, not all to the same moment."""
         while (seconds := self._until - time.monotonic()) > 0 and not self._stopped.is_set():
-            self._stopped.wait(seconds + random.uniform(0.0, _A_LOOK))  # noqa: S311  # a pause, no secret
+            self._stopped.wait(seconds + random.uniform(0.0, _A_CHECK))  # noqa: S311  # a pause, no secret
 
 
 def _passing(error: ProdpointerError) -> bool:
@@ -158,7 +158,7 @@ def each_of(
                 flying[pool.submit(patience.call, work, item)] = item
             if not flying:
                 return
-            for ended in wait(flying, timeout=_A_LOOK, return_when=FIRST_COMPLETED).done:
+            for ended in wait(flying, timeout=_A_CHECK, return_when=FIRST_COMPLETED).done:
                 item = flying.pop(ended)
                 error = ended.exception()
                 if error is not None and not isinstance(error, ProdpointerError):

@@ -1,4 +1,4 @@
-"""A fleet carried from stages to aliases: planned, marked, applied, verified, ended and undone, with nobody stopped.
+"""Migrate a fleet from stages to aliases: plan, start, apply, verify, finish and undo, while its clients go on.
 
 A plan is a value and changes nothing. Every run has a name, and each model that it moves an event that says what the
 pointers were before: that record is in the registry itself, so a run that was interrupted goes on from any machine, and
@@ -18,25 +18,26 @@ from typing import Any
 
 from prodpointer.errors import InvalidName, ModelNotFound, PointerUnsupported
 from prodpointer.history import log
-from prodpointer.migration.apply import Carrier, Found, Outcome, Step
-from prodpointer.migration.finish import Undoing, end_stages
+from prodpointer.migration.apply import Effect, Migrator, PairResult
+from prodpointer.migration.assess import Class, Prefer
+from prodpointer.migration.finish import end_stages
 from prodpointer.migration.fleet import AT_ONCE, MOST_FAILURES, Patience, Result, each_of, models_like, read_fleet
-from prodpointer.migration.plan import Plan, planned, problems_of_names
+from prodpointer.migration.plan import Plan, plan_models, problems_of_names
+from prodpointer.migration.undo import undo_run
 from prodpointer.mlflow_client import Capabilities, Registry, open_registry, probe_capabilities
-from prodpointer.pointers.selection import Rule, view
-from prodpointer.promotion.snapshot import Look, look_at
-from prodpointer.promotion.sync import Class, Prefer
+from prodpointer.pointers.rule import Rule
+from prodpointer.pointers.snapshot import ModelSnapshot, read_reply
 from prodpointer.types import POINTER_TAG, WINDOW_TAG, ModelReply, Promotion
 from prodpointer.validation import alias_name, plain_text, stage_for
 
 _RUN = re.compile(r"[\w.-]{1,64}")
-_LOOKS = 3
-_A_MOMENT = 0.1  # seconds between two looks at pointers that are being moved
+_READS = 3
+_A_MOMENT = 0.1  # seconds between two reads of pointers that are being moved
 
 
 @dataclass(frozen=True)
 class Checked:
-    """What two plain clients are told about one alias and its stage of one model: by the alias, and by the stage."""
+    """What two plain clients read of one alias and its stage of one model: by the alias, and by the stage."""
 
     name: str
     alias: str
@@ -51,10 +52,10 @@ class Checked:
 
 
 @dataclass(frozen=True)
-class Run:
-    """What the record tells of one run: its kind, how many models it moved, and when it began and ended.
+class RunSummary:
+    """What is recorded of one run: its kind, how many models it moved, and when it began and ended.
 
-    A window has no times: all there is of it are the tags of the models.
+    A window has no times: its only trace are the tags of the models.
     """
 
     name: str
@@ -70,7 +71,7 @@ class Run:
 
 
 def rules_for(mapping: Mapping[str, str] | None = None) -> tuple[Rule, ...]:
-    """Return one rule for each stage that is carried, or raise ``InvalidName``.
+    """Return one rule for each stage that becomes an alias, or raise ``InvalidName``.
 
     Parameters
     ----------
@@ -92,8 +93,8 @@ def rules_for(mapping: Mapping[str, str] | None = None) -> tuple[Rule, ...]:
                 where="--map",
                 next_step=f"Use {stage}=skip: the versions stay, and `prodpointer history` tells what was live.",
             )
-    carried = {stage: alias for stage, alias in chosen.items() if alias.lower() != "skip"}
-    if len({alias_name(alias) for alias in carried.values()}) < len(carried) or not carried:
+    migrated = {stage: alias for stage, alias in chosen.items() if alias.lower() != "skip"}
+    if len({alias_name(alias) for alias in migrated.values()}) < len(migrated) or not migrated:
         raise InvalidName(
             "Two stages cannot become one alias, and one stage at least has to become one.",
             where="--map",
@@ -101,7 +102,7 @@ def rules_for(mapping: Mapping[str, str] | None = None) -> tuple[Rule, ...]:
         )
     return tuple(
         Rule(alias_name(alias), stage_for(alias_name(alias), {alias: stage}), None, None, written=alias)
-        for stage, alias in carried.items()
+        for stage, alias in migrated.items()
     )
 
 
@@ -133,7 +134,7 @@ class Migration:
     Raises
     ------
     PointerUnsupported
-        The registry lacks aliases or stages, so that there is nothing to carry.
+        The registry lacks aliases or stages, so that there is nothing to migrate.
     RegistryUnavailable, AccessDenied, RegistryUnsupported, SchemaMismatch
         As for :func:`prodpointer.connect`.
     """
@@ -164,31 +165,31 @@ class Migration:
 
     def plan(self) -> Plan:
         """Return what is, what would change and why, for each model; a request a page, and nothing is changed."""
-        models = planned(self.fleet(), self.rules, self._look, self.globs)
+        models = plan_models(self.fleet(), self.rules, self._read, self.globs)
         return Plan(self.registry.addresses.shown, self.found.shown_version, self.globs, tuple(models))
 
-    def _look(self, found: Found, rule: Rule) -> Look:
-        """Return what the pages told of one model, by one rule."""
-        return look_at(view(rule, found.reply, self.found, self.registry.addresses.shown), found.versions)
+    def _read(self, reply: ModelReply, rule: Rule) -> ModelSnapshot:
+        """Return what was listed of one model, by one rule."""
+        return read_reply(rule, reply, self.found, self.registry.addresses.shown)
 
-    def start(self, run: str) -> Iterator[Result[ModelReply, list[Step]]]:
+    def start(self, run: str) -> Iterator[Result[ModelReply, list[PairResult]]]:
         """Mark each model by the tag ``prodpointer.pointer=both``, so that either major's readers find what is live."""
 
-        def mark(listed: ModelReply) -> list[Step]:
+        def mark(listed: ModelReply) -> list[PairResult]:
             reply = self.registry.model(listed.name)
             there = reply.tags.get(POINTER_TAG)
             if there is not None:
-                outcome: Outcome = "nothing" if there == "both" else "left"
-                return [Step(reply.name, "", outcome, f"the tag {POINTER_TAG} says {there}")]
+                outcome: Effect = "nothing" if there == "both" else "left"
+                return [PairResult(reply.name, "", outcome, f"the tag {POINTER_TAG} says {there}")]
             mark_model(self.registry, reply.name, run)
-            return [Step(reply.name, "", "moved", "both pointers are kept from now on")]
+            return [PairResult(reply.name, "", "moved", "both pointers are kept from now on")]
 
         return self._each_named_well(self.models(), mark)
 
     def apply(
         self, plan: Plan, run: str, *, prefer: Prefer | None = None, reason: str = ""
-    ) -> Iterator[Result[Found, list[Step]]]:
-        """Carry out a plan; each model is judged again right before it is moved.
+    ) -> Iterator[Result[ModelReply, list[PairResult]]]:
+        """Apply a plan; each model is judged again right before it is moved.
 
         Parameters
         ----------
@@ -201,25 +202,25 @@ class Migration:
         reason
             Why, for the record.
         """
-        carrier = Carrier(self.registry, run, self.rules, prefer=prefer, reason=_checked(reason))
+        migrator = Migrator(self.registry, run, self.rules, prefer=prefer, reason=_checked(reason))
         left = {
-            model.name: [Step(model.name, pair.alias, "left", pair.judgement.reason) for pair in model.undecided]
-            or [Step(model.name, "", "left", model.problem)]
+            model.name: [PairResult(model.name, pair.alias, "left", pair.judgement.reason) for pair in model.undecided]
+            or [PairResult(model.name, "", "left", model.problem)]
             for model in plan.models
-            if model.kind is Class.DECISION and not model.may_be_carried(prefer)
+            if model.kind is Class.DECISION and not model.may_be_migrated(prefer)
         }
-        todo = [model.found for model in plan.models if model.name in left or model.may_be_carried(prefer)]
-        return self.each(todo, lambda found: left.get(found.name) or carrier.carry(found))
+        todo = [model.reply for model in plan.models if model.name in left or model.may_be_migrated(prefer)]
+        return self.each(todo, lambda reply: left.get(reply.name) or migrator.migrate(reply))
 
     def verify(self) -> Iterator[Result[ModelReply, list[Checked]]]:
         """Ask the two endpoints that plain clients ask, for each model, past the code by which this library reads."""
-        return self.each(self.models(), self._asked_for)
+        return self.each(self.models(), self._read_as_clients)
 
-    def _asked_for(self, reply: ModelReply) -> list[Checked]:
-        """Return what plain clients are told of one model; none where it was deleted meanwhile."""
+    def _read_as_clients(self, reply: ModelReply) -> list[Checked]:
+        """Return what plain clients read of one model; none where it was deleted meanwhile."""
         both = reply.tags.get(POINTER_TAG) == "both"
         try:
-            checks = [self._asked(reply, rule, both=both) for rule in self.rules]
+            checks = [self._read_pair(reply, rule, both=both) for rule in self.rules]
         except ModelNotFound:
             return []
         live = {check.by_stage for check in checks if check.stage == "Production"}
@@ -228,12 +229,12 @@ class Migration:
             for check in checks  # a version that was promoted out of staging is no longer in its stage
         ]
 
-    def _asked(self, reply: ModelReply, rule: Rule, *, both: bool) -> Checked:
+    def _read_pair(self, reply: ModelReply, rule: Rule, *, both: bool) -> Checked:
         """Ask for one alias and its stage, as it is spelled in this model."""
         spelled = next((alias for alias in reply.aliases if alias.lower() == rule.alias), rule.alias)
         stage = rule.stage or ""
         checked = Checked(reply.name, spelled, stage, None, None)
-        for attempt in range(_LOOKS):
+        for attempt in range(_READS):
             by_alias = self.registry.plain_alias(reply.name, spelled)
             by_stage = self.registry.plain_stage(reply.name, stage)
             checked = Checked(reply.name, spelled, stage, by_alias, by_stage, _problem(by_alias, by_stage, both=both))
@@ -241,49 +242,48 @@ class Migration:
                 break
         return checked
 
-    def finish(self, run: str, *, reason: str = "") -> Iterator[Result[Found, list[Step]]]:
+    def finish(self, run: str, *, reason: str = "") -> Iterator[Result[ModelReply, list[PairResult]]]:
         """Empty the stages of models whose readers have moved, and end their window."""
-        carrier = Carrier(self.registry, run, self.rules, kind="finish", reason=_checked(reason))
-        return self._each_named_well(self.fleet(), lambda found: end_stages(carrier, found))
+        migrator = Migrator(self.registry, run, self.rules, kind="finish", reason=_checked(reason))
+        return self._each_named_well(self.fleet(), lambda reply: end_stages(migrator, reply))
 
-    def undo(self, run: str, *, reason: str = "") -> Iterator[Result[Found, list[Step]]]:
-        """Put the pointers back to what they were before a run, except where somebody moved them since."""
-        fleet = [found for found in self.fleet() if _took_part(found, run)]
-        carrier = Carrier(self.registry, run, self._rules_of(fleet, run), kind="undo", reason=_checked(reason))
-        undoing = Undoing(carrier, run)
-        # Which versions matter is for the run to say, so all of them are read.
-        return self.each([Found(found.reply) for found in fleet], undoing.undo)
+    def undo(self, run: str, *, reason: str = "") -> Iterator[Result[ModelReply, list[PairResult]]]:
+        """Put the pointers back to what they were before a run, except where they were moved since."""
+        fleet = [reply for reply in self.fleet() if _took_part(reply, run)]
+        migrator = Migrator(self.registry, run, self._rules_of(fleet, run), kind="undo", reason=_checked(reason))
+        # Only the run knows which versions matter, so all of them are read.
+        return self.each([replace(reply, versions=None) for reply in fleet], lambda reply: undo_run(migrator, reply))
 
-    def _rules_of(self, fleet: Sequence[Found], run: str) -> tuple[Rule, ...]:
-        """Return the aliases that a run carried, with their stages, whatever they are called now."""
+    def _rules_of(self, fleet: Sequence[ModelReply], run: str) -> tuple[Rule, ...]:
+        """Return the aliases that a run set, with their stages, whatever they are called now."""
         found = {
             event.alias: event.migration.stage
             for each in fleet
-            for event in log.events(each.versions)
+            for event in log.events(each.versions or ())
             if event.migration is not None and event.migration.run == run
         }
         ours = {rule.alias: rule.stage for rule in self.rules}
         return tuple(Rule(alias, stage, None, None) for alias, stage in sorted({**ours, **found}.items()))
 
-    def runs(self) -> list[Run]:
-        """Return the runs that the record tells of, the oldest first; of a window is known which models it marked."""
-        seen: dict[str, list[Promotion]] = {}
+    def runs(self) -> list[RunSummary]:
+        """Return the recorded runs, the oldest first; of a window only the models that it marked are known."""
+        moves: dict[str, list[Promotion]] = {}
         marked: Counter[str] = Counter()
-        for found in self.fleet():
-            if window := found.reply.tags.get(WINDOW_TAG):
+        for reply in self.fleet():
+            if window := reply.tags.get(WINDOW_TAG):
                 marked[window] += 1
-            for event in log.events(found.versions):
+            for event in log.events(reply.versions or ()):
                 if event.migration is not None and event.kind != "undo":
-                    seen.setdefault(event.migration.run, []).append(event)
-        windows = [Run(name, "start", count, None, None) for name, count in marked.items() if name not in seen]
-        told = [
-            Run(name, each[0].kind, len({event.name for event in each}), min(times), max(times))
-            for name, each in seen.items()
+                    moves.setdefault(event.migration.run, []).append(event)
+        windows = [RunSummary(name, "start", count, None, None) for name, count in marked.items() if name not in moves]
+        recorded = [
+            RunSummary(name, each[0].kind, len({event.name for event in each}), min(times), max(times))
+            for name, each in moves.items()
             if (times := [event.at for event in each])
         ]
-        return windows + sorted(told, key=lambda run: run.first or datetime.max.replace(tzinfo=timezone.utc))
+        return windows + sorted(recorded, key=lambda run: run.first or datetime.max.replace(tzinfo=timezone.utc))
 
-    def fleet(self) -> list[Found]:
+    def fleet(self) -> list[ModelReply]:
         """Return the models with the versions that matter, read by pages, with patience for a server that is busy."""
         return Patience(self.stopped).call(lambda _: read_fleet(self.registry, self.globs, self.rules), None)
 
@@ -294,25 +294,27 @@ class Migration:
     def each(
         self, items: Sequence[Any], work: Callable[[Any], Any], *, most_failures: int | None = None
     ) -> Iterator[Result[Any, Any]]:
-        """Yield what becomes of each; a model that was deleted meanwhile is none any more."""
+        """Yield the result for each; a model that was deleted meanwhile needs nothing."""
 
         def done(item: Any) -> Any:
             try:
                 return work(item)
             except ModelNotFound:
-                return [Step(item.name, "", "nothing", "the model was deleted meanwhile")]
+                return [PairResult(item.name, "", "nothing", "the model was deleted meanwhile")]
 
         self.total = len(items)
         failures = self.most_failures if most_failures is None else most_failures
         return each_of(items, done, at_once=self.at_once, most_failures=failures, stopped=self.stopped)
 
-    def _each_named_well(self, items: Sequence[Any], work: Callable[[Any], list[Step]]) -> Iterator[Result[Any, Any]]:
-        """Yield what becomes of each; what has a name for which it is never touched is left."""
+    def _each_named_well(
+        self, items: Sequence[Any], work: Callable[[Any], list[PairResult]]
+    ) -> Iterator[Result[Any, Any]]:
+        """Yield the result for each; models whose name rules them out are left alone."""
         problems = problems_of_names((item.name for item in items), self.globs)
 
-        def touched(item: Any) -> list[Step]:
+        def touched(item: Any) -> list[PairResult]:
             problem = problems.get(item.name)
-            return [Step(item.name, "", "left", problem)] if problem else work(item)
+            return [PairResult(item.name, "", "left", problem)] if problem else work(item)
 
         return self.each(items, touched)
 
@@ -329,7 +331,7 @@ def _checked(reason: str) -> str:
 
 
 def _check_both(registry: Registry, found: Capabilities) -> None:
-    """Raise ``PointerUnsupported`` where there is only one kind of pointer, so that there is nothing to carry."""
+    """Raise ``PointerUnsupported`` where there is only one kind of pointer, so that there is nothing to migrate."""
     for there, what, step in (
         (found.aliases, "aliases", "Upgrade the registry to MLflow 2.3.0 or later first."),
         (found.stages, "stages", "There is nothing to migrate."),
@@ -351,18 +353,18 @@ def _problem(by_alias: int | None, by_stage: int | None, *, both: bool) -> str:
     return f"clients of the alias load version {by_alias}, clients of the stage version {by_stage}"
 
 
-def _took_part(found: Found, run: str) -> bool:
+def _took_part(reply: ModelReply, run: str) -> bool:
     """Tell whether the record of a model, or its tag, names a run."""
-    if found.reply.tags.get(WINDOW_TAG) == run:
+    if reply.tags.get(WINDOW_TAG) == run:
         return True
-    return any(event.migration is not None and event.migration.run == run for event in log.events(found.versions))
+    return any(event.migration is not None and event.migration.run == run for event in log.events(reply.versions or ()))
 
 
-def plainly(results: Iterable[Result[Any, list[Step]]]) -> list[Step]:
-    """Return every step of results, an error as a step that failed."""
-    steps: list[Step] = []
+def flatten(results: Iterable[Result[Any, list[PairResult]]]) -> list[PairResult]:
+    """Return the results of all models in one list, an error as one that failed."""
+    steps: list[PairResult] = []
     for result in results:
         steps += result.value or []
         if result.error is not None:
-            steps.append(Step(result.item.name, "", "failed", str(result.error)))
+            steps.append(PairResult(result.item.name, "", "failed", str(result.error)))
     return steps

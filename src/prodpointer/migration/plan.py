@@ -9,10 +9,10 @@ from functools import cached_property
 from typing import Any
 
 from prodpointer.errors import InvalidName
-from prodpointer.migration.apply import Found
-from prodpointer.pointers.selection import Rule
-from prodpointer.promotion.snapshot import Look
-from prodpointer.promotion.sync import Class, Judgement, Prefer, judge
+from prodpointer.migration.assess import Class, Judgement, Prefer, judge
+from prodpointer.pointers.rule import Rule
+from prodpointer.pointers.snapshot import ModelSnapshot
+from prodpointer.types import ModelReply
 
 
 @dataclass(frozen=True)
@@ -47,14 +47,14 @@ class Pair:
 class Planned:
     """One registered model of a plan; ``problem`` is a reason that lies in its name, for which it is never touched."""
 
-    found: Found = field(repr=False)
+    reply: ModelReply = field(repr=False)
     pairs: tuple[Pair, ...]
     problem: str = ""
 
     @property
     def name(self) -> str:
         """The name of the registered model."""
-        return self.found.name
+        return self.reply.name
 
     @property
     def kind(self) -> Class:
@@ -67,16 +67,16 @@ class Planned:
     @property
     def reasons(self) -> tuple[str, ...]:
         """Why it is of its class, one sentence for each pair that makes it so."""
-        told = [f"{pair.stage}: {pair.judgement.reason}" for pair in self.pairs if pair.judgement.kind is self.kind]
-        return (self.problem,) if self.problem else tuple(told)
+        reasons = [f"{pair.stage}: {pair.judgement.reason}" for pair in self.pairs if pair.judgement.kind is self.kind]
+        return (self.problem,) if self.problem else tuple(reasons)
 
     @property
     def undecided(self) -> tuple[Pair, ...]:
         """The pairs that need a decision."""
         return tuple(pair for pair in self.pairs if pair.judgement.kind is Class.DECISION)
 
-    def may_be_carried(self, prefer: Prefer | None) -> bool:
-        """Tell whether there is something to carry: what is safe, or what the preferred side decides."""
+    def may_be_migrated(self, prefer: Prefer | None) -> bool:
+        """Tell whether there is something to move: what is safe, or what the preferred side decides."""
         judged = [pair.judgement for pair in self.pairs]
         return not self.problem and any(each.kind is Class.SAFE or prefer in each.choices for each in judged)
 
@@ -115,8 +115,11 @@ class Plan:
         return {"registry": self.registry, "registry_version": self.registry_version, "counts": self.counts}
 
 
-def planned(
-    fleet: Sequence[Found], rules: Sequence[Rule], looking: Callable[[Found, Rule], Look], globs: Sequence[str] = ()
+def plan_models(
+    fleet: Sequence[ModelReply],
+    rules: Sequence[Rule],
+    read: Callable[[ModelReply, Rule], ModelSnapshot],
+    globs: Sequence[str] = (),
 ) -> Iterator[Planned]:
     """Yield the plan of each model.
 
@@ -124,20 +127,20 @@ def planned(
     ----------
     fleet, rules
         The models, and the aliases with their stages.
-    looking
-        Returns what the pages told of one model, by one rule.
+    read
+        Returns what was read of one model, by one rule.
     globs
-        The patterns that chose the models: who names one in full means it.
+        The patterns that chose the models; a name given in full is meant.
     """
-    problems = problems_of_names((found.name for found in fleet), globs)
-    for found in fleet:
-        problem = problems.get(found.name, "")
+    problems = problems_of_names((reply.name for reply in fleet), globs)
+    for reply in fleet:
+        problem = problems.get(reply.name, "")
         try:
-            pairs = tuple(_pair(looking(found, rule)) for rule in rules)
+            pairs = tuple(_pair(read(reply, rule)) for rule in rules)
         except InvalidName as error:  # aliases that differ only in case, or a tag that names no pointer
-            yield Planned(found, (), problem or error.what)
+            yield Planned(reply, (), problem or error.what)
         else:
-            yield Planned(found, pairs, problem)
+            yield Planned(reply, pairs, problem)
 
 
 def problems_of_names(names: Iterable[str], globs: Sequence[str]) -> dict[str, str]:
@@ -156,10 +159,10 @@ def problems_of_names(names: Iterable[str], globs: Sequence[str]) -> dict[str, s
     return {name: problem for name, problem in found.items() if problem}
 
 
-def _pair(look: Look) -> Pair:
+def _pair(snapshot: ModelSnapshot) -> Pair:
     """Return the plan of one alias and its stage."""
-    rule = look.seen.rule
-    return Pair(rule.alias, rule.stage or "", look.seen.alias, look.in_stage, judge(look))
+    rule = snapshot.rule
+    return Pair(rule.alias, rule.stage or "", snapshot.alias, snapshot.in_stage, judge(snapshot))
 
 
 def _twins(names: Iterable[str]) -> dict[str, list[str]]:

@@ -18,8 +18,8 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from prodpointer.errors import ProdpointerError
+from prodpointer.migration.assess import Class, Prefer
 from prodpointer.migration.plan import Pair, Plan, Planned
-from prodpointer.promotion.sync import Class, Prefer
 from prodpointer.types import called
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def _next_step(plan: Plan) -> str:
     apply = _command("apply", plan.globs)
     if not decisions:
         return apply + f" carries what is safe ({_many(safe)})."
-    carried = any(model.may_be_carried(None) for model in plan.models)
+    carried = any(model.may_be_migrated(None) for model in plan.models)
     first = (
         apply + " carries what is safe; what" if carried else _html("What")
     ) + f" needs a decision ({_many(decisions)})"

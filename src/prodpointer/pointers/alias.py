@@ -51,7 +51,7 @@ class AliasPointer(ProductionPointer):
             self._registry.set_alias(self._model, self._alias, version)
 
     def _is_set(self, version: int) -> bool:
-        """Set the alias; return False where somebody else did at that moment."""
+        """Set the alias; return False where another client did at that moment."""
         try:
             self._registry.set_alias(self._model, self._alias, version)
         except RegistryError as error:

@@ -10,9 +10,6 @@ from prodpointer.mlflow_client import Registry
 from prodpointer.pointers.protocol import ProductionPointer
 from prodpointer.types import ModelReply, ModelVersion
 
-Deciding = Callable[[Sequence[ModelVersion]], int | None]
-"""What should be in the stage, given every version as it is now: its number, or None for nothing."""
-
 Reading = Callable[[int], tuple[Sequence[ModelVersion], int | None]]
 """Reads every version as it is now, and what should be in the stage; called with the number of the round, from 0 on."""
 
@@ -30,10 +27,8 @@ class StagePointer(ProductionPointer):
         Name of the registered model.
     stage
         ``"Production"`` or ``"Staging"``.
-    deciding
-        Which version it should be where promoters meet; by default the one that was set.
     reading
-        Reads and decides in its place.
+        Reads every version and decides which one the stage should hold; by default the one that was set.
     """
 
     def __init__(
@@ -41,14 +36,12 @@ class StagePointer(ProductionPointer):
         registry: Registry,
         model: str,
         stage: str,
-        deciding: Deciding | None = None,
         reading: Reading | None = None,
     ) -> None:
         """Bind the pointer; nothing is asked yet."""
         self._registry = registry
         self._model = model
         self._stage = stage
-        self._deciding = deciding
         self._reading = reading
 
     def named_in(self, reply: ModelReply) -> int | None:
@@ -63,28 +56,22 @@ class StagePointer(ProductionPointer):
     def set(self, version: int) -> None:
         """Put ``version`` into the stage, and archive every other version in it.
 
-        In that order, so that a reader always finds one. MLflow's own archiving is not used: two promotions that meet
+        In that order, so that a reader always finds one. MLflow's own archiving is not used: two promotions that race
         would leave two versions in the stage (measured for 2.9.2 to 3.17.2). Without archiving, a lower number than the
         one in the stage would not become live: MLflow's readers take the highest (measured for 2.0.1 to 3.17.2).
         """
         self._registry.move_to_stage(self._model, version, self._stage)
-        self.settle(self._reading or self._decided(lambda _: version))
+        self.settle(self._reading or self._keeping(version))
 
     def clear(self) -> None:
         """Archive every version in the stage."""
         if self._reading is None:  # a search in a model that does not exist is an empty answer, not an error
             self._registry.model(self._model)
-        self.settle(self._reading or self._decided(lambda _: None))
+        self.settle(self._reading or self._keeping(None))
 
-    def _decided(self, default: Deciding) -> Reading:
-        """Return what reads the versions and decides by them."""
-        deciding = self._deciding or default
-
-        def read(_: int) -> tuple[Sequence[ModelVersion], int | None]:
-            versions = self._registry.versions(self._model)
-            return versions, deciding(versions)
-
-        return read
+    def _keeping(self, wanted: int | None) -> Reading:
+        """Return what reads the versions and decides for this one."""
+        return lambda _: (self._registry.versions(self._model), wanted)
 
     def follow(self, named: Callable[[], int | None]) -> None:
         """Make the stage hold what another pointer names, and nothing else."""

@@ -4,11 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import datetime, timezone
 
 from prodpointer.errors import AccessDenied
 from prodpointer.history import log
 from prodpointer.mlflow_client import Registry
+from prodpointer.pointers.snapshot import ModelSnapshot
 from prodpointer.types import ModelVersion, Promotion
+
+
+def draft_event(snapshot: ModelSnapshot, to: int | None, version: ModelVersion | None = None) -> Promotion:
+    """Return an intended move with an id after every event there is; who, why and which pointers the caller adds.
+
+    ``version`` is the one that it moves to, where it is newer than the snapshot.
+    """
+    version = version or (None if to is None else snapshot.version(to))
+    holder = snapshot.version(snapshot.live or 0) if to is None else version
+    return Promotion(
+        name=snapshot.reply.name,
+        from_version=snapshot.live,
+        to_version=to,
+        pointers=(),
+        at=datetime.now(timezone.utc),
+        by="",
+        event=log.next_id(snapshot.events),
+        alias=snapshot.rule.alias,
+        state="intended",
+        sha256=version.sha256 if version else None,
+        after=snapshot.last_done,
+        holder_created_at=holder.created_at if holder else None,
+        passing=snapshot.passing,
+    )
 
 
 def write_event(registry: Registry, event: Promotion, text: str) -> None:

@@ -26,7 +26,7 @@ from prodpointer.errors import (
     RegistryUnavailable,
     without_credentials,
 )
-from prodpointer.pointers.selection import View
+from prodpointer.pointers.snapshot import ModelSnapshot
 from prodpointer.serving.load import NO_ANSWER, Loading, LoadOptions
 from prodpointer.types import ModelReply, called
 
@@ -224,7 +224,7 @@ class Live:
         else:
             self._answered(reply, seen)
 
-    def _answered(self, reply: ModelReply, seen: View) -> None:
+    def _answered(self, reply: ModelReply, seen: ModelSnapshot) -> None:
         """Serve the version that the registry named; no other version starts to serve."""
         try:
             target = self._loading.find_target(reply, seen, lambda _: None)

@@ -26,7 +26,9 @@ from prodpointer.errors import (
     WorkspaceNotFound,
 )
 from prodpointer.mlflow_client import ArtifactStore, Registry
-from prodpointer.pointers.selection import Rule, View
+from prodpointer.pointers.rule import Rule
+from prodpointer.pointers.selection import check_readable
+from prodpointer.pointers.snapshot import ModelSnapshot
 from prodpointer.types import ModelReply, ModelVersion
 
 OnUnavailable = Literal["raise", "last-known-good"]
@@ -89,7 +91,7 @@ class Loading:
         name: str,
         registry: Registry,
         rule: Rule,
-        view: Callable[[ModelReply], View],
+        view: Callable[[ModelReply], ModelSnapshot],
         cache: Cache,
         *,
         is_stopped: Callable[[], bool] = lambda: False,
@@ -120,7 +122,7 @@ class Loading:
         """Return the live version as what is to be on this machine, or None; one request where that is enough."""
         return self.find_target(*self.ask())
 
-    def ask(self) -> tuple[ModelReply, View]:
+    def ask(self) -> tuple[ModelReply, ModelSnapshot]:
         """Ask the registry what is live; it is asked a second time before nothing is.
 
         From the moment that this returns the registry has answered: nothing that fails afterwards is a reason to load
@@ -133,7 +135,9 @@ class Loading:
             self.delivery.note_named(None)  # withdrawn, or the model was deleted
             raise
 
-    def find_target(self, reply: ModelReply, seen: View, warn: Callable[[View], None] | None = None) -> Target | None:
+    def find_target(
+        self, reply: ModelReply, seen: ModelSnapshot, warn: Callable[[ModelSnapshot], None] | None = None
+    ) -> Target | None:
         """Return the live version in an answer as what is to be on this machine, or None.
 
         The reply that names the number carries the newest version of each stage. Another version takes a second
@@ -213,7 +217,7 @@ class Loading:
         warn_last_known_good(self.name, last.key.version, last.at, why, named=self.delivery.last_named())
         return model
 
-    def _find_existing(self, reply: ModelReply, seen: View) -> tuple[ModelVersion | None, View]:
+    def _find_existing(self, reply: ModelReply, seen: ModelSnapshot) -> tuple[ModelVersion | None, ModelSnapshot]:
         """Return the version that is live and exists, or None, and what is seen once a deleted one does not count."""
         version = self._registry.existing_version(self.name, seen.live) if seen.live is not None else None
         if version is None and seen.live is not None and seen.live == seen.alias:
@@ -221,21 +225,21 @@ class Loading:
             version = reply.newest.get(self._rule.stage) if seen.live is not None else None
         return version, seen
 
-    def _is_known(self, seen: View, key: VersionKey) -> bool:
+    def _is_known(self, seen: ModelSnapshot, key: VersionKey) -> bool:
         """Tell whether a version takes no second request, and certainly exists."""
         version = seen.capabilities.version
         goes_with_version = version is not None and version >= _ALIAS_GOES_WITH_VERSION
         return goes_with_version and self.delivery.has_recorded(key)
 
-    def _read(self) -> tuple[ModelReply, View]:
+    def _read(self) -> tuple[ModelReply, ModelSnapshot]:
         """Ask for a reply and read it, and refuse where None would be no answer."""
         reply = self._registry.model(self.name)
         seen = self._view(reply)
-        seen.check_readable(self._registry.addresses.shown)
+        check_readable(seen, self._registry.addresses.shown)
         return reply, seen
 
     def _note_named(self, reply: ModelReply, number: int | None) -> None:
         self.delivery.note_named(None if number is None else VersionKey.of(reply.created_at, number))
 
-    def _warn(self, seen: View) -> None:
+    def _warn(self, seen: ModelSnapshot) -> None:
         warn_about(seen, self._registry.addresses.identity, self.name)

@@ -15,7 +15,7 @@ import pytest
 from prodpointer import _warnings
 from prodpointer.mlflow_client import client_version, forget_capabilities, make_empty_database, set_aside
 from prodpointer.pointers.memory import MemoryPointer
-from prodpointer.pointers.selection import POINTER_VARIABLE
+from prodpointer.pointers.rule import POINTER_VARIABLE
 from prodpointer.registered_model import RegisteredModel
 from prodpointer.testing.environments import environment, release_of
 from prodpointer.testing.registries import ScratchRegistry
