@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 from prodpointer._warnings import warn_unverified
 from prodpointer.artifacts import register as registration
 from prodpointer.artifacts.cache import Cache
-from prodpointer.artifacts.digest import copy_whole, free_place
+from prodpointer.artifacts.digest import copy_whole, examine, free_place
 from prodpointer.artifacts.fetch import Target, Verify, check_verify
 from prodpointer.artifacts.last_known_good import VersionKey
 from prodpointer.artifacts.loaders import Loader
@@ -444,7 +444,7 @@ class RegisteredModel:
         if target is None:
             return None
         delivery = self._loading.delivery
-        with delivery.deliver(target, verify=demanded, warn=warn_unverified, before=free) as entry:
+        with delivery.deliver(target, verify=demanded, warn=warn_unverified, examine=examine, before=free) as entry:
             place = free(entry.leaf)
             copy_whole(entry.path, place)
         return Pulled(self.name, target.key.version, place, entry.sha256 if entry.recorded else None)
