@@ -14,6 +14,8 @@ import click
 
 from prodpointer.cli.migrate_output import (
     print_checks,
+    print_diff,
+    print_fixed,
     print_plan,
     print_plan_json,
     print_runs,
@@ -22,6 +24,7 @@ from prodpointer.cli.migrate_output import (
     print_steps_json,
     print_sweep_json,
     sweep_line,
+    warn_of_patterns,
 )
 from prodpointer.cli.options import (
     DEFAULT_TIMEOUT,
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
     from prodpointer.migration.apply import PairResult
     from prodpointer.migration.bridge import Sweep
     from prodpointer.migration.migration import Migration
+    from prodpointer.stage_finder.fix import Rewrite
 
 WORK_TO_DO = 4
 """The exit code for work to do, models that need a decision, or pointers that disagree."""
@@ -327,21 +331,53 @@ def _print_sweep(settings: Settings, name: str, sweep: Sweep) -> None:
 
 @migrate.command()
 @click.argument("path", type=click.Path(exists=True, path_type=Path))
+@click.option("--diff", is_flag=True, help="Print the changes that are sure to keep the meaning, as a unified diff.")
+@click.option("--fix", is_flag=True, help="Write these changes; list what is left to do by hand.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of lines.")
 @click.pass_context
-def find(ctx: click.Context, /, path: Path, as_json: bool) -> None:
-    """List who still reads or writes stages in the source tree PATH, with the line to write instead.
+def find(ctx: click.Context, /, path: Path, diff: bool, fix: bool, as_json: bool) -> None:
+    """List the lines in the source tree PATH that read or write stages, each with the line to write instead.
 
-    Exit code 0: nobody. 4: somebody does.
+    Exit code 0: no use of stages, or none left after --fix. 4: there are some.
     """
-    from prodpointer.stage_finder.finder import stage_uses
+    from prodpointer.stage_finder.finder import parses_python, stage_sources
+    from prodpointer.stage_finder.fix import rewrites
 
     unread: list[Path] = []
-    uses = list(stage_uses(path, unread=unread))
+    sources = list(stage_sources(path, unread=unread))
     for each in unread:
         say(f"warning: {each} could not be read", err=True)
+    by_patterns = [source.path for source in sources if not source.parsed]
+    warn_of_patterns(by_patterns, installed=parses_python())
+    found = rewrites(sources) if diff or fix else []
+    found = [each for each in found if not fix or _write(each, path)]
+    after = {source.path: source for source in sources} | {each.before.path: each.after for each in found if fix}
+    left = [use for source in after.values() for use in source.uses]
+    text = "".join(each.diff() for each in found) if diff else None
+    fixed = sum(each.fixed for each in found)
     if as_json or settings_of(ctx, {}).as_json:
-        print_json({"uses": [each.as_json() for each in uses]})
+        print_json(
+            {
+                "uses": [use.as_json() for use in left],
+                "by_patterns": [each.as_posix() for each in by_patterns],
+                "fixed": fixed if fix else 0,
+                "diff": text and text.encode("utf-8", "surrogateescape").decode("utf-8", "replace"),
+            }
+        )
+    elif text is not None:
+        print_diff(text)
     else:
-        print_stage_uses(uses)
-    ctx.exit(WORK_TO_DO if uses else 0)
+        print_stage_uses(left)
+    if diff or fix:
+        print_fixed(fixed, len(found), len(left) if fix else len(left) - fixed, wrote=fix)
+    ctx.exit(WORK_TO_DO if left else 0)
+
+
+def _write(rewrite: Rewrite, root: Path) -> bool:
+    """Write one file, or say why not."""
+    try:
+        rewrite.write(root)
+    except ProdpointerError as error:
+        say(f"warning: not fixed: {error}", err=True)
+        return False
+    return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -13,6 +14,8 @@ from prodpointer._text import visible
 from prodpointer.cli.output import SCHEMA_VERSION, json_text, print_json, print_table, say
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from prodpointer.migration.apply import PairResult
     from prodpointer.migration.migration import Checked, RunSummary
     from prodpointer.migration.plan import Pair, Plan
@@ -158,3 +161,31 @@ def print_stage_uses(uses: Sequence[StageUse]) -> None:
         say(f"    instead: {use.instead}")
     files = len({use.path for use in uses})
     say(f"{len(uses)} uses of stages in {files} files" if uses else "No use of stages was found.")
+
+
+def print_diff(text: str) -> None:
+    """Print a diff: on a terminal without what that would act on, elsewhere as the files have it."""
+    if sys.stdout.isatty():
+        for line in text.splitlines():
+            say(line)
+    else:
+        click.echo(text.encode("utf-8", "surrogateescape"), nl=False)
+
+
+def print_fixed(fixed: int, files: int, left: int, *, wrote: bool) -> None:
+    """Print on standard error how many uses were, or can be, rewritten, and how many are left for a person."""
+    done = "fixed" if wrote else "can be fixed by --fix"
+    say(f"{fixed} uses {done} in {files} files; {left} left for a person", err=True)
+
+
+def warn_of_patterns(paths: Sequence[Path], *, installed: bool) -> None:
+    """Say on standard error which Python was searched by the plain patterns, which find less than libcst."""
+    if paths and not installed:
+        say(
+            f"note: {len(paths)} files of Python were searched by plain patterns, which find less. "
+            "For all uses, run: pip install 'prodpointer[find]'",
+            err=True,
+        )
+        return
+    for each in paths:
+        say(f"warning: {each} does not parse as Python; it was searched by plain patterns, which find less", err=True)

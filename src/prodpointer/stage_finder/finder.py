@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from prodpointer.errors import ProdpointerError
-from prodpointer.stage_finder.patterns import HINT, LONGEST, Kind, uses_in_lines
-from prodpointer.stage_finder.syntax import is_python, uses_in_python
+from prodpointer.stage_finder.patterns import HINT, LONGEST, Found, Kind, is_python, uses_in_lines, without_magic
 
 _SKIPPED = {"node_modules", "__pycache__", "site-packages"}
 _PIPELINES = (
@@ -27,14 +29,25 @@ _LARGEST = 2 * 1024 * 1024  # bytes of what may be data as well
 _LARGEST_SOURCE = 64 * 1024 * 1024  # a notebook keeps its pictures
 _PROBED = 8 * 1024  # bytes in which a binary file shows itself by a NUL
 _PYTHON = {".py", ".pyw", ".pyi"}
+_PROSE = {".md", ".markdown", ".rst", ".txt", ".adoc"}  # what a text tells of the past stays true
+_LINE_END = re.compile(r"(\r\n|\r|\n)")
 _MAGIC_OF_PYTHON = ("%%time", "%%capture", "%%prun", "%%python")  # %%time is the beginning of %%timeit too
+
+
+class Edit(NamedTuple):
+    """A change of a file's text: from a character to another, and the new text."""
+
+    start: int
+    end: int
+    new: str
 
 
 @dataclass(frozen=True)
 class StageUse:
     """One use of a stage: where it is, what it is, and the line to write instead.
 
-    ``text`` is the line without its indentation, cut at 200 characters.
+    ``text`` is the line without its indentation, cut at 200 characters. ``edit`` is what ``--fix`` writes, None where
+    the meaning might change.
     """
 
     path: Path
@@ -43,22 +56,62 @@ class StageUse:
     what: str
     text: str
     instead: str
+    edit: Edit | None = field(default=None, repr=False)
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields, the path with slashes on every system."""
-        return {**vars(self), "path": self.path.as_posix()}
+        fields = {key: value for key, value in vars(self).items() if key != "edit"}
+        return {**fields, "path": self.path.as_posix(), "fixable": self.edit is not None}
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file that uses stages.
+
+    ``text`` is the file as it is, with line ends and mark of byte order; ``surrogateescape`` stands for bytes that are
+    not UTF-8. ``parsed`` says that no Python in it was read by the plain patterns.
+    """
+
+    path: Path
+    text: str
+    uses: tuple[StageUse, ...]
+    parsed: bool
+
+
+class _Line(NamedTuple):
+    """A line that is read, its number in the file, and where in the file's text it begins, -1 if that is not known."""
+
+    text: str
+    number: int
+    start: int
+    write: Callable[[str], str]  # how the file writes a text in this line
 
 
 class _Part(NamedTuple):
-    """Some lines of a file that are read together, each with its number in the file."""
+    """Some lines of a file that are read together."""
 
     python: bool
-    lines: Sequence[str]
-    numbers: Sequence[int]
+    lines: Sequence[_Line]
+    prose: bool = False
+    cell: bool = False
+
+
+def parses_python() -> bool:
+    """Tell whether libcst, of the extra ``find``, is installed."""
+    try:
+        import libcst  # noqa: F401
+    except ImportError:
+        return False
+    return True
 
 
 def stage_uses(root: Path, *, unread: list[Path] | None = None) -> Iterator[StageUse]:
-    """Yield each use of a stage below a directory, or in one file, by path and line.
+    """Yield each use of a stage below a directory, or in one file, by path and line: see ``stage_sources``."""
+    return (use for source in stage_sources(root, unread=unread) for use in source.uses)
+
+
+def stage_sources(root: Path, *, unread: list[Path] | None = None) -> Iterator[Source]:
+    """Yield each file below a directory, or the one file, that uses stages, and each whose Python does not parse.
 
     Not looked into are hidden directories other than those of CI (``.github`` and the like), virtual environments,
     ``node_modules``, ``__pycache__`` and ``site-packages`` below the root, links, binary files, and files above 2 MiB
@@ -84,11 +137,11 @@ def stage_uses(root: Path, *, unread: list[Path] | None = None) -> Iterator[Stag
         raise ProdpointerError(
             "There is no such file or directory.", where=str(root), next_step="Give the source tree to look through."
         )
-    return _uses_below(root, [] if unread is None else unread)
+    return _sources_below(root, [] if unread is None else unread)
 
 
-def _uses_below(root: Path, unread: list[Path]) -> Iterator[StageUse]:
-    """Yield the uses in every file, one file after the other."""
+def _sources_below(root: Path, unread: list[Path]) -> Iterator[Source]:
+    """Yield the files one after the other."""
     for path in sorted(_files(root, unread)):
         try:
             content = _content(path, follow=path == root)
@@ -96,7 +149,9 @@ def _uses_below(root: Path, unread: list[Path]) -> Iterator[StageUse]:
             unread.append(path)
             continue
         if HINT.search(content):
-            yield from _uses_in(path, content.decode("utf-8-sig", errors="replace"))
+            source = source_of(path, content.decode("utf-8", errors="surrogateescape"))
+            if source.uses or not source.parsed:
+                yield source
 
 
 def _files(root: Path, unread: list[Path]) -> Iterator[Path]:
@@ -125,76 +180,133 @@ def _content(path: Path, *, follow: bool) -> bytes:
     return b"" if b"\0" in content[:_PROBED] else content
 
 
-def _uses_in(path: Path, text: str) -> Iterator[StageUse]:
-    """Yield the uses in one file."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    uses = []
-    for part in _parts(path, text):
-        if not HINT.search("\n".join(part.lines).encode(errors="replace")):
+def source_of(path: Path, text: str) -> Source:
+    """Return a file with its uses, from the first line to the last."""
+    mark = text.startswith("\ufeff")  # of byte order
+    shown = _unicode(text[mark:])
+    uses, parsed = [], True
+    for part in _parts(path, shown):
+        lines = [line.text for line in part.lines]
+        if not HINT.search("\n".join(lines).encode()):
             continue
-        found = uses_in_python(part.lines, text) if part.python else uses_in_lines(part.lines, text)
-        for line, kind, what, instead in found:
-            shown = part.lines[line - 1].strip()[:LONGEST]
-            uses.append(StageUse(path, part.numbers[line - 1], kind, what, shown, instead))
-    yield from sorted(uses, key=lambda use: use.line)
+        found = _in_python(lines, shown) if part.python else None
+        parsed = parsed and (found is not None or not part.python)
+        sure = not part.prose and (found is not None or not part.python)
+        for each in uses_in_lines(lines, shown, python=part.python) if found is None else found:
+            line = part.lines[each.line - 1]
+            edit = _edit(part, each, mark) if sure else None
+            uses.append(
+                StageUse(path, line.number, each.kind, each.what, line.text.strip()[:LONGEST], each.instead, edit)
+            )
+    uses.sort(key=lambda use: use.line)
+    if path.suffix.lower() == ".ipynb" and not _only_sources_change(text[mark:], edited(text, uses)[0][mark:]):
+        uses = [replace(use, edit=None) for use in uses]
+    return Source(path, text, tuple(uses), parsed)
+
+
+def edited(text: str, uses: Sequence[StageUse]) -> tuple[str, int]:
+    """Return a file's text with an alias in place of each stage that has an edit, and the number of edits."""
+    pieces, end = [], 0
+    edits = sorted({use.edit for use in uses if use.edit})
+    for edit in edits:
+        if edit.start >= end:  # one inside of another is left for the next time
+            pieces += [text[end : edit.start], edit.new]
+            end = edit.end
+    return "".join([*pieces, text[end:]]), len(pieces) // 2
+
+
+def _only_sources_change(before: str, after: str) -> bool:
+    """Tell whether two texts are the same notebook but for the sources of its cells."""
+    try:
+        notebooks = [json.loads(text) for text in (before, after)]
+        for cell in (cell for notebook in notebooks for cell in notebook["cells"]):
+            cell["source"] = None
+    except (ValueError, RecursionError, LookupError, TypeError):
+        return False
+    return bool(notebooks[0] == notebooks[1])
+
+
+def _in_python(lines: Sequence[str], context: str) -> list[Found] | None:
+    """Return the uses in Python; None where it does not parse, or the extra ``find`` is not installed."""
+    if not parses_python():
+        return None
+    from prodpointer.stage_finder.syntax import uses_in_python
+
+    return uses_in_python(lines, context)
+
+
+def _edit(part: _Part, found: Found, mark: int) -> Edit | None:
+    """Return an edit of a part as one of the file; None where it is none, or would change more than it means."""
+    if found.edit is None or "\ufffd" in found.edit.new:  # a character that is not known is not written
+        return None
+    (first, column), (last, end), new = found.edit
+    line, other = part.lines[first - 1], part.lines[last - 1]
+    if line.start < 0 or (part.cell and first != last):  # the lines of a cell are texts of their own
+        return None
+    start = line.start + len(line.write(line.text[:column]))
+    return Edit(mark + start, mark + other.start + len(other.write(other.text[:end])), line.write(new))
 
 
 def _parts(path: Path, text: str) -> Iterator[_Part]:
     """Yield the parts of a file: what its cells are where it is a notebook, else all of it."""
-    lines = text.split("\n")
-    if path.suffix.lower() == ".ipynb" and (cells := list(_cells(text))):
-        together = [cell for cell in cells if cell.python and is_python(cell.lines)]
-        yield _Part(
-            python=True,
-            lines=[line for cell in together for line in cell.lines],
-            numbers=[number for cell in together for number in cell.numbers],
-        )
+    suffix = path.suffix.lower()
+    pieces = _LINE_END.split(text)
+    starts = list(accumulate(map(len, pieces), initial=0))[::2]
+    if suffix == ".ipynb" and (cells := list(_cells(text, starts))):
+        together = [
+            cell
+            for cell in cells
+            if cell.python and is_python("\n".join(without_magic([line.text for line in cell.lines])[0]))
+        ]
+        yield _Part(python=True, lines=[line for cell in together for line in cell.lines], cell=True)
         yield from (cell for cell in cells if cell not in together)
         return
-    python = path.suffix.lower() in _PYTHON or (lines[0].startswith("#!") and "python" in lines[0])
-    yield _Part(python, lines, range(1, len(lines) + 1))
+    ends = [*pieces[1::2], ""]
+    lines = [
+        _Line(line, number, start, _ending_in(end or "\n"))
+        for number, (line, start, end) in enumerate(zip(pieces[::2], starts, ends, strict=False), 1)
+    ]
+    python = suffix in _PYTHON or (lines[0].text.startswith("#!") and "python" in lines[0].text)
+    yield _Part(python, lines, prose=suffix in _PROSE)
 
 
-def _cells(text: str) -> Iterator[_Part]:
-    """Yield the cells of a notebook, each line with its number in the file; none where the text is no notebook."""
+def _ending_in(end: str) -> Callable[[str], str]:
+    """Return what writes a text with its line ends as a file has them."""
+    return lambda text: text.replace("\n", end)
+
+
+def _cells(text: str, starts: Sequence[int]) -> Iterator[_Part]:
+    """Yield the cells of a notebook of format 4, the lines of which begin at ``starts``; none for any other text."""
     try:
         notebook = json.loads(text)
-    except (ValueError, RecursionError):
+        cells = [(cell["cell_type"] == "code", _unicode("".join(cell["source"]))) for cell in notebook["cells"]]
+        metadata = str(notebook.get("metadata")).lower()
+    except (ValueError, RecursionError, LookupError, TypeError):
         return
-    languages = _at(notebook, "metadata", "language_info", "name"), _at(notebook, "metadata", "kernelspec", "language")
-    of_python = "python" in str(languages).lower() or not any(languages)
-    position, number = 0, 1
-    sheets = _list(_at(notebook, "worksheets")) or [notebook]  # in format 3
-    for cell in (cell for sheet in sheets for cell in _list(_at(sheet, "cells"))):
-        source = _at(cell, "source") or _at(cell, "input")
-        joined = source if isinstance(source, str) else "".join(map(str, _list(source)))
-        lines = joined.encode(errors="replace").decode().split("\n")
-        numbers = []
-        for line in lines:
-            found = _found_at(text, line, position)
-            number += text.count("\n", position, found)
-            position = found
-            numbers.append(number)
-        of_another = lines[0].startswith("%%") and not lines[0].startswith(_MAGIC_OF_PYTHON)
-        yield _Part(of_python and not of_another and _at(cell, "cell_type") == "code", lines, numbers)
+    of_python = "python" in metadata or "language" not in metadata
+    position = 0
+    for is_code, source in cells:
+        lines = []
+        for line in source.split("\n"):
+            places = [(text.find(write(line), position), write) for write in (_in_json, _in_ascii)]
+            start, write = next((each for each in places if each[0] >= 0), (-1, str))
+            position = max(start, position)
+            lines.append(_Line(line, bisect_right(starts, position), start, write))
+            position += len(write(line)) if start >= 0 else 0
+        of_another = source.startswith("%%") and not source.startswith(_MAGIC_OF_PYTHON)
+        yield _Part(of_python and not of_another and is_code, lines, prose=not is_code, cell=True)
 
 
-def _at(document: Any, *keys: str) -> Any:
-    """Return what is deep in a document, or None."""
-    for key in keys:
-        document = document.get(key) if isinstance(document, dict) else None
-    return document
+def _in_json(text: str) -> str:
+    """Return a text as it stands in JSON."""
+    return json.dumps(text, ensure_ascii=False)[1:-1]
 
 
-def _list(found: Any) -> list[Any]:
-    """Return a list as it is, and none for anything else."""
-    return found if isinstance(found, list) else []
+def _in_ascii(text: str) -> str:
+    """Return a text as it stands in JSON of nothing but ASCII."""
+    return json.dumps(text)[1:-1]
 
 
-def _found_at(text: str, line: str, position: int) -> int:
-    """Return where a line of a cell stands in the notebook, from a position on; that position if it cannot be told."""
-    for ascii_only in (False, True):
-        found = text.find(json.dumps(line, ensure_ascii=ascii_only)[1:-1], position)
-        if found >= 0:
-            return found
-    return position
+def _unicode(text: str) -> str:
+    """Return a text with a replacement for each character that UTF-8 cannot write."""
+    return re.sub("[\ud800-\udfff]", "\ufffd", text)

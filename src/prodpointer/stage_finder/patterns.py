@@ -1,11 +1,15 @@
 """Uses of MLflow's stages as they look in a line of any language, and the line to write instead.
 
-Python that parses is read by :mod:`prodpointer.stage_finder.syntax`; its strings are searched with the same ``URI``.
+Python is read by :mod:`prodpointer.stage_finder.syntax`, where libcst can parse it; its texts are searched with
+the same ``URI``.
 """
 
 from __future__ import annotations
 
+import ast
+import json
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -16,6 +20,8 @@ LONGEST = 200
 """Characters that are shown of a line; of a longer one only the part that changes is written anew."""
 TAILS = {"production": "@production", "staging": "@staging", "none": "/latest", "archived": "/VERSION"}
 """What takes the place of ``/STAGE`` in a URI. Archived is no alias: one of its versions has to be named."""
+POINTERS = {"production", "staging"}
+"""The stages that an alias of the same name stands for."""
 
 HINT = re.compile(
     rb"models:|latest_?versions|get-latest-versions|model_?version_?stage|transition-stage|current_?stage"
@@ -56,15 +62,26 @@ OF_THE_TABLE = re.compile(r"\b(?:from|join|update)\s+[\w.\"`]{0,100}\bmodel_vers
 _CHOSEN = "SELECT name, version FROM registered_model_aliases WHERE alias = '{alias}'"
 _NAMED = re.compile(r"(\w+)\s*=(?!=)\s*(.*)", re.DOTALL)
 _LONGEST_CALL = 15  # lines
+_MAGIC = re.compile(r"(\s*)(?:[\w.]+\s*=\s*)?(?:%{1,2}[a-zA-Z]|!(?!=))")  # lines of IPython: %run, !ls, files = !ls
+_DATABRICKS_MAGIC = re.compile(r"\s*#\s*MAGIC\b")
+
+
+class Edit(NamedTuple):
+    """A change that keeps what the code means: from a line (from 1 on) and column to another, and the new text."""
+
+    start: tuple[int, int]
+    end: tuple[int, int]
+    new: str
 
 
 class Found(NamedTuple):
-    """One use in a text: its line from 1 on, what it is, and the line to write instead."""
+    """One use in a text: its line from 1 on, what it is, the line to write instead, and the edit that is sure."""
 
     line: int
     kind: Kind
     what: str
     instead: str
+    edit: Edit | None = None
 
 
 @dataclass(frozen=True)
@@ -139,16 +156,52 @@ def uses_in_lines(lines: Sequence[str], context: str, *, python: bool = False) -
     """
     about_registry = bool(REGISTRY.search(context))
     of_the_table = bool(OF_THE_TABLE.search(context)) and not python
-    for row, line in enumerate(lines):
+    for row, line in enumerate(lines, 1):
         if not HINT.search(line.encode(errors="replace")):
             continue
-        found = list(_uris(line, python=python))
+        found = list(_uris(line, row, python=python))
         if of_the_table:
-            found += _columns(line)
-        if not any(what == "current_stage" for _, what, _ in found):
+            found += _columns(line, row)
+        if not any(use.what == "current_stage" for use in found):
             found += _calls(lines, row, python=python, about_registry=about_registry)
-        for kind, what, instead in dict.fromkeys(found):
-            yield Found(row + 1, kind, what, instead)
+        yield from dict.fromkeys(found)
+
+
+def is_python(text: str) -> bool:
+    """Tell whether a text is Python; what Python warns of is not reported."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            ast.parse(text)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):  # ValueError: a NUL byte, before Python 3.12
+            return False
+    return True
+
+
+def without_magic(lines: Sequence[str]) -> tuple[list[str], set[int]]:
+    """Return lines of Python with those of IPython replaced, and the rows of these, which the plain patterns read."""
+    code, magic = list(lines), {row for row, line in enumerate(lines) if _DATABRICKS_MAGIC.match(line)}
+    if not is_python("\n".join(lines)):  # only then: % may begin a line of plain Python too
+        for row, line in enumerate(lines):
+            if match := _MAGIC.match(line):
+                code[row] = f"{match[1]}pass"
+                magic.add(row)
+    return code, magic
+
+
+def quoted(text: str) -> str:
+    """Return a text as Python writes it, in double quotes where that is plain."""
+    return json.dumps(text, ensure_ascii=False) if text.isprintable() else repr(text)
+
+
+def sure_tail(match: re.Match[str]) -> str:
+    """Return the alias that means the same as the stage of a URI, or the empty string.
+
+    That is so for Production and Staging by name. Behind an alias, not every MLflow reads the path of a file.
+    """
+    after = match.string[match.end() : match.end() + 1]
+    stage = (match["stage"] or "").lower()
+    return f"@{stage}" if stage in POINTERS and after != "/" and not match[0].startswith("models://") else ""
 
 
 def stage_of(match: re.Match[str], rest: str = "") -> str:
@@ -166,7 +219,7 @@ def stage_of(match: re.Match[str], rest: str = "") -> str:
     return variable if "stage" in called.lower() and "version" not in called.lower() else ""
 
 
-def _uris(line: str, *, python: bool) -> Iterator[tuple[Kind, str, str]]:
+def _uris(line: str, row: int, *, python: bool) -> Iterator[Found]:
     """Yield the URIs of a line, each with the line that has aliases in all of them."""
     found, whole = [], line
     for match in sorted((match for pattern in (URI, *_JOINED) for match in pattern.finditer(line)), key=_end):
@@ -174,11 +227,13 @@ def _uris(line: str, *, python: bool) -> Iterator[tuple[Kind, str, str]]:
         if stage and "models:" not in name:
             last = stage if match.re is URI or stage.lower() in TAILS else f"{{{stage}}}"
             start = match[0][: -len(stage) - 1] if match.re is URI else f"models:/{{{name.strip(' +,|.&')}}}"
-            found.append((f"{start}/{last}", start + TAILS.get(stage.lower(), f"@{last}")))
+            new = sure_tail(match) if match.re is URI else ""
+            edit = Edit((row, match.start("slash")), (row, match.end()), new) if new else None
+            found.append((f"{start}/{last}", start + TAILS.get(stage.lower(), f"@{last}"), edit))
             whole = _with_alias(whole, match)
-    for what, uri in reversed(found):
+    for what, uri, edit in reversed(found):
         alone = len(line.strip()) > LONGEST or whole == line
-        yield "read", what, _text(uri) if python else uri if alone else whole.strip()
+        yield Found(row, "read", what, _text(uri) if python else uri if alone else whole.strip(), edit)
 
 
 def _end(match: re.Match[str]) -> int:
@@ -197,31 +252,32 @@ def _with_alias(line: str, match: re.Match[str]) -> str:
 
 def _text(uri: str) -> str:
     """Return a URI as a text of Python."""
-    return f'f"{uri}"' if "{" in uri else f'"{uri}"'
+    return f'f"{uri}"' if "{" in uri and is_python(f'f"{uri}"') else quoted(uri)
 
 
-def _columns(line: str) -> Iterator[tuple[Kind, str, str]]:
+def _columns(line: str, row: int) -> Iterator[Found]:
     """Yield the column of MLflow's table in a line of SQL, and the line that reads the table of aliases."""
     for match in _COLUMN.finditer(line):
         table = match["table"] or ""
         chosen = _CHOSEN.format(alias=(match["stage"] or "production").lower())
         live = f"({table}name, {table}version) IN ({chosen})"
         whole = line[: match.start()] + live + line[match.end() :]
-        yield "read", "current_stage", whole.strip() if match["stage"] and len(line) <= LONGEST else live
+        instead = whole.strip() if match["stage"] and len(line) <= LONGEST else live
+        yield Found(row, "read", "current_stage", instead)
 
 
-def _calls(lines: Sequence[str], row: int, *, python: bool, about_registry: bool) -> Iterator[tuple[Kind, str, str]]:
+def _calls(lines: Sequence[str], row: int, *, python: bool, about_registry: bool) -> Iterator[Found]:
     """Yield the calls and attributes in one line."""
     for call in _CALLS:
-        for match in call.pattern.finditer(lines[row]):
+        for match in call.pattern.finditer(lines[row - 1]):
             language = str(match.lastgroup)
             if not (about_registry or call.unmistakable or "/" in match[language]):
                 continue
             instead = call.python
             if not python and language != "python":
-                given = _arguments(lines, row, match.end(), call.arguments) if language in {"r", "jvm"} else {}
+                given = _arguments(lines[row - 1 :], match.end(), call.arguments) if language in {"r", "jvm"} else {}
                 instead = _command(call, given, language)
-            yield call.kind, call.what or match[language], instead
+            yield Found(row, call.kind, call.what or match[language], instead)
 
 
 def _command(call: _Call, given: Mapping[str, str], language: str) -> str:
@@ -240,9 +296,9 @@ def _command(call: _Call, given: Mapping[str, str], language: str) -> str:
     return "prodpointer " + " ".join(word.strip('"') for word in words)
 
 
-def _arguments(lines: Sequence[str], row: int, column: int, order: Sequence[str]) -> dict[str, str]:
-    """Return the arguments of a call by their names, read from behind its opening parenthesis on."""
-    text = "\n".join(lines[row : row + _LONGEST_CALL])[column:]
+def _arguments(lines: Sequence[str], column: int, order: Sequence[str]) -> dict[str, str]:
+    """Return the arguments of a call by their names, read from behind its opening parenthesis in the first line on."""
+    text = "\n".join(lines[:_LONGEST_CALL])[column:]
     found, depth, start = [], 0, 0
     for token in re.finditer(r"\"[^\"]*\"|'[^']*'|[(\[{]|[)\]}]|,", text):
         if token[0] in "([{":
