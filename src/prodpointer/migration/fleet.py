@@ -96,7 +96,7 @@ class Patience:
     def call(self, work: Callable[[T], R], item: T) -> R:
         """Return what ``work`` returns, again and later where the server answers 429 or 5xx or not at all.
 
-        Whatever is done here may be done twice: each work finds out by itself what there is left to do.
+        The work may run twice for one item, so it has to find out by itself what is left to do.
         """
         for attempt in range(_TRIES):
             self._wait()

@@ -1,4 +1,4 @@
-"""A plan as one HTML page: what people read, sort and print before they let a fleet be carried.
+"""A plan as one HTML page: what people read, sort and print before they apply it.
 
 The page needs nothing but itself: no other file, no network, and a script only to sort and to filter. Whatever comes
 from a registry is escaped, and the page's own policy lets no script and no style run but the two written here. Its
@@ -63,10 +63,10 @@ def plan_page(plan: Plan, at: datetime) -> str:
     ProdpointerError
         Jinja2, which comes with MLflow but not with ``mlflow-skinny``, is not installed.
     """
-    told = [_Told(model, tuple(dict.fromkeys(map(_shape, model.reasons)))) for model in plan.models]
-    told.sort(key=lambda each: _ORDER.index(each.model.kind))
-    groups = _groups(told)
-    columns = tuple(dict.fromkeys((pair.stage, pair.alias) for each in told for pair in each.model.pairs))
+    rows = [_Reasons(model, tuple(dict.fromkeys(map(_shape, model.reasons)))) for model in plan.models]
+    rows.sort(key=lambda each: _ORDER.index(each.model.kind))
+    groups = _groups(rows)
+    columns = tuple(dict.fromkeys((pair.stage, pair.alias) for each in rows for pair in each.model.pairs))
     numbers = {(group.kind, group.shape): number for number, group in enumerate(groups)}
     moment = at.astimezone(timezone.utc)
     decisions, settled = plan.counts[Class.DECISION.value], _settled(plan, *_SIDES)
@@ -86,7 +86,7 @@ def plan_page(plan: Plan, at: datetime) -> str:
         css=_CSS_CLASSES,
         groups=groups,
         columns=columns,
-        rows=[_row(each, columns, numbers) for each in told],
+        rows=[_row(each, columns, numbers) for each in rows],
     )
 
 
@@ -119,7 +119,7 @@ def _visible(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class _Told:
+class _Reasons:
     """One model and the shapes of its reasons."""
 
     model: Planned
@@ -143,10 +143,10 @@ def _shape(reason: str) -> str:
     return reason
 
 
-def _groups(told: Iterable[_Told]) -> list[_Group]:
+def _groups(rows: Iterable[_Reasons]) -> list[_Group]:
     """Return the reasons by their shape, the most frequent first."""
     names: dict[tuple[Class, str], list[str]] = {}
-    for each in told:
+    for each in rows:
         for found in each.shapes:
             names.setdefault((each.model.kind, found), []).append(each.model.name)
     groups = [_Group(kind, found, len(named), named[0]) for (kind, found), named in names.items()]
@@ -159,7 +159,7 @@ def _many(count: int) -> str:
 
 
 def _policy(*texts: str) -> str:
-    """Return the policy by which a browser runs the page's own style and script, and asks nobody for anything."""
+    """Return the policy by which a browser runs the page's own style and script, and sends no request."""
     style, script = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii") for text in texts)
     rest = "base-uri 'none'; form-action 'none'"
     return f"default-src 'none'; style-src 'sha256-{style}'; script-src 'sha256-{script}'; {rest}"
@@ -180,9 +180,9 @@ def _next_step(plan: Plan) -> str:
     apply = _command("apply", plan.globs)
     if not decisions:
         return apply + f" carries what is safe ({_many(safe)})."
-    carried = any(model.may_be_migrated(None) for model in plan.models)
+    migrated = any(model.may_be_migrated(None) for model in plan.models)
     first = (
-        apply + " carries what is safe; what" if carried else _html("What")
+        apply + " carries what is safe; what" if migrated else _html("What")
     ) + f" needs a decision ({_many(decisions)})"
     if not _settled(plan, *_SIDES):
         return first + " waits for what its reasons name, and then for another plan."
@@ -261,14 +261,14 @@ def _share(count: int, total: int) -> str:
 # The models
 
 
-def _row(told: _Told, columns: Sequence[tuple[str, str]], numbers: dict[tuple[Class, str], int]) -> dict[str, Any]:
+def _row(row: _Reasons, columns: Sequence[tuple[str, str]], numbers: dict[tuple[Class, str], int]) -> dict[str, Any]:
     """Return one model as a row: its class, the numbers of its reasons, its name and its cells."""
-    model = told.model
+    model = row.model
     pairs = {(pair.stage, pair.alias): pair for pair in model.pairs}
     pointers = [cell for column in columns for cell in _pointers(pairs.get(column))]
     return {
         "css": _CSS_CLASSES[model.kind],
-        "groups": " ".join(str(numbers[model.kind, found]) for found in told.shapes),
+        "groups": " ".join(str(numbers[model.kind, found]) for found in row.shapes),
         "name": model.name,
         "cells": [model.kind.value, *pointers, _lines(_changes(model)) or _NONE, _lines(model.reasons)],
     }

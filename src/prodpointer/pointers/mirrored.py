@@ -32,7 +32,7 @@ class MirroredPointer(ProductionPointer):
         return self.named_in(self._alias.reply())
 
     def set(self, version: int) -> None:
-        """Move the alias, then make the stage follow what the alias says by then: of promoters who meet, one wins."""
+        """Move the alias, then make the stage follow what the alias says by then: of promoters that race, one wins."""
         self._alias.set(version)
         self._stage.follow(self._alias.get)
 
