@@ -6,6 +6,7 @@ import inspect
 import json
 import logging
 import pickle
+import shutil
 import socket
 import sqlite3
 import uuid
@@ -121,16 +122,27 @@ if HAS_ALIASES:
 
 
 @pytest.fixture(scope="session")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
-    """Make one registry for the whole session: its migrations take seconds."""
-    directory = tmp_path_factory.mktemp("registry")
+def new_database(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Make a database with one experiment, to be copied: MLflow's own migrations take seconds."""
+    directory = tmp_path_factory.mktemp("template")
     file = directory / "registry.db"
     uri = f"sqlite:///{file.as_posix()}"
     with quiet():
         prodpointer.connect("any", tracking_uri=uri)
-        client = MlflowClient(uri)
-        experiment = client.create_experiment("unit", (directory / "artifacts").as_uri())
-    return Lab(uri, file, client, experiment)
+        experiment = MlflowClient(uri).create_experiment("unit", (directory / "artifacts").as_uri())
+    return file, experiment
+
+
+@pytest.fixture(scope="module")
+def lab(new_database: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    """Return a registry for the tests of one module: a migration reads every model there is."""
+    template, experiment = new_database
+    file = tmp_path_factory.mktemp("registry") / "registry.db"
+    shutil.copyfile(template, file)
+    uri = f"sqlite:///{file.as_posix()}"
+    with quiet():
+        prodpointer.connect("any", tracking_uri=uri)
+        return Lab(uri, file, MlflowClient(uri), experiment)
 
 
 @pytest.fixture
