@@ -215,7 +215,7 @@ def test_a_move_is_a_reason_to_try_again_at_once(lab: Lab, news: RegisteredModel
     with news.follow(EVERY) as live:
         assert live.wait_ready(10)
         news.promote(2)
-        until(lambda: len(downloads) == 2)
+        until(lambda: len(downloads) == 2 and live.state is State.ERROR)
         broken(lab, news, 2, content)
         for failures in live._bad.values():  # noqa: SLF001  # it would wait for ten minutes
             failures.due += 600
