@@ -6,10 +6,15 @@ import contextvars
 import os
 import threading
 import time
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from queue import SimpleQueue
+from urllib.parse import urlsplit
 
 import pytest
 
 from prodpointer.mlflow_client.worker import MOST_ABANDONED, NoAnswer, Worker, worker_for
+from tests.integration.stub import Request, Stub, body, stub
 
 SHORT = 0.1
 
@@ -60,6 +65,57 @@ def test_after_the_end_of_what_was_abandoned_calls_go_on(gate: threading.Event) 
     threading.Timer(SHORT, gate.set).start()
     assert worker.call(lambda: "answer", timeout=5) == "answer"
     assert not worker.abandoned
+
+
+def ask(server: Stub, path: str) -> bytes:
+    """Return what a server answers, read as a store's client does that has no time limit for the whole answer."""
+    connection = HTTPConnection(urlsplit(server.uri).netloc, timeout=5)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().read()
+    finally:
+        connection.close()
+
+
+def trickle(server: Stub, request: Request) -> Iterator[bytes]:
+    """Answer at once, slowly, or late."""
+    whole = body(b"x" * 30)
+    if request.path == "/late":
+        server.closed.wait(SHORT * 5)
+    if request.path == "/slow":
+        yield whole[:-30]
+        yield from server.slowly(whole[-30:], 0.2)
+    else:
+        yield whole
+
+
+def test_an_answer_that_goes_on_for_ever_does_not_keep_later_calls_waiting() -> None:
+    """The connection of an abandoned call is closed once its answer begins."""
+    worker = Worker()
+    with stub(trickle) as server:
+        with pytest.raises(NoAnswer, match="may still succeed"):
+            worker.call(lambda: ask(server, "/slow"), timeout=SHORT)
+        assert worker.call(lambda: ask(server, "/"), timeout=2) == b"x" * 30
+
+
+def test_an_answer_that_has_not_begun_is_waited_for() -> None:
+    """A client would send the request again, and the server may be busy with it."""
+    worker = Worker()
+    with stub(trickle) as server:
+        answers: SimpleQueue[bytes] = SimpleQueue()
+        with pytest.raises(NoAnswer):
+            worker.call(lambda: answers.put(ask(server, "/late")), timeout=SHORT)
+        assert answers.get(timeout=2) == b"x" * 30
+
+
+def test_a_server_that_stays_silent_is_disconnected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has the time that MLflow gives it."""
+    monkeypatch.setattr("prodpointer.mlflow_client.worker._PATIENCE", SHORT)
+    worker = Worker()
+    with stub(lambda running, _: running.slowly(b"x", 3)) as server:
+        with pytest.raises(NoAnswer):
+            worker.call(lambda: ask(server, "/"), timeout=SHORT)
+        assert worker.call(lambda: 1, timeout=2) == 1
 
 
 def test_waiting_for_others_that_are_answered_does_not_count() -> None:

@@ -13,8 +13,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import Any
 
 _LOOK_AGAIN = 0.02  # seconds: between two looks, or two reads, the thread may begin to receive again
 
@@ -40,21 +42,35 @@ def cut_off(after: float, *, due: Callable[[], bool] = lambda: True) -> Iterator
         _watch.remove(receiver)
 
 
-class _Receiver:
-    """A thread that receives, and when to check it next."""
+def cut_off_abandoned(call: Future[Any], thread_id: int, *, patience: float) -> None:
+    """Close each connection of a call that was abandoned, once its answer has begun, or after ``patience`` seconds.
 
-    def __init__(self, thread_id: int, every: float, due: Callable[[], bool]) -> None:
+    Before its answer begins MLflow would send a request again on another connection, and a write that the server is
+    still busy with would be done twice.
+    """
+    receiver = _Receiver(thread_id, _LOOK_AGAIN, lambda: True, patience)
+    _watch.add(receiver)
+    # Called on the call's own thread, whose number no other thread gets before that.
+    call.add_done_callback(lambda _: _watch.remove(receiver))
+
+
+class _Receiver:
+    """A thread that receives, and when to check it next; for ``patience`` seconds only an answer is closed."""
+
+    def __init__(self, thread_id: int, every: float, due: Callable[[], bool], patience: float = 0.0) -> None:
+        now = time.monotonic()
         self.cut = threading.Event()
-        self.at = time.monotonic() + every
+        self.at = now + every
         self._thread_id = thread_id
         self._every = every
         self._due = due
+        self._patient_until = now + patience
 
     def look(self, now: float) -> None:
         """Close the thread's connection if that is due."""
         if self._due():
             self.cut.set()
-            _hang_up(self._thread_id)
+            _hang_up(self._thread_id, answers_only=now < self._patient_until)
         self.at = now + (_LOOK_AGAIN if self.cut.is_set() else self._every)
 
 
@@ -107,22 +123,28 @@ class _Watch:
 _watch = _Watch()
 
 
-def _hang_up(thread_id: int) -> None:
-    """Close the connection from which a thread is receiving, where it is receiving.
+def _hang_up(thread_id: int, *, answers_only: bool) -> None:
+    """Close the connection from which a thread is receiving, where it is receiving; perhaps only within an answer.
 
     Neither requests nor urllib3 hands out a connection before its answer has begun, and a connection without
     keep-alive belongs to the answer alone then. The socket is found where the thread is.
     """
+    from http.client import HTTPResponse  # slow to import
+
+    found: socket.socket | None = None
     frame: FrameType | None = sys._current_frames().get(thread_id)  # noqa: SLF001  # its one, documented name
-    while frame is not None:
+    while frame is not None and (found is None or answers_only):
         # A socket that is still to be connected is no object's yet: urllib3 tries each address of a host with "sock".
         owner = frame.f_locals.get("self", frame.f_locals.get("sock"))
-        found = getattr(owner, "_sock", None) if isinstance(owner, socket.SocketIO) else owner
-        if isinstance(found, socket.socket):
-            with suppress(OSError):  # closed meanwhile
-                socket.socket.shutdown(found, socket.SHUT_RDWR)  # not that of TLS, which forgets its state meanwhile
-            return
+        if found is None:
+            inner = getattr(owner, "_sock", None) if isinstance(owner, socket.SocketIO) else owner
+            found = inner if isinstance(inner, socket.socket) else None
+        if isinstance(owner, HTTPResponse) and isinstance(owner.status, int):  # its first line is here
+            answers_only = False
         frame = frame.f_back
+    if found is not None and not answers_only:
+        with suppress(OSError):  # closed meanwhile
+            socket.socket.shutdown(found, socket.SHUT_RDWR)  # not that of TLS, which forgets its state meanwhile
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, where no process is forked

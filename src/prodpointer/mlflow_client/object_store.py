@@ -114,7 +114,7 @@ class _Download:
             for file in files:
                 (self._destination / file.path).parent.mkdir(parents=True, exist_ok=True)
                 self._files.put(file)
-            fetches = [begin(self._fetch) for _ in range(min(_AT_ONCE, len(files)))]
+            fetches = [begin(self._fetch)[0] for _ in range(min(_AT_ONCE, len(files)))]
             for fetch in wait(fetches, return_when=FIRST_EXCEPTION).done:
                 fetch.result()
             return self._destination / path

@@ -17,12 +17,14 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
+from prodpointer.mlflow_client.deadline import cut_off_abandoned
 from prodpointer.mlflow_client.workspaces import InWorkspace
 
 T = TypeVar("T")
 U = TypeVar("U")
 
 _LOOK_AGAIN = 0.05  # seconds between two looks at what a call has done
+_PATIENCE = 120.0  # seconds that MLflow waits for the next byte of an answer
 
 MOST_ABANDONED = 4
 """Downloads that may be abandoned and still run; each writes into a directory of its own."""
@@ -40,7 +42,8 @@ class NoAnswer(Exception):
 class Worker:
     """The calls to one registry or store: one at a time, each within a time limit, and never two abandoned ones.
 
-    An abandoned call runs on, on its daemon thread, until MLflow stops retrying. The next call waits for its end.
+    An abandoned call runs on, on its daemon thread, until MLflow stops retrying or its answer begins, which is not
+    read. The next call waits for its end.
     """
 
     def __init__(self) -> None:
@@ -64,11 +67,13 @@ class Worker:
             # A caller that waited for a call without an answer shares its failure, and waits no second time.
             deadline = (began if self.abandoned else time.monotonic()) + timeout
             self._wait_for_abandoned(deadline, timeout)
-            call = begin(work)
+            call, thread_id = begin(work)
             try:
                 wait([call], max(0.0, deadline - time.monotonic()))
             finally:  # also where the waiting is interrupted
                 self._abandon_unless_done(call)
+                if not call.done():
+                    cut_off_abandoned(call, thread_id, patience=_PATIENCE)
         finally:
             self._end_turn()
         if not call.done():
@@ -82,7 +87,7 @@ class Worker:
         are; so is one whose ``progress()`` raises, or whose caller is interrupted.
         """
         self._wait_for_abandoned(time.monotonic() + timeout, timeout, MOST_ABANDONED)
-        call = begin(work)
+        call, _ = begin(work)
         try:
             seen, since = progress(), time.monotonic()
             while not wait([call], _LOOK_AGAIN).done:
@@ -142,8 +147,8 @@ class InTime(InWorkspace):
         return worker_for(self._uri).call(partial(super()._call, work), timeout=self._timeout)
 
 
-def begin(work: Callable[[], T]) -> Future[T]:
-    """Begin a call on a daemon thread of its own, in the caller's context."""
+def begin(work: Callable[[], T]) -> tuple[Future[T], int]:
+    """Begin a call on a daemon thread of its own, in the caller's context; return it and the number of the thread."""
     call: Future[T] = Future()
     context = contextvars.copy_context()
 
@@ -156,8 +161,9 @@ def begin(work: Callable[[], T]) -> Future[T]:
             call.set_exception(error)
 
     # Not an executor's: the interpreter waits at its end for those of an executor.
-    threading.Thread(target=run, name="prodpointer-call", daemon=True).start()
-    return call
+    thread = threading.Thread(target=run, name="prodpointer-call", daemon=True)
+    thread.start()
+    return call, thread.ident or 0  # which a thread that was started has
 
 
 def worker_for(uri: str) -> Worker:
