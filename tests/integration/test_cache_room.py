@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import resource
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
@@ -93,6 +94,45 @@ def test_a_download_that_goes_on_is_counted(cache: Cache, kept: ModelCache) -> N
         obtain(kept, 2)
     assert left.exists()
     assert here(kept) == [2]
+
+
+@pytest.mark.parametrize(("seconds", "stays"), [(30, True), (90, False)])
+def test_what_is_being_removed_is_a_leftover_after_a_minute(
+    cache: Cache, kept: ModelCache, seconds: float, stays: bool
+) -> None:
+    """No lock tells whether the process that removes it was killed."""
+    left = beside(kept, ".gone-abcdefgh")
+    os.utime(left, (time.time() - seconds,) * 2)
+    cache.make_room()
+    assert left.exists() is stays
+
+
+def test_removals_of_two_processes_do_not_prevent_each_other(
+    cache: Cache, kept: ModelCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One may look for leftovers while the other is about to move an entry away."""
+    move = Path.rename
+
+    def rename(self: Path, target: Path) -> Path:
+        cache.make_room()
+        return move(self, target)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    assert cache.make_room(0) >= SIZE
+    assert here(kept) == []
+
+
+def test_an_entry_that_cannot_be_removed_is_not_counted(
+    cache: Cache, kept: ModelCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk has no more space for it."""
+
+    def rename(self: Path, target: Path) -> Path:
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES), str(self), None, str(target))
+
+    monkeypatch.setattr(Path, "rename", rename)
+    assert cache.make_room(0) == 0
+    assert here(kept) == [1]
 
 
 @pytest.mark.parametrize(("days", "stays"), [(29, True), (31, False)])

@@ -7,7 +7,8 @@
         entry.json                  their digest, and whether the registry records it
         used                        locked while a process reads the bytes; its time is when they were used last
     <version>.lock                  held by the process that downloads
-    .partial-<version>-<random>/    a download, or what it replaces; a leftover once the lock is free
+    .partial-<version>-<random>/    a download; a leftover once the lock is free
+    .gone-<random>/                 what is being removed; a leftover after a minute
     <version>.first                 the digest that was verified first, and whether the registry recorded it
 """
 
@@ -33,6 +34,7 @@ Examine = Callable[[Path], Examined]
 DESCRIPTION = "entry.json"
 USED = "used"
 PARTIAL = ".partial-"
+GONE = ".gone-"
 _RECORDED = "recorded"
 _POLL = 0.5  # seconds after which a waiting download checks whether it was cancelled
 _DIGEST = re.compile("[0-9a-f]{64}")
@@ -149,7 +151,7 @@ def lock_entry(slot: Path, sha256: str | None, examine: Examine) -> CacheEntry |
 
 def fill_slot(slot: Path, fetch: Callable[[Path], CacheEntry]) -> None:
     """Download an entry into a directory of its own, and move it into place once it is complete."""
-    attempt = make_partial(slot)
+    attempt = _make_partial(slot)
     try:
         (attempt / "artifact").mkdir()
         fetch(attempt).write_description()
@@ -160,24 +162,23 @@ def fill_slot(slot: Path, fetch: Callable[[Path], CacheEntry]) -> None:
         shutil.rmtree(attempt, ignore_errors=True)  # of a failed download
 
 
-def make_partial(slot: Path) -> Path:
-    """Make a directory for one download, or for what is removed: a cancelled download may still write into its own."""
-    return Path(tempfile.mkdtemp(prefix=f"{PARTIAL}{slot.name}-", dir=slot.parent))
-
-
 def remove_partials(slot: Path) -> None:
     """Remove the leftovers of downloads of a version; the caller holds its lock."""
     for left in slot.parent.glob(f"{PARTIAL}{slot.name}-*"):
         shutil.rmtree(left, ignore_errors=True)
 
 
-def discard(slot: Path) -> None:
-    """Remove an entry: at once for processes that look for it, then its bytes."""
-    with suppress(OSError):
-        doomed = make_partial(slot)
-        with suppress(OSError):
+def discard(slot: Path) -> bool:
+    """Remove an entry: at once for processes that look for it, then its bytes; tell whether that worked."""
+    try:
+        doomed = _make_gone(slot)
+        try:
             slot.rename(doomed / slot.name)
-        shutil.rmtree(doomed, ignore_errors=True)
+        finally:
+            shutil.rmtree(doomed, ignore_errors=True)
+    except OSError:
+        return False
+    return True
 
 
 @contextmanager
@@ -199,9 +200,19 @@ def lock_download(slot: Path, is_stopped: Callable[[], bool]) -> Iterator[None]:
         lock.release()
 
 
+def _make_partial(slot: Path) -> Path:
+    """Make a directory for one download: a cancelled one may still write into its own."""
+    return Path(tempfile.mkdtemp(prefix=f"{PARTIAL}{slot.name}-", dir=slot.parent))
+
+
+def _make_gone(slot: Path) -> Path:
+    """Make a directory for what is removed: no lock is held, and none says that it is a leftover."""
+    return Path(tempfile.mkdtemp(prefix=GONE, dir=slot.parent))
+
+
 def _replace(slot: Path, new: Path) -> None:
     """Move a complete entry into place; the one before is removed now, and comes back if the move fails."""
-    old = make_partial(slot)
+    old = _make_gone(slot)
     try:
         with suppress(FileNotFoundError):
             slot.rename(old / slot.name)

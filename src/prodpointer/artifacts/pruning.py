@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from prodpointer.artifacts.entries import DESCRIPTION, PARTIAL, USED, discard
+from prodpointer.artifacts.entries import DESCRIPTION, GONE, PARTIAL, USED, discard
 from prodpointer.artifacts.files import read_text
 from prodpointer.artifacts.last_known_good import LastNamed
 from prodpointer.artifacts.locks import try_exclusive
 from prodpointer.errors import ProdpointerError
 
 _RETAINED = timedelta(days=30)  # that a live version stays after this machine saw it live
+_REMOVAL = 60.0  # seconds that the removal of an entry takes at most, unless its process was killed
 
 
 def prune(root: Path, limit: int) -> int:
@@ -33,17 +35,16 @@ def prune(root: Path, limit: int) -> int:
         if directory in live:
             continue
         with try_exclusive(directory / USED) as is_free:
-            if is_free:
-                discard(directory)
+            if is_free and discard(directory):
                 total -= size
                 removed += size
     return removed
 
 
 def _remove_leftovers(root: Path) -> tuple[int, int]:
-    """Remove what killed processes left; return the bytes removed, and those of downloads under way."""
+    """Remove what killed processes left; return the bytes removed, and those of downloads and removals under way."""
     removed = kept = 0
-    for left in root.glob(f"*/*/*/{PARTIAL}*-*"):
+    for left in (*root.glob(f"*/*/*/{PARTIAL}*-*"), *root.glob(f"*/*/*/{GONE}*")):
         with suppress(OSError):
             size = _measure(left)
             if _is_leftover(left):
@@ -55,9 +56,11 @@ def _remove_leftovers(root: Path) -> tuple[int, int]:
 
 
 def _is_leftover(directory: Path) -> bool:
-    """Tell whether no process holds the lock of the version that a directory is of."""
+    """Tell whether no process holds the lock of the download, or the removal began a while ago."""
     from filelock import FileLock, Timeout
 
+    if directory.name.startswith(GONE):
+        return time.time() - directory.lstat().st_mtime > _REMOVAL
     version = directory.name.removeprefix(PARTIAL).partition("-")[0]
     try:
         with FileLock(directory.with_name(f"{version}.lock"), timeout=0, mode=0o600):
