@@ -261,6 +261,24 @@ def test_the_time_of_a_live_version_that_cannot_be_renewed_takes_nothing_away(
     assert last.key.version == 1
 
 
+@pytest.mark.parametrize("bad", ["link", "writable by others"])
+def test_a_verified_version_is_noted_beside_a_bad_note_of_what_was_named(
+    kept: ModelCache, tmp_path: Path, bad: str
+) -> None:
+    """The load that it follows has worked, and does not depend on the other note."""
+    (named,) = tmp_path.rglob("named-*.json")
+    if bad == "link":
+        named.unlink()
+        named.symlink_to(tmp_path / "elsewhere")
+    else:
+        named.chmod(0o666)
+    PointerNotes(kept, POINTER).note_verified(VersionKey("1", 2))
+    (live,) = tmp_path.rglob("live-*.json")
+    note = LastLive.from_text(live.read_text(encoding="utf-8"))
+    assert note is not None
+    assert note.key.version == 2
+
+
 def cannot_be_removed(self: Path, **_: object) -> None:
     """Keep a file, as a disk does that is only read."""
     raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(self))

@@ -41,20 +41,21 @@ class PointerNotes:
         """Note that a version is live now, and verified; its entry is not evicted while it is.
 
         Where that cannot be written, the note before stays, unless the registry is known to have named this version.
+        What the registry named is not read otherwise: the load does not depend on that note.
         """
-        before = self.read()
-        note = before.verified_next(key, datetime.now(timezone.utc))
+        before = self._read_verified()
+        note = LiveNotes(before).verified_next(key, datetime.now(timezone.utc))
         if note is None:
             return
-        is_other = before.verified is None or before.verified.key != key
+        is_other = before is None or before.key != key
         try:
             self._write(self._live, note.as_text())
         except OSError:
-            if not is_other or not before.names(key):
+            if not is_other or not self.read().names(key):
                 raise
             self.forget_verified()
             self._write(self._live, note.as_text())  # in the space that this freed
-        if before.verified is not None and is_other:
+        if before is not None and is_other:
             self._cache.make_room()  # the version before may be evicted now
 
     def note_named(self, key: VersionKey | None) -> None:
@@ -77,6 +78,10 @@ class PointerNotes:
         """Forget the last verified live version, so that it may be evicted."""
         for directory in self._cache.directories():
             self._remove(directory / self._live)
+
+    def _read_verified(self) -> LastLive | None:
+        found = (LastLive.from_text(_read(directory / self._live)) for directory in self._cache.directories())
+        return next((note for note in found if note is not None), None)
 
     def _read_in(self, directory: Path) -> LiveNotes:
         live, named = (_read(directory / name) for name in (self._live, self._named))
