@@ -96,6 +96,22 @@ def test_a_download_that_goes_on_is_counted(cache: Cache, kept: ModelCache) -> N
     assert here(kept) == [2]
 
 
+def test_a_download_after_which_no_room_can_be_made_is_not_in_use(
+    cache: Cache, kept: ModelCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process may live for long, and nothing in it reads the entry."""
+
+    def fail() -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cache, "make_room", fail)
+        with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+            obtain(kept, 2)
+    cache.make_room(0)
+    assert here(kept) == []
+
+
 @pytest.mark.parametrize(("seconds", "stays"), [(30, True), (90, False)])
 def test_what_is_being_removed_is_a_leftover_after_a_minute(
     cache: Cache, kept: ModelCache, seconds: float, stays: bool

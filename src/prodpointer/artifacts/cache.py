@@ -24,7 +24,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -231,15 +231,19 @@ class ModelCache:
             remove_partials(slot)
             self._with_room(partial(fill_slot, slot, fetch))
             lock = EntryLock.acquire(slot / USED)
-        entry = read_entry(slot)
-        if entry is None or lock is None:
-            raise ProdpointerError(
-                "A cache entry was removed while it was created.",
-                where=str(slot),
-                next_step="Find out what removes files there, then try again.",
-            )
-        self._cache.make_room()
-        return replace(entry, lock=lock)
+        with ExitStack() as failing:
+            if lock is not None:
+                failing.callback(lock.release)
+            entry = read_entry(slot)
+            if entry is None or lock is None:
+                raise ProdpointerError(
+                    "A cache entry was removed while it was created.",
+                    where=str(slot),
+                    next_step="Find out what removes files there, then try again.",
+                )
+            self._cache.make_room()
+            failing.pop_all()
+            return replace(entry, lock=lock)
 
     def _with_room(self, work: Callable[[], Made]) -> Made:
         """Do what needs space on the disk, once more where it is full and something can be evicted."""
