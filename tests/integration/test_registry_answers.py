@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -60,6 +61,20 @@ def test_times_come_as_numbers_and_as_text() -> None:
     for time in (1_700_000_000_000, "1700000000000"):
         read = converters.version_from_json({"model_version": {**VERSION, "creation_timestamp": time}})
         assert read.created_at == utc_from_millis(1_700_000_000_000)
+
+
+@pytest.mark.parametrize(("fields", "status"), [({}, "READY"), ({"status": None}, ""), ({"status": ""}, "")])
+def test_only_a_version_without_a_status_is_taken_for_ready(fields: dict[str, Any], status: str) -> None:
+    """MLflow leaves out what has its default; a null says nothing."""
+    version = {key: value for key, value in VERSION.items() if key != "status"}
+    assert converters.version_from_json({"model_version": {**version, **fields}}).status == status
+
+
+def test_a_version_of_a_store_whose_status_is_none_is_not_ready() -> None:
+    """A plugin's store may know no status."""
+    times = dict.fromkeys(["creation_timestamp", "last_updated_timestamp"], 1)
+    entity = SimpleNamespace(**{**VERSION, **times, "current_stage": "None", "status": None, "tags": {}})
+    assert converters.model_version(entity).status == ""
 
 
 @pytest.mark.parametrize("key", ["name", "current_stage", "status", "source", "run_id"])

@@ -76,7 +76,8 @@ def model_version(version: Any) -> ModelVersion:
 
 
 def _version_from_json(version: Mapping[str, Any]) -> ModelVersion:
-    return _version(version.get, _tags(version))
+    # Only what is missing is at its default: where the status is null, the version is not known to be ready.
+    return _version({"status": "READY", **version}.get, _tags(version))
 
 
 def _version(get: Callable[[str], Any], tags: Mapping[str, str]) -> ModelVersion:
@@ -85,7 +86,7 @@ def _version(get: Callable[[str], Any], tags: Mapping[str, str]) -> ModelVersion
         name=text(_present(get, "name"), "name"),
         version=version_number(_present(get, "version")),
         stage=stage_name(get("current_stage")),
-        status="READY" if (status := get("status")) is None else text(status, "status"),
+        status=text(get("status"), "status"),
         source=text(get("source"), "source"),
         run_id=text(get("run_id"), "run_id") or None,
         created_at=_time(get("creation_timestamp"), "creation_timestamp"),
