@@ -96,8 +96,8 @@ class Cache:
         found = (_spare() / _LAYOUT, self.root) if is_unusable else (self.root,)
         try:
             for root in found:
-                check_root(root)
-        except ValueError as error:  # a null character, or one that the system cannot encode
+                _check_path(root)
+        except ValueError as error:
             raise ProdpointerError(
                 f"The cache is not used: invalid path of its directory: {error}.",
                 where=repr(str(self.root.parent)),
@@ -272,11 +272,9 @@ def user_cache_path() -> Path:
 
 
 def _resolve(chosen: str | Path | None) -> Path:
-    """Return the directory that was chosen, or the user's; one that cannot be made where neither has a meaning."""
+    """Return the directory that was chosen, or the user's; one that cannot be made where a user has no home."""
     try:
-        return Path(chosen or user_cache_path()).expanduser().absolute()
-    except FileNotFoundError:  # the working directory was removed
-        return Path(os.devnull, chosen or "prodpointer")
+        directory = Path(chosen or user_cache_path()).expanduser()
     except RuntimeError as error:  # a user without a home
         if not chosen:
             return Path(os.devnull, "prodpointer")
@@ -284,6 +282,16 @@ def _resolve(chosen: str | Path | None) -> Path:
             f"Invalid cache directory {str(chosen)!r}: {error}",
             next_step=f"Give a path without ~ with cache_dir= or {DIRECTORY_VARIABLE}.",
         ) from error
+    with suppress(FileNotFoundError):  # the working directory was removed, which is an error only for a load
+        return directory.absolute()
+    return directory
+
+
+def _check_path(root: Path) -> None:
+    """As ``check_root``; ``ValueError`` where no directory can be at a path, as of one with a null character."""
+    if not root.is_absolute():
+        raise ValueError("it is relative, and the working directory was removed before connecting")
+    check_root(root)
 
 
 def _spare() -> Path:
