@@ -122,7 +122,7 @@ class Delivery:
             The bytes cannot be downloaded.
         """
         number = target.key.version
-        with self._translate_disk_errors(f"keep version {number} of {self._name!r} here"):
+        with self._translate_disk_errors(f"store version {number} of {self._name!r} in the cache"):
             first = self._first_digest(target.key, adopting=adopting)
         expected = None if target.version is None else self._check_recorded(target.version, first, adopting=adopting)
         if target.version is not None and expected is None:
@@ -195,7 +195,7 @@ class Delivery:
     def _open_cache(self, number: int, giving: AbstractContextManager[Found]) -> Iterator[Found]:
         """Give what the cache gives of a version; an error of this machine's disk becomes one of this library."""
         with ExitStack() as stack:
-            with self._translate_disk_errors(f"keep version {number} of {self._name!r} here"):
+            with self._translate_disk_errors(f"store version {number} of {self._name!r} in the cache"):
                 found = stack.enter_context(giving)
             yield found
 

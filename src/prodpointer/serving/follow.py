@@ -297,7 +297,7 @@ class Live:
             ) from error
 
     def _stop_serving(self) -> None:
-        """Stop to serve after a withdrawal, unless the caller keeps what serves."""
+        """Stop serving after a withdrawal, unless the caller keeps what serves."""
         if self._serves is None:
             self._note(State.NOT_READY, None)
         elif self._keep:
