@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from prodpointer.cli.main import main
-from prodpointer.stage_finder.finder import stage_sources
+from prodpointer.stage_finder.finder import stage_sources, stage_uses
 from prodpointer.stage_finder.fix import rewrites
 
 HEAD = "import mlflow\nfrom mlflow import MlflowClient\nclient = MlflowClient()\n"
@@ -46,7 +47,7 @@ def find(*arguments: object) -> Result:
         ('uri = ("models:/a"\n    "/Production")', 'uri = ("models:/a"\n    "@production")'),
         ('s = """\nx models:/a/Production\ny models:/b/3\n"""', 's = """\nx models:/a@production\ny models:/b/3\n"""'),
         (
-            'client.transition_model_version_stage(name, v, "Production")',
+            'client.transition_model_version_stage(name, v, "Production", True)',
             'client.set_registered_model_alias(name, "production", v)',
         ),
         (
@@ -54,7 +55,13 @@ def find(*arguments: object) -> Result:
             "client.set_registered_model_alias(name, 'staging', \"3\")",
         ),
         (
-            'client.transition_model_version_stage(name, v, stage="Production")',
+            "client.transition_model_version_stage(name, 0x1f, 'Staging', True)",
+            "client.set_registered_model_alias(name, 'staging', \"31\")",
+        ),
+        ('uri = f"{root}\\{part}", "models:/a/Production"', 'uri = f"{root}\\{part}", "models:/a@production"'),
+        ('uri = rf"C:\\{part}", "models:/a/Production"', 'uri = rf"C:\\{part}", "models:/a@production"'),
+        (
+            'client.transition_model_version_stage(name, v, stage="Production", archive_existing_versions=True)',
             'client.set_registered_model_alias(name, version=v, alias="production")',
         ),
         (
@@ -78,11 +85,23 @@ def find(*arguments: object) -> Result:
         (
             (
                 "class Job:\n    def __init__(self):\n        self.c = mlflow.tracking.MlflowClient()\n"
-                '    def go(self):\n        self.c.transition_model_version_stage("a", "3", "Production")'
+                '    def go(self):\n        self.c.transition_model_version_stage("a", "3", "Production", True)'
             ),
             (
                 "class Job:\n    def __init__(self):\n        self.c = mlflow.tracking.MlflowClient()\n"
                 '    def go(self):\n        self.c.set_registered_model_alias("a", "production", "3")'
+            ),
+        ),
+        (
+            (
+                "class Job:\n    def go(self):\n        self.c = other()\n"
+                "class Other:\n    def go(self):\n        self.c = MlflowClient()\n"
+                '        return self.c.get_latest_versions("a", ["Production"])[0]'
+            ),
+            (
+                "class Job:\n    def go(self):\n        self.c = other()\n"
+                "class Other:\n    def go(self):\n        self.c = MlflowClient()\n"
+                '        return self.c.get_model_version_by_alias("a", "production")'
             ),
         ),
         (
@@ -106,8 +125,9 @@ def test_what_keeps_its_meaning_is_rewritten(tmp_path: Path, before: str, after:
     [
         ("a.yaml", "uri: models:/a/Production # live", "uri: models:/a@production # live"),
         ("a.sh", "serve -m models:/$N/Staging -p 1", "serve -m models:/$N@staging -p 1"),
-        ("a.sql", "SELECT predict('models:/a/Production', x)", "SELECT predict('models:/a@production', x)"),
-        ("a.R", 'mlflow_load_model("models:/a/Production")', 'mlflow_load_model("models:/a@production")'),
+        ("a.json", '{"uri": "models:/a/Production"}', '{"uri": "models:/a@production"}'),
+        (".env", "URI=models:/a/Production", "URI=models:/a@production"),
+        ("serve", "#!/usr/bin/env bash\nserve models:/a/Production", "#!/usr/bin/env bash\nserve models:/a@production"),
         (
             "Dockerfile",
             "ENV A=models:/a/Production B=models:/b/Staging",
@@ -115,7 +135,7 @@ def test_what_keeps_its_meaning_is_rewritten(tmp_path: Path, before: str, after:
         ),
     ],
 )
-def test_a_uri_is_rewritten_in_any_language(tmp_path: Path, name: str, before: str, after: str) -> None:
+def test_a_uri_is_rewritten_in_settings_and_scripts(tmp_path: Path, name: str, before: str, after: str) -> None:
     """The plain patterns change the stage and nothing else."""
     assert fixed(tmp_path / name, before) == after
 
@@ -130,27 +150,63 @@ def test_a_uri_is_rewritten_in_any_language(tmp_path: Path, name: str, before: s
         ("a.py", "uri = '/'.join(['models:', n, 'Production'])"),
         ("a.py", "uri = 'models:/' + f('/Production') + '/Production'"),
         ("a.py", "print 'two'\nuri = 'models:/a/Production'"),
-        ("a.py", "mv = client.transition_model_version_stage(n, v, 'Production')"),
-        ("a.py", "client.transition_model_version_stage(n, v, 'Archived')"),
-        ("a.py", "client.transition_model_version_stage(n, v, stage)"),
+        ("a.py", "name = 'models:/a/Production'.split('/')"),
+        ("a.py", "name = 'models:/a/Production'[8:]"),
+        ("a.py", "same = uri == 'models:/a/Production' or 'models:/b/Production' != uri"),
+        ("a.py", "same = uri in ('models:/a/Production', 'models:/b/Production')"),
+        ("a.py", "known = {'models:/a/Production': 1}\nknown['models:/a/Production']"),
+        ("a.py", "assert 'models:/a/Production'"),
+        (
+            "a.py",
+            "import re\nfrom re import compile\nre.match('models:/a/Production', x), compile('models:/a/Staging')",
+        ),
+        ("a.py", "parse_uri('models:/a/Production'), uris._parse(uri='models:/a/Production')"),
+        ("a.py", "uri.startswith('models:/a/Production'), self.assertEqual(uri, 'models:/a/Production')"),
+        ("a.py", "match uri:\n    case 'models:/a/Production':\n        pass"),
+        ("a.py", "mv = client.transition_model_version_stage(n, v, 'Production', True)"),
+        ("a.py", "client.transition_model_version_stage(n, v, 'Archived', True)"),
+        ("a.py", "client.transition_model_version_stage(n, v, stage, True)"),
+        ("a.py", "client.transition_model_version_stage(n, v, 'P\\x72oduction', True)"),
+        ("a.py", "client.transition_model_version_stage(n, v, 'Production')"),
         ("a.py", "client.transition_model_version_stage(n, v, 'Production', archive_existing_versions=False)"),
-        ("a.py", "client.transition_model_version_stage(*given, stage='Production')"),
+        ("a.py", "client.transition_model_version_stage(*given, stage='Production', archive_existing_versions=True)"),
         (
             "a.py",
             "client.transition_model_version_stage(n, v, 'Production',\n  # why\n  archive_existing_versions=True)",
         ),
-        ("a.py", "def go(other):\n    other.transition_model_version_stage(n, v, 'Production')"),
+        ("a.py", "def go(other):\n    other.transition_model_version_stage(n, v, 'Production', True)"),
         (
             "a.py",
-            "client.transition_model_version_stage(n, v, 'Production')\nwith other() as client:\n    pass",
+            "client.transition_model_version_stage(n, v, 'Production', True)\nwith other() as client:\n    pass",
+        ),
+        (
+            "a.py",
+            "client.transition_model_version_stage = f\nclient.transition_model_version_stage(n, v, 'Staging', True)",
+        ),
+        ("a.py", "client.get_latest_versions(n, ['Staging'])[0]\npatch.object(client, 'get_latest_versions')"),
+        (
+            "a.py",
+            (
+                "class Job:\n    def __init__(self):\n        self.c = MlflowClient()\n"
+                "class Other:\n    def go(self):\n        return self.c.get_latest_versions('a', ['Production'])[0]"
+            ),
         ),
         ("a.py", "client.get_latest_versions(n, ['Production'])"),
         ("a.py", "client.get_latest_versions(n, ['Production', 'Staging'])[0]"),
         ("a.py", "client.get_latest_versions(n, ['Production'])[0:1]"),
         ("a.py", "try:\n    client.get_latest_versions(n, ['Production'])[0]\nexcept IndexError:\n    pass"),
+        ("a.py", "try:\n    client.get_latest_versions(n, ['Production'])[0]\nexcept* IndexError:\n    pass"),
+        ("a.py", "try:\n    client.get_latest_versions(n, ['Production'])[0]\nexcept errors.Empty:\n    pass"),
+        ("a.py", "try:\n    client.get_latest_versions(n, ['Production'])[0]\nexcept (*EMPTY, ValueError):\n    pass"),
+        ("a.py", "with contextlib.suppress(IndexError):\n    client.get_latest_versions(n, ['Production'])[0]"),
+        ("a.py", "with a, pytest.raises(LookupError):\n    client.get_latest_versions(n, ['Production'])[0]"),
         ("a.py", "mv.current_stage == 'Production'"),
         ("a.py", "mv.source"),
         ("a.md", "It was models:/a/Production."),
+        ("a.patch", "-uri: models:/a/Production"),
+        ("a.csv", "1,models:/a/Production"),
+        ("a.log", "loaded models:/a/Production"),
+        ("a.R", 'mlflow_load_model("models:/a/Production")'),
         ("a.sql", "SELECT 1 FROM model_versions WHERE current_stage = 'Production'"),
         ("a.java", 'client.transitionModelVersionStage("a", "3", "Production");'),
     ],
@@ -178,7 +234,7 @@ def test_bytes_and_line_ends_stay(tmp_path: Path, end: str) -> None:
 
 def test_a_call_over_several_lines_keeps_its_line_ends(tmp_path: Path) -> None:
     """Also in a file of Windows."""
-    text = HEAD + 'client.transition_model_version_stage(\n    "a",\n    v,\n    "Production",\n)\n'
+    text = HEAD + 'client.transition_model_version_stage(\n    "a",\n    v,\n    "Production",\n    True,\n)\n'
     after = HEAD + 'client.set_registered_model_alias(\n    "a",\n    "production",\n    v,\n)\n'
     assert fixed(tmp_path / "a.py", text.replace("\n", "\r\n")) == after.replace("\n", "\r\n")
 
@@ -191,6 +247,36 @@ def test_permissions_stay(tmp_path: Path) -> None:
     assert find(tmp_path, "--fix").exit_code == 0
     assert path.stat().st_mode & 0o777 == 0o750
     assert [each.name for each in tmp_path.iterdir()] == ["serve.sh"]
+
+
+def test_a_file_that_cannot_keep_its_owner_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would belong to who runs the command; the others are fixed."""
+    for name in ("a.yaml", "b.yaml"):
+        (tmp_path / name).write_text("uri: models:/a/Production\n")
+    group = next(
+        (each for each in (1, *os.getgroups()) if each != os.getegid() and _is_given(tmp_path / "a.yaml", each)), None
+    )
+    if group is None:
+        pytest.skip("needs a second group")
+
+    def refused(*given: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "chown", refused)
+    done = find(tmp_path, "--fix")
+    assert f"group {group}, which a new file cannot be given" in done.output
+    assert (tmp_path / "a.yaml").read_text() == "uri: models:/a/Production\n"
+    assert (tmp_path / "b.yaml").read_text() == "uri: models:/a@production\n"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def _is_given(path: Path, group: int) -> bool:
+    """Give a file to a group, and tell whether that is allowed."""
+    try:
+        os.chown(path, -1, group)
+    except PermissionError:
+        return False
+    return True
 
 
 def test_links_out_of_the_tree_are_not_written(tmp_path: Path) -> None:
@@ -264,6 +350,19 @@ def test_a_notebook_whose_output_repeats_its_source_is_left(tmp_path: Path) -> N
     assert use.as_json()["fixable"] is False
 
 
+def test_a_notebook_with_a_cell_that_cannot_be_read_is_left(tmp_path: Path) -> None:
+    """A line may stand in that cell; what the others use is found."""
+    document = notebook(("code", "uri = 'models:/a/Production'"), ("code", "uri = 'models:/b/Staging'"))
+    document["cells"].insert(0, {"cell_type": "code", "source": [3, "uri = 'models:/a/Production'"]})
+    document["cells"].insert(0, None)
+    text = json.dumps(document)
+    assert fixed(tmp_path / "a.ipynb", text) == text
+    assert [use.instead for use in stage_uses(tmp_path)] == [
+        'uri = "models:/a@production"',
+        'uri = "models:/b@staging"',
+    ]
+
+
 # The command
 
 
@@ -298,9 +397,11 @@ def test_a_fix_tells_what_is_left(tree: Path) -> None:
     done = find(tree, "--fix")
     assert done.exit_code == 4
     assert "jobs/a.py:5: reads current_stage" in done.stdout
-    assert "1 uses of stages in 1 files" in done.stdout
+    assert "1 use of stages in 1 file\n" in done.stdout
     assert "2 uses fixed in 2 files; 1 left for a person" in done.output
     assert find(tree / "b.yaml", "--fix").exit_code == 0
+    (tree / "b.yaml").write_text("uri: models:/b/Production")
+    assert "1 use fixed in 1 file; 0 left for a person" in find(tree / "b.yaml", "--fix").output
 
 
 def test_json_has_the_fixes(tree: Path) -> None:

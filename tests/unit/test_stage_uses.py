@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import prodpointer
 from prodpointer.cli import main as command_line
 from prodpointer.errors import ProdpointerError
-from prodpointer.stage_finder.finder import stage_uses
+from prodpointer.stage_finder.finder import stage_sources, stage_uses
 from tests.conftest import Find
 from tests.mlflow_table import ROOT
 
@@ -650,6 +650,23 @@ def test_an_expression_without_end_is_no_error(found: Find) -> None:
     assert use.instead == "prodpointer.connect(name).promote(version)"
 
 
+@pytest.mark.parametrize("text", ['re.compile("\\d")', 'f"\\{n}"'])
+@pytest.mark.filterwarnings("error")
+def test_what_python_warns_of_is_no_error(found: Find, text: str) -> None:
+    """The warning is for who runs the file, and the file is read as Python."""
+    (use,) = found(f"{text}, f'models:/{{n}}/Production'\nn = 'models:'\n# models:/b/Production\n")
+    assert use.what == "models:/{n}/Production"
+
+
+def test_a_large_file_of_python_is_read_by_line(tmp_path: Path) -> None:
+    """Above 1 MiB libcst takes a minute and gigabytes."""
+    path = tmp_path / "a.py"
+    path.write_text("x = 'models:/a/Production'\n" + "#" * 2**20)
+    (source,) = stage_sources(path)
+    assert [(use.what, use.edit) for use in source.uses] == [("models:/a/Production", None)]
+    assert not source.parsed
+
+
 # Notebooks
 
 
@@ -724,7 +741,17 @@ def test_uses_come_by_path_and_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "directory", [".git", ".venv", "node_modules", "a/__pycache__", "lib/site-packages/a", "environment/lib"]
+    "directory",
+    [
+        ".git",
+        ".venv",
+        "node_modules",
+        "a/__pycache__",
+        "lib/site-packages/a",
+        "environment/lib",
+        "mlruns/0/models",
+        "mlartifacts/0",
+    ],
 )
 def test_what_others_wrote_is_skipped(tmp_path: Path, directory: str) -> None:
     """Hidden directories, installed packages and virtual environments are not looked into, unless they are the root."""

@@ -160,7 +160,13 @@ def print_stage_uses(uses: Sequence[StageUse]) -> None:
         say(f"    {use.text}")
         say(f"    instead: {use.instead}")
     files = len({use.path for use in uses})
-    say(f"{len(uses)} uses of stages in {files} files" if uses else "No use of stages was found.")
+    found = f"{_numbered(len(uses), 'use')} of stages in {_numbered(files, 'file')}"
+    say(found if uses else "No use of stages was found.")
+
+
+def _numbered(number: int, noun: str) -> str:
+    """Return a number with its noun."""
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def print_diff(text: str) -> None:
@@ -175,17 +181,18 @@ def print_diff(text: str) -> None:
 def print_fixed(fixed: int, files: int, left: int, *, wrote: bool) -> None:
     """Print on standard error how many uses were, or can be, rewritten, and how many are left for a person."""
     done = "fixed" if wrote else "can be fixed by --fix"
-    say(f"{fixed} uses {done} in {files} files; {left} left for a person", err=True)
+    say(f"{_numbered(fixed, 'use')} {done} in {_numbered(files, 'file')}; {left} left for a person", err=True)
 
 
 def warn_of_patterns(paths: Sequence[Path], *, installed: bool) -> None:
     """Say on standard error which Python was searched by the plain patterns, which find less than libcst."""
     if paths and not installed:
         say(
-            f"note: {len(paths)} files of Python were searched by plain patterns, which find less. "
+            f"note: Python was searched by plain patterns, which find less, in {_numbered(len(paths), 'file')}. "
             "For all uses, run: pip install 'prodpointer[find]'",
             err=True,
         )
         return
     for each in paths:
-        say(f"warning: {each} does not parse as Python; it was searched by plain patterns, which find less", err=True)
+        reason = "does not parse as Python, or is above 1 MiB"
+        say(f"warning: {each} {reason}; it was searched by plain patterns, which find less", err=True)

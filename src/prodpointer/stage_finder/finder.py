@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from prodpointer.errors import ProdpointerError
 from prodpointer.stage_finder.patterns import HINT, LONGEST, Found, Kind, is_python, uses_in_lines, without_magic
 
-_SKIPPED = {"node_modules", "__pycache__", "site-packages"}
+_SKIPPED = {"node_modules", "__pycache__", "site-packages", "mlruns", "mlartifacts"}
 _PIPELINES = (
     ".github",
     ".gitlab",
@@ -29,7 +29,10 @@ _LARGEST = 2 * 1024 * 1024  # bytes of what may be data as well
 _LARGEST_SOURCE = 64 * 1024 * 1024  # a notebook keeps its pictures
 _PROBED = 8 * 1024  # bytes in which a binary file shows itself by a NUL
 _PYTHON = {".py", ".pyw", ".pyi"}
-_PROSE = {".md", ".markdown", ".rst", ".txt", ".adoc"}  # what a text tells of the past stays true
+_LARGEST_PARSED = 1024 * 1024  # characters of Python: of more, libcst's tree takes a minute and gigabytes
+# Settings and scripts, by suffix or name; all other files may tell of the past, which stays true: texts, logs, patches.
+_EDITED = {".yaml", ".yml", ".toml", ".cfg", ".ini", ".json", ".sh", ".bash", ".env", "Dockerfile", "Makefile"}
+_OF_A_SHELL = re.compile(r"#!.*\b(?:ba|da|k|z)?sh\b")
 _LINE_END = re.compile(r"(\r\n|\r|\n)")
 _MAGIC_OF_PYTHON = ("%%time", "%%capture", "%%prun", "%%python")  # %%time is the beginning of %%timeit too
 
@@ -92,7 +95,7 @@ class _Part(NamedTuple):
 
     python: bool
     lines: Sequence[_Line]
-    prose: bool = False
+    kept: bool = False  # as it is, whatever is found
     cell: bool = False
 
 
@@ -114,8 +117,8 @@ def stage_sources(root: Path, *, unread: list[Path] | None = None) -> Iterator[S
     """Yield each file below a directory, or the one file, that uses stages, and each whose Python does not parse.
 
     Not looked into are hidden directories other than those of CI (``.github`` and the like), virtual environments,
-    ``node_modules``, ``__pycache__`` and ``site-packages`` below the root, links, binary files, and files above 2 MiB
-    other than Python and notebooks.
+    ``node_modules``, ``__pycache__``, ``site-packages``, ``mlruns`` and ``mlartifacts`` below the root, links, binary
+    files, and files above 2 MiB other than Python and notebooks.
 
     Parameters
     ----------
@@ -191,7 +194,7 @@ def source_of(path: Path, text: str) -> Source:
             continue
         found = _in_python(lines, shown) if part.python else None
         parsed = parsed and (found is not None or not part.python)
-        sure = not part.prose and (found is not None or not part.python)
+        sure = not part.kept and (found is not None or not part.python)
         for each in uses_in_lines(lines, shown, python=part.python) if found is None else found:
             line = part.lines[each.line - 1]
             edit = _edit(part, each, mark) if sure else None
@@ -199,7 +202,8 @@ def source_of(path: Path, text: str) -> Source:
                 StageUse(path, line.number, each.kind, each.what, line.text.strip()[:LONGEST], each.instead, edit)
             )
     uses.sort(key=lambda use: use.line)
-    if path.suffix.lower() == ".ipynb" and not _only_sources_change(text[mark:], edited(text, uses)[0][mark:]):
+    to_check = path.suffix.lower() == ".ipynb" and any(use.edit for use in uses)
+    if to_check and not _only_sources_change(text[mark:], edited(text, uses)[0][mark:]):
         uses = [replace(use, edit=None) for use in uses]
     return Source(path, text, tuple(uses), parsed)
 
@@ -220,6 +224,7 @@ def _only_sources_change(before: str, after: str) -> bool:
     try:
         notebooks = [json.loads(text) for text in (before, after)]
         for cell in (cell for notebook in notebooks for cell in notebook["cells"]):
+            "".join(cell["source"])  # of a cell that cannot be read, the others are left too: it may hold their lines
             cell["source"] = None
     except (ValueError, RecursionError, LookupError, TypeError):
         return False
@@ -227,8 +232,8 @@ def _only_sources_change(before: str, after: str) -> bool:
 
 
 def _in_python(lines: Sequence[str], context: str) -> list[Found] | None:
-    """Return the uses in Python; None where it does not parse, or the extra ``find`` is not installed."""
-    if not parses_python():
+    """Return the uses in Python; None where it does not parse, is large, or the extra ``find`` is not installed."""
+    if not parses_python() or sum(map(len, lines)) > _LARGEST_PARSED:
         return None
     from prodpointer.stage_finder.syntax import uses_in_python
 
@@ -267,7 +272,8 @@ def _parts(path: Path, text: str) -> Iterator[_Part]:
         for number, (line, start, end) in enumerate(zip(pieces[::2], starts, ends, strict=False), 1)
     ]
     python = suffix in _PYTHON or (lines[0].text.startswith("#!") and "python" in lines[0].text)
-    yield _Part(python, lines, prose=suffix in _PROSE)
+    edited_too = bool({suffix, path.name} & _EDITED or _OF_A_SHELL.match(lines[0].text))
+    yield _Part(python, lines, kept=not (python or edited_too))
 
 
 def _ending_in(end: str) -> Callable[[str], str]:
@@ -279,7 +285,7 @@ def _cells(text: str, starts: Sequence[int]) -> Iterator[_Part]:
     """Yield the cells of a notebook of format 4, the lines of which begin at ``starts``; none for any other text."""
     try:
         notebook = json.loads(text)
-        cells = [(cell["cell_type"] == "code", _unicode("".join(cell["source"]))) for cell in notebook["cells"]]
+        cells = [each for each in map(_cell, notebook["cells"]) if each]
         metadata = str(notebook.get("metadata")).lower()
     except (ValueError, RecursionError, LookupError, TypeError):
         return
@@ -294,7 +300,15 @@ def _cells(text: str, starts: Sequence[int]) -> Iterator[_Part]:
             lines.append(_Line(line, bisect_right(starts, position), start, write))
             position += len(write(line)) if start >= 0 else 0
         of_another = source.startswith("%%") and not source.startswith(_MAGIC_OF_PYTHON)
-        yield _Part(of_python and not of_another and is_code, lines, prose=not is_code, cell=True)
+        yield _Part(of_python and not of_another and is_code, lines, kept=not (is_code and of_python), cell=True)
+
+
+def _cell(cell: Any) -> tuple[bool, str] | None:
+    """Return whether a cell is of code, and its text; None of what is no cell."""
+    try:
+        return cell["cell_type"] == "code", _unicode("".join(cell["source"]))
+    except (LookupError, TypeError):
+        return None
 
 
 def _in_json(text: str) -> str:

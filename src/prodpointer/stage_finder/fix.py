@@ -38,7 +38,7 @@ class Rewrite:
         Raises
         ------
         ProdpointerError
-            A link leads out of the tree, or the file was changed meanwhile, or cannot be written.
+            A link leads out of the tree, or the file was changed meanwhile, or cannot be written or keep its owner.
         """
         path = self.before.path.resolve()
         try:
@@ -51,8 +51,15 @@ class Rewrite:
             try:
                 with os.fdopen(handle, "wb") as new:
                     new.write(_bytes(self.after.text))
-                with suppress(PermissionError, AttributeError):  # the file of another user; a system without owners
+                with suppress(PermissionError, AttributeError):  # another user; a system without owners
                     os.chown(name, found.st_uid, found.st_gid)
+                owner, kept = (found.st_uid, found.st_gid), Path(name).stat()
+                if (kept.st_uid, kept.st_gid) != owner:
+                    raise ProdpointerError(
+                        f"The file belongs to user {owner[0]} and group {owner[1]}, which a new file cannot be given.",
+                        where=str(path),
+                        next_step="Run it as that user.",
+                    )
                 Path(name).chmod(found.st_mode)
                 Path(name).replace(path)
             finally:

@@ -33,6 +33,18 @@ _SURELY = re.compile(r"(?:\w+_)?(?:mvs?|model_versions?)(?:_\w+)?", re.IGNORECAS
 _TELLING = {"latest", "live", "prod", "production", "staging", "champion", "challenger", "version", "versions"}
 _BESIDE = {"model", "current", "new", "newest", "old", "best", "last", "previous", "registered", "candidate"}
 _DEEPEST = 8  # names that lead to names
+_ALIKE = (cst.BooleanOperation, cst.Element, cst.IfExp, cst.List, cst.NamedExpr, cst.Set, cst.Tuple)
+_EXAMINES = re.compile("_*(?:url)?(?:parse|split|assert|startswith|endswith|remove|replace|find|count)")
+_EXAMINING = (
+    cst.Assert,
+    cst.Attribute,
+    cst.Comparison,
+    cst.ComparisonTarget,
+    cst.Index,
+    cst.MatchMappingElement,
+    cst.MatchValue,
+    cst.Subscript,
+)
 _CLIENT = re.compile(r"mlflow\.(?:\w+\.)*MlflowClient")
 _LOAD = re.compile(r"(?:.*\.)?mlflow\.(?:\w+\.)*?(?P<flavor>\w+)\.load_model")
 
@@ -53,10 +65,10 @@ class Code:
         self.positions = wrapper.resolve(PositionProvider)
         self._scopes = wrapper.resolve(ScopeProvider)
         self.functions: set[str] = {node.name.value for node in self.parents if isinstance(node, cst.FunctionDef)}
-        self._attributes: dict[str, list[Value]] = defaultdict(list)
+        self._attributes: dict[tuple[cst.CSTNode | None, str], list[Value]] = defaultdict(list)
         for node in self.parents:
             if isinstance(node, cst.Attribute):
-                self._attributes[dotted(node)] += self._given(node)
+                self._attributes[self._key(node)] += self._given(node)
 
     # What names stand for
 
@@ -69,8 +81,16 @@ class Code:
     def values(self, node: cst.BaseExpression) -> list[Value]:
         """Return what a name or attribute is given."""
         if isinstance(node, cst.Attribute):
-            return self._attributes[dotted(node)]
+            return self._attributes[self._key(node)]
         return [value for each in self._assigned(node) for value in self._given(each)]
+
+    def _key(self, node: cst.Attribute) -> tuple[cst.CSTNode | None, str]:
+        """Return the name of an attribute, with the class where it is one of ``self``."""
+        name = dotted(node)
+        around: cst.CSTNode | None = node if name.startswith(("self.", "cls.")) else None
+        while around and not isinstance(around, cst.ClassDef):
+            around = self.parents.get(around)
+        return around, name
 
     def _assigned(self, node: cst.BaseExpression) -> list[cst.CSTNode]:
         """Return the places that give something to a name."""
@@ -120,6 +140,10 @@ class Code:
         ]
         every = all(self._given(each) for each in self._assigned(node))  # not by an import, a with or a tuple
         return bool(known) and len(known) == len(named) and all(known) and every
+
+    def is_replaced(self, method: str) -> bool:
+        """Tell whether the file may put something in the place of a method, as a test does."""
+        return bool(re.search(rf"\.{method}\s*=(?!=)|[\"'.]{method}[\"']", "\n".join(self.lines)))
 
     def is_version(self, node: cst.BaseExpression, *, by_default: bool = False) -> bool:
         """Tell whether an expression is a version of a model: by what it is given, else by what it is called."""
@@ -253,7 +277,11 @@ class Code:
         """Return a part of an f-string; one with a conversion or format stays as it is."""
         if isinstance(part, cst.FormattedStringText):
             text = cst.SimpleString(node.prefix.lower().replace("f", "") + node.quote + part.value + node.end)
-            return str(text.evaluated_value).replace("{{", "{").replace("}}", "}")
+            try:
+                value = str(text.evaluated_value)
+            except (SyntaxError, ValueError):  # a backslash before an expression is no whole text
+                value = part.value
+            return value.replace("{{", "{").replace("}}", "}")
         assert isinstance(part, cst.FormattedStringExpression)  # noqa: S101
         hole = self._hole(part.expression)
         if part.conversion is None and part.format_spec is None and part.equal is None:
@@ -286,6 +314,16 @@ class Code:
         scheme, slash = cst.SimpleString('"models:"'), cst.SimpleString('"/"')
         bare = [scheme if self.constant(part) == "models:/" else part for part in parts]
         return [each for part in bare for each in (slash, part)][1:]
+
+    def is_examined(self, node: cst.BaseExpression) -> bool:
+        """Tell whether a text is taken apart, compared or looked up: another one may do something else there."""
+        inner: cst.CSTNode = node
+        while isinstance(parent := self.parents[inner], _ALIKE):
+            inner = parent
+        call = self.parents[parent] if isinstance(parent, cst.Arg) else None
+        if isinstance(call, cst.Call):
+            return self.full_name(call.func).startswith("re.") or bool(_EXAMINES.match(last_name(call.func)))
+        return isinstance(parent, _EXAMINING) or (isinstance(parent, cst.DictElement) and parent.key is inner)
 
     def load(self, node: cst.BaseExpression) -> tuple[cst.Call, str] | None:
         """Return the call of an MLflow flavor that loads this URI, and the flavor to give unless it is pyfunc."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import re
+import warnings
 from collections.abc import Sequence
 
 import libcst as cst
@@ -44,13 +46,15 @@ def uses_in_python(lines: Sequence[str], context: str) -> list[Found] | None:
     """
     code, magic = without_magic(lines)
     text = "\n".join(code)
-    # Python's own parser first: libcst's has no limit of depth, takes minutes or ends the process where one is needed.
-    if not is_python(text) or _depth(text) > _DEEPEST:
-        return None
-    try:
-        found = _Finder(text, context).uses()
-    except (cst.ParserSyntaxError, RecursionError):
-        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what Python warns of in the user's texts
+        # Python's own parser first: libcst's has no limit of depth, takes minutes or ends the process without one.
+        if not is_python(text) or _depth(text) > _DEEPEST:
+            return None
+        try:
+            found = _Finder(text, context).uses()
+        except (cst.ParserSyntaxError, SyntaxError, ValueError, RecursionError):  # of the file or of a text in it
+            return None
     of_magic = uses_in_lines([line if row in magic else "" for row, line in enumerate(lines)], context)
     return [*found, *of_magic]
 
@@ -135,16 +139,19 @@ class _Finder(cst.CSTVisitor):
         self._add(node.attr, "write", node.attr.value, instead, self._alias_set(node, call, given) if call else None)
 
     def _alias_set(self, node: cst.Attribute, call: cst.Call, given: dict[str, cst.BaseExpression]) -> Edit | None:
-        """Return the edit that sets an alias in place of a stage, where nothing reads what a move returns."""
+        """Return the edit that sets an alias in place of a stage, where nothing reads what a move returns.
+
+        Without ``archive_existing_versions=True`` other versions stay in the stage, as no alias has it.
+        """
         archive, stage = given.get("archive_existing_versions"), _pointer(given.get("stage"))
-        archives = archive is None or (isinstance(archive, cst.Name) and archive.value == "True")
+        archives = isinstance(archive, cst.Name) and archive.value == "True"
         alone = isinstance(self._code.parents[call], cst.Expr)
-        known = set(given) - {"archive_existing_versions"} == {"name", "version", "stage"}
-        if not (archives and alone and known and stage and self._code.is_client(node.value)):
+        known = set(given) == set(_PARAMETERS["transition_model_version_stage"])
+        if not (archives and alone and known and stage and self._is_mlflows(node)):
             return None
         version = given["version"]
         if isinstance(version, cst.Integer):
-            version = cst.SimpleString(quoted(version.value))
+            version = cst.SimpleString(quoted(str(version.evaluated_value)))
         values = {"name": given["name"], "alias": stage, "version": version}
         kept = [each for each in call.args if each.value is not archive]
         if any(each.keyword for each in kept[1:]):  # the order of the other two is another one
@@ -162,6 +169,10 @@ class _Finder(cst.CSTVisitor):
         args[-1] = args[-1].with_changes(comma=last.comma, whitespace_after_arg=last.whitespace_after_arg)
         func = _called(node, "set_registered_model_alias")
         return self._edit(call, call.with_changes(func=func, args=args, lpar=(), rpar=()))
+
+    def _is_mlflows(self, method: cst.Attribute) -> bool:
+        """Tell whether a method is surely that of MLflow's own client."""
+        return self._code.is_client(method.value) and not self._code.is_replaced(method.attr.value)
 
     def _edit(self, old: cst.CSTNode, call: cst.Call) -> Edit | None:
         """Return the edit that puts a call in the place of an expression, None where a comment would be lost."""
@@ -222,9 +233,9 @@ class _Finder(cst.CSTVisitor):
         around: cst.CSTNode = single
         while around in code.parents:
             around = code.parents[around]
-            if isinstance(around, cst.Try) and any(_catches_index_error(each) for each in around.handlers):
+            if self._catches_index_error(around):
                 return None
-        if not stage or set(given) != {"name", "stages"} or not code.is_client(node.value):
+        if not stage or set(given) != {"name", "stages"} or not self._is_mlflows(node):
             return None
         args = [
             each.with_changes(value=stage, keyword=cst.Name("alias") if each.keyword else None)
@@ -233,6 +244,15 @@ class _Finder(cst.CSTVisitor):
             for each in call.args
         ]
         return self._edit(single, call.with_changes(func=_called(node, "get_model_version_by_alias"), args=args))
+
+    def _catches_index_error(self, node: cst.CSTNode) -> bool:
+        """Tell whether a statement may be for what an empty list raises, and not for what MLflow raises."""
+        if isinstance(node, cst.With):
+            items = " ".join(map(self._code.module.code_for_node, node.items))
+            return bool(re.search(r"\b(?:IndexError|LookupError|Exception)\b", items))
+        handlers = node.handlers if isinstance(node, (cst.Try, cst.TryStar)) else ()
+        types = [each for handler in handlers if handler.type for each in elements(handler.type) or [handler.type]]
+        return any(not isinstance(each, cst.Name) or each.value in {"IndexError", "LookupError"} for each in types)
 
     def _stage(self, node: cst.BaseExpression, at: cst.CSTNode, name: str, version: str) -> None:
         """Note a stage that is read: the question is whether this version is live."""
@@ -324,7 +344,7 @@ def _only(stages: cst.BaseExpression | None) -> cst.BaseExpression | None:
 def _pointer(stage: cst.BaseExpression | None) -> cst.SimpleString | None:
     """Return the alias in place of a stage that a text names, in the same quotes; None for any other."""
     text = stage.evaluated_value if isinstance(stage, cst.SimpleString) else None
-    if not isinstance(stage, cst.SimpleString) or str(text).lower() not in POINTERS:
+    if not isinstance(stage, cst.SimpleString) or str(text).lower() not in POINTERS or str(text) not in stage.value:
         return None
     return stage.with_changes(value=stage.value.replace(str(text), str(text).lower()))
 
@@ -332,9 +352,3 @@ def _pointer(stage: cst.BaseExpression | None) -> cst.SimpleString | None:
 def _called(node: cst.Attribute, name: str) -> cst.Attribute:
     """Return a method of the same object."""
     return node.with_changes(attr=cst.Name(name))
-
-
-def _catches_index_error(handler: cst.ExceptHandler) -> bool:
-    """Tell whether a handler is for what an empty list raises, and not for what MLflow raises."""
-    types = elements(handler.type) or ([handler.type] if handler.type else [])
-    return any(last_name(each) in {"IndexError", "LookupError"} for each in types)

@@ -111,7 +111,7 @@ def _edit(code: Code, node: cst.BaseExpression, match: re.Match[str]) -> Edit | 
     """Return the edit that writes an alias in place of a stage, where the text has it word for word."""
     old = match.string[match.start("slash") : match.end()]
     new = sure_tail(match)
-    if not new or code.segment(node).count(old) != match.string.count(old):
+    if not new or code.is_examined(node) or code.segment(node).count(old) != match.string.count(old):
         return None
     row, column = _place(code, node, match.string, old, match.start("slash"))
     return Edit((row, column), (row, column + len(old)), new)
