@@ -843,6 +843,14 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     assert unread == [tmp_path / "b.yaml"]
 
 
+def test_a_file_alone_is_read(tmp_path: Path) -> None:
+    """It is not looked through as a directory, which would be one more that cannot be read."""
+    (tmp_path / "a.yaml").write_text("models:/a/Production")
+    unread: list[Path] = []
+    assert len(list(stage_uses(tmp_path / "a.yaml", unread=unread))) == 1
+    assert unread == []
+
+
 def test_a_root_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     """It is raised by the call, before anything is asked for."""
     with pytest.raises(ProdpointerError, match="no such file") as caught:

@@ -161,6 +161,7 @@ def _files(root: Path, unread: list[Path]) -> Iterator[Path]:
     """Yield the root, or what is below it and may be somebody's own source."""
     if not root.is_dir():
         yield root
+        return
     for directory, below, files in os.walk(root, onerror=lambda error: unread.append(Path(error.filename))):
         below[:] = [name for name in below if not _is_skipped(Path(directory, name))]
         yield from (Path(directory, name) for name in files)
