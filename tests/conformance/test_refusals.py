@@ -105,7 +105,7 @@ def test_a_server_that_refuses_access_is_reported(between: Proxy, status: int, p
     between.when(
         on_path(path), Answer(status, b"Invalid Host header - possible DNS rebinding attack detected", "text/plain")
     )
-    with pytest.raises(AccessDenied, match="MLFLOW_TRACKING_USERNAME"):
+    with pytest.raises(AccessDenied, match="start it with --allowed-hosts"):
         prodpointer.connect("news", tracking_uri=between.uri).production()
 
 
