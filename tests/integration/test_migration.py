@@ -316,6 +316,20 @@ def test_an_interrupted_run_is_taken_up(fleet: Fleet, staged: str, monkeypatch: 
     assert fleet.at(staged)[0] == CARRIED
 
 
+def test_a_promotion_after_an_interrupted_run_stays(fleet: Fleet, staged: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run had begun to set the alias to version 3; the stage was moved to 1 since, and that is what goes on."""
+    monkeypatch.setattr("prodpointer.pointers.alias.AliasPointer.set", _interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fleet.apply("first")
+    monkeypatch.undo()
+    fleet.to_stage(staged, 1)
+    fleet.apply("second")
+    aliases, stages = fleet.at(staged)
+    assert aliases["production"] == 1
+    assert [version for version, stage in stages.items() if stage == "Production"] == [1]
+    assert [(event.to_version, event.state) for event in fleet.model(staged).history()] == [(3, "lost"), (1, "done")]
+
+
 def _interrupted(*_: object) -> None:
     """Stand in for a process that ends here."""
     raise KeyboardInterrupt

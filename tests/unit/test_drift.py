@@ -290,6 +290,14 @@ def test_a_run_that_was_interrupted_after_its_move_is_to_be_closed() -> None:
     assert "interrupted" in found.reason
 
 
+@pytest.mark.parametrize("alias", [None, 1])
+def test_a_stage_that_moved_after_an_interrupted_run_counts(alias: int | None) -> None:
+    """The intent to set the alias alone is of a stage at its target; a promotion since then is not undone."""
+    found = judge(model(alias, production(2), recorded=[intent(1, 1, "migrate", ALIAS)]))
+    assert found.target != 1
+    assert 1 not in {found.target, found.choices.get("stage")}
+
+
 @pytest.mark.parametrize(
     ("snapshot", "says"),
     [

@@ -317,11 +317,11 @@ class Migrator:
     def intend(
         self, model: MigratingModel, snapshot: ModelSnapshot, target: int | None, pointers: Pointers, before: Before
     ) -> Promotion:
-        """Write what is about to be done, and return it; an intent of an interrupted run that says the same goes on."""
+        """Write what is about to be done, and return it; an intent of an interrupted run that covers it goes on."""
         same = _MOVING if self.kind in _MOVING else (self.kind,)
         going_on: Promotion | None = None
         for intent in open_intents(snapshot):
-            if intent.kind in same and intent.to_version == target and intent.migration is not None:
+            if intent.kind in same and intent.to_version == target and _covers(intent, pointers, before):
                 going_on = intent
             elif intent.kind in MIGRATING:
                 self.close(model, intent, done=False)
@@ -360,3 +360,11 @@ class Migrator:
         self.begun.add(event.name)
         write_event(self.registry, event, text)
         model.note(event, text)
+
+
+def _covers(intent: Promotion, pointers: Pointers, before: Before) -> bool:
+    """Tell whether an open intent says everything about a move: another client may have moved a pointer since."""
+    known = intent.migration
+    if known is None:
+        return False
+    return pointers in Pointers.parse(intent.pointers) and before.stages.keys() <= known.stages.keys()

@@ -73,7 +73,7 @@ def _judge_pointers(snapshot: ModelSnapshot, agreed: int | None) -> Judgement:
         )
     found = _of_pointers(snapshot, agreed)
     if found.kind is Class.NOTHING and len(moving) < len(intents):
-        return Judgement(Class.SAFE, "the record of a run that was interrupted is to be closed")
+        return Judgement(Class.SAFE, "an interrupted run left an open record; apply closes it")
     return found
 
 
@@ -82,7 +82,8 @@ def left_by(snapshot: ModelSnapshot, event: Promotion) -> bool:
     before = event.migration
     if before is None:
         return False
-    known = {event.to_version, *before.stages} if before.stages else {event.to_version, *snapshot.in_stage}
+    # A move of the alias alone notes no stages: the stage held its target, or nothing.
+    known = {event.to_version, *before.stages}
     return snapshot.alias in (before.alias, event.to_version) and known.issuperset(snapshot.in_stage)
 
 
