@@ -483,7 +483,7 @@ def test_adopt_records_a_digest(at: Command, lab: Lab, name: str, tmp_path: Path
     model.promote(1)
     digest = hashlib.sha256(b"bytes").hexdigest()
     assert at("adopt", name, "1", "--json").document == {"name": name, "version": 1, "sha256": digest}
-    assert at("adopt", name, "1").out == f"{name}: recorded SHA-256 {digest} for version 1\n"
+    assert at("adopt", name, "1").out == f"{name}: the recorded SHA-256 of version 1 is {digest}\n"
     assert model.version(1).sha256 == digest
     assert at("pull", name, tmp_path, "--verify", "required").exit_code == 0
 

@@ -66,10 +66,11 @@ def demonstrate(directory: Path) -> Iterator[Step]:
         version = _register(digits, uri, directory, {"classifier": classifier, "trained_on": len(train[0])})
         versions.append(version)
         yield Step(f"trained a {name} on {len(train[0])} rows and registered it", version=version)
-    first, second = versions
-    for version, did in ((first, "promoted"), (second, "promoted"), (first, "rolled back to")):
+    for version in versions:
         digits.promote(version, reason="demo")
-        yield _scored(digits, f"{did} version {version}", version, held_out)
+        yield _scored(digits, f"promoted version {version}", version, held_out)
+    back = digits.rollback(reason="demo").to_version
+    yield _scored(digits, f"rolled back to version {back}", back, held_out)
 
 
 def registry_uri(directory: Path) -> str:
@@ -77,7 +78,7 @@ def registry_uri(directory: Path) -> str:
     return f"sqlite:///{(directory / 'registry.db').as_posix()}"
 
 
-def _scored(digits: RegisteredModel, did: str, version: int, held_out: tuple[Any, Any]) -> Step:
+def _scored(digits: RegisteredModel, did: str, version: int | None, held_out: tuple[Any, Any]) -> Step:
     """Load the live version and score the loaded object."""
     live = digits.live_version()
     bundle = digits.load_production()

@@ -299,7 +299,7 @@ def adopt(ctx: click.Context, /, name: str, version: str, **options: Any) -> Non
     if settings.as_json:
         print_json({"name": name, "version": int(version), "sha256": digest})
     else:
-        say(f"{name}: recorded SHA-256 {digest} for version {version}")
+        say(f"{name}: the recorded SHA-256 of version {version} is {digest}")
 
 
 main.add_command(conformance)

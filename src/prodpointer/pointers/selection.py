@@ -90,5 +90,5 @@ def pointer_for(
     alias = AliasPointer(registry, model, snapshot.spelling)
     if pointers == Pointers.ALIAS or snapshot.rule.stage is None:
         return alias
-    stage = StagePointer(registry, model, snapshot.rule.stage, reading)
+    stage = StagePointer(registry, model, snapshot.rule.stage, reading=reading)
     return stage if pointers == Pointers.STAGE else MirroredPointer(alias, stage)

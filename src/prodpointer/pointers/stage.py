@@ -36,6 +36,7 @@ class StagePointer(ProductionPointer):
         registry: Registry,
         model: str,
         stage: str,
+        *,
         reading: Reading | None = None,
     ) -> None:
         """Bind the pointer; nothing is asked yet."""

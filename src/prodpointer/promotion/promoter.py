@@ -190,7 +190,7 @@ class Promoter:
         error = ExpectationFailed(
             f"{called(snapshot.live).capitalize()} of {self.name!r} is live, and {called(expected)} was expected.",
             where=self.where,
-            next_step="Look again at what is live, and promote with that expectation.",
+            next_step="Run `prodpointer status NAME`, then pass the live version as expected.",
         )
         error.expected, error.live = expected, snapshot.live
         raise error
@@ -338,10 +338,10 @@ class Promoter:
         events = [each for each in recorded if each.to_version == named and each.event != move.event]
         winning = events[-1].event if events else None
         error = PromotionLost(
-            f"{called(move.to_version).capitalize()} of {self.name!r} was to go live, and {called(named)} is live now"
-            f"{f' by the event {winning}' if winning else ''}: another promotion came at the same moment.",
+            f"Promotion of {self.name!r} to {called(move.to_version)} lost a race: {called(named)} is live"
+            f"{f' (event {winning})' if winning else ''}.",
             where=self.where,
-            next_step="Look at what is live, and promote again if that is still wanted.",
+            next_step="Check which version should be live, then promote it again.",
         )
         error.winner, error.event = named, winning
         return error
