@@ -22,10 +22,12 @@ API = ROOT / "tests" / "typing" / "api.py"
 def installed(
     request: pytest.FixtureRequest, distributions: Distributions, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """The Python of an environment with the wheel and the newest MLflow of a major, and no checkout anywhere."""
+    """The Python of an environment with the wheel, its extras and the newest MLflow of a major, and no checkout."""
     row: Row = request.param
     home = tmp_path_factory.mktemp(f"typed-{row.version}") / "environment"
-    return made_environment(home, row.python, f"mlflow=={row.version}", distributions.wheel, as_of=row.as_of)
+    return made_environment(
+        home, row.python, f"mlflow=={row.version}", f"{distributions.wheel}[find,report]", as_of=row.as_of
+    )
 
 
 def test_the_public_api_is_typed_for_its_users(installed: Path, tmp_path: Path) -> None:
