@@ -236,7 +236,7 @@ def _in_python(lines: Sequence[str], context: str) -> list[Found] | None:
     """Return the uses in Python; None where it does not parse, is large, or the extra ``find`` is not installed."""
     if not parses_python() or sum(map(len, lines)) > _LARGEST_PARSED:
         return None
-    from prodpointer.stage_finder.syntax import uses_in_python
+    from prodpointer.stage_finder._syntax import uses_in_python
 
     return uses_in_python(lines, context)
 

@@ -1,6 +1,6 @@
 """Uses of MLflow's stages as they look in a line of any language, and the line to write instead.
 
-Python is read by :mod:`prodpointer.stage_finder.syntax`, where libcst can parse it; its texts are searched with
+Python is read by :mod:`prodpointer.stage_finder._syntax`, where libcst can parse it; its texts are searched with
 the same ``URI``.
 """
 

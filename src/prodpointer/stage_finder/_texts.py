@@ -21,7 +21,7 @@ from prodpointer.stage_finder.patterns import (
 if TYPE_CHECKING:
     import libcst as cst
 
-    from prodpointer.stage_finder.source import Code
+    from prodpointer.stage_finder._source import Code
 
 _HOLE = re.compile("\ue000(\\d+)\ue001")
 _PLACES = {

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import libcst as cst
 from libcst.metadata import MetadataWrapper, ParentNodeProvider, PositionProvider, ScopeProvider
 
+from prodpointer.stage_finder._texts import Hole, Piece, filled
 from prodpointer.stage_finder.patterns import LONGEST, REGISTRY, TAILS, is_python, quoted
-from prodpointer.stage_finder.texts import Hole, Piece, filled
 
 _VERSIONS_FROM = re.compile(
     "(?:get|create|update|copy|search)_model_versions?|get_model_version_by_alias|get_latest_versions"

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 import libcst as cst
 
+from prodpointer.stage_finder._source import Code, arguments, below, connect, dotted, elements, is_none, last_name
+from prodpointer.stage_finder._texts import uses_in_text
 from prodpointer.stage_finder.patterns import (
     POINTERS,
     Edit,
@@ -19,8 +21,6 @@ from prodpointer.stage_finder.patterns import (
     uses_in_lines,
     without_magic,
 )
-from prodpointer.stage_finder.source import Code, arguments, below, connect, dotted, elements, is_none, last_name
-from prodpointer.stage_finder.texts import uses_in_text
 
 _PARAMETERS = {
     "get_latest_versions": ("name", "stages"),
