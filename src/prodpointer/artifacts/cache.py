@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import atexit
 import errno
-import hashlib
 import json
 import os
 import shutil
@@ -44,7 +43,7 @@ from prodpointer.artifacts.entries import (
     read_entry,
     remove_partials,
 )
-from prodpointer.artifacts.files import write_text
+from prodpointer.artifacts.files import hashed_name, write_text
 from prodpointer.artifacts.last_known_good import VersionKey
 from prodpointer.artifacts.locks import EntryLock, NoLocks, check_locks
 from prodpointer.artifacts.ownership import check_own, check_root
@@ -261,7 +260,7 @@ class ModelCache:
             yield directory / key.created / str(key.version)
 
     def _below(self, root: Path) -> Path:
-        return root / _hash(self._registry) / _hash(self.model)
+        return root / hashed_name(self._registry) / hashed_name(self.model)
 
 
 def user_cache_path() -> Path:
@@ -337,7 +336,3 @@ def _read_limit() -> int:
         where=BYTES_VARIABLE,
         next_step="Give a whole number, such as 5000000.",
     )
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:24]

@@ -101,7 +101,7 @@ def examine(path: Path, *, keep: bool = False) -> Examined:
     ArtifactNotFound
         There is nothing.
     IntegrityError
-        A part has no digest: a link to a directory, a directory that cannot be listed, or anything that is no file.
+        A part has no digest: a link to a directory, a directory that cannot be listed, or anything that is not a file.
     """
     if not path.is_dir():
         if not path.exists():

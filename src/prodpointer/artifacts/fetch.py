@@ -175,7 +175,7 @@ class Delivery:
             yield entry
 
     def note_verified(self, key: VersionKey) -> None:
-        """Note a version that was live just now as last-known-good; a note that fails is no failure to load."""
+        """Note a version that was live just now as last-known-good; a note that fails does not fail the load."""
         with suppress(OSError):
             self._notes.note_verified(key)
 

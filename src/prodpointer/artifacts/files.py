@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import shutil
 import stat
@@ -53,3 +54,8 @@ def write_text(file: Path, text: str) -> None:
             Path(name).replace(file)
     finally:
         Path(name).unlink(missing_ok=True)
+
+
+def hashed_name(text: str) -> str:
+    """Return a name for a file or directory that stands for a text of any length."""
+    return hashlib.sha256(text.encode()).hexdigest()[:24]

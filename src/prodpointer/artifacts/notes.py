@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import datetime, timezone
 from pathlib import Path
 
 from prodpointer._warnings import warn_outdated
 from prodpointer.artifacts.cache import ModelCache
-from prodpointer.artifacts.files import read_text, write_text
+from prodpointer.artifacts.files import hashed_name, read_text, write_text
 from prodpointer.artifacts.last_known_good import LastLive, LastNamed, LiveNotes, VersionKey
 
 # Notes that are out of date and cannot be removed from a read-only disk: their text, which another machine may change.
@@ -28,7 +27,7 @@ class PointerNotes:
 
     def __init__(self, cache: ModelCache, pointer: str) -> None:
         self._cache = cache
-        digest = hashlib.sha256(pointer.encode()).hexdigest()[:24]
+        digest = hashed_name(pointer)
         self._live, self._named = f"live-{digest}.json", f"named-{digest}.json"
 
     def read(self) -> LiveNotes:

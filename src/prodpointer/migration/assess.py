@@ -127,12 +127,11 @@ def _overridden(snapshot: ModelSnapshot) -> Judgement:
 
 
 def _many(snapshot: ModelSnapshot, agreed: int | None) -> Judgement:
-    """Return what to do about several versions in one stage, of which plain MLflow loads the highest."""
+    """Return what to do about several versions in one stage; plain MLflow loads the highest."""
     stage, count = snapshot.rule.stage, len(snapshot.in_stage)
     if count > MOST_IN_STAGE:
         return Judgement(Class.DECISION, f"the stage {stage} holds {count} versions: archive some of them first")
-    held = " and ".join(map(str, snapshot.in_stage))
-    reason = f"the stage {stage} holds versions {held}"
+    reason = f"the stage {stage} holds versions {snapshot.held}"
     return Judgement(Class.DECISION, reason, choices=_choices(snapshot, side_moved(snapshot, agreed)))
 
 

@@ -39,7 +39,7 @@ def _obstacle(snapshot: ModelSnapshot) -> str:
         return ""
     if snapshot.requested == "stage":
         return f"{snapshot.source} says stage"
-    stage, alias, held = snapshot.rule.stage, snapshot.alias, " and ".join(map(str, snapshot.in_stage))
+    stage, alias, held = snapshot.rule.stage, snapshot.alias, snapshot.held
     if alias is None or snapshot.dangling:
         return f"the stage {stage} holds version {held}, the alias {snapshot.rule.alias!r} names none: apply first"
     if snapshot.in_stage != (alias,):

@@ -122,8 +122,7 @@ def _exists(migrator: Migrator, snapshot: ModelSnapshot, number: int | None) -> 
 
 def _describe(snapshot: ModelSnapshot) -> str:
     """Return what both pointers name."""
-    held = " and ".join(map(str, snapshot.in_stage)) or "nothing"
-    return f"the alias names {called(snapshot.alias)}, the stage holds {held}"
+    return f"the alias names {called(snapshot.alias)}, the stage holds {snapshot.held}"
 
 
 def _together(mine: Sequence[Promotion]) -> Before:

@@ -291,7 +291,7 @@ class _Server:
         return status, text
 
     def _no_registry(self, status: int, text: str) -> RegistryUnsupported:
-        """Return the error for what answers and is no model registry, with the address to try where there is one."""
+        """Return the error for a server that is not a model registry, with the address to try where there is one."""
         page = status < 400 and _code(text) == ""
         return RegistryUnsupported(
             f"The server is not a model registry: HTTP {status} to a request that every registry answers.",

@@ -337,7 +337,7 @@ class Registry:
             self._calls.untag_version(name, str(version), key)
 
     def tag_model(self, name: str, key: str, value: str | None) -> None:
-        """Set one tag of a registered model, or delete it where the value is None; a missing tag is no error."""
+        """Set one tag of a registered model, or delete it where the value is None; a missing tag is not an error."""
         with self.translate(f"tag the registered model {name!r}", missing=lambda: self.no_model(name), name=name):
             if value is not None:
                 self._calls.tag_model(name, key, value)

@@ -144,6 +144,11 @@ class ModelSnapshot:
         return tuple(each.version for each in self.versions if stage and each.stage == stage)
 
     @property
+    def held(self) -> str:
+        """The versions in the stage, as a text names them."""
+        return " and ".join(map(str, self.in_stage)) or "nothing"
+
+    @property
     def last(self) -> Promotion | None:
         """The last recorded move that happened."""
         recorded = [move for move in self.moves if move.kind != "unrecorded"]

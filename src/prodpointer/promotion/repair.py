@@ -39,8 +39,7 @@ def _mend_stage(promoter: Promoter, snapshot: ModelSnapshot) -> list[str]:
     if stage is None or snapshot.requested == "alias":
         return []
     pointer_for(Pointers.STAGE, snapshot, promoter.registry, promoter.name).set(live)
-    was = " and ".join(map(str, snapshot.in_stage)) or "nothing"
-    return [f"the stage {stage} held {was} and holds version {live}"]
+    return [f"the stage {stage} held {snapshot.held} and holds version {live}"]
 
 
 def _uses(snapshot: ModelSnapshot, pointer: Pointers) -> bool:

@@ -71,4 +71,4 @@ class ScratchRegistry:
 
     def _open(self) -> Registry:
         """Open the registry."""
-        return open_registry(self.uri, None, timeout=_TIMEOUT, create_database=False, upgrade_database=False)
+        return open_registry(self.uri, None, timeout=_TIMEOUT)
