@@ -56,7 +56,11 @@ def _helps() -> Iterator[str]:
     """Yield a heading and what ``--help`` prints, for the whole and for each command."""
     from prodpointer.cli.main import main
 
-    yield from _help(main, click.Context(main, info_name="prodpointer", max_content_width=HELP_WIDTH), level=2)
+    yield from _help(
+        main,
+        click.Context(main, info_name="prodpointer", max_content_width=HELP_WIDTH, **main.context_settings),
+        level=2,
+    )
 
 
 def _help(command: click.Command, context: click.Context, level: int) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The demo: two real models, trained, promoted, loaded and rolled back on one machine without a server."""
+"""``demo``: two real models, trained, promoted, loaded and rolled back on one machine without a server."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import click
+
+from prodpointer.cli.group import Command
+from prodpointer.cli.options import JSON, settings_of
+from prodpointer.cli.output import print_json, say
 from prodpointer.connection import connect
 from prodpointer.errors import ProdpointerError
 from prodpointer.mlflow_client import log_directory
@@ -36,6 +41,34 @@ class Step:
     def as_json(self) -> dict[str, Any]:
         """Return the keys that ``demo --json`` prints for one step."""
         return asdict(self)
+
+
+@click.command(cls=Command, examples=("demo", "demo --dir ./prodpointer-demo"))
+@click.option(
+    "--dir",
+    "directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Directory for the registry (default: a new one).",
+)
+@JSON
+@click.pass_context
+def demo(ctx: click.Context, /, directory: Path | None, **options: Any) -> None:
+    """Train, promote and roll back on this machine.
+
+    Two models are trained, registered, promoted, loaded and rolled back in an SQLite registry. Needs no server.
+    """
+    settings = settings_of(ctx, options)
+    directory = directory or Path(tempfile.mkdtemp(prefix="prodpointer-demo-"))
+    steps = []
+    for step in demonstrate(directory):
+        steps.append(step)
+        if not settings.as_json:
+            say(f"{len(steps)}. {step}")
+    uri = registry_uri(directory.absolute())
+    if settings.as_json:
+        print_json({"directory": str(directory), "tracking_uri": uri, "steps": [step.as_json() for step in steps]})
+    else:
+        say(f"Try next: prodpointer --tracking-uri {uri} status {MODEL}")
 
 
 def demonstrate(directory: Path) -> Iterator[Step]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from prodpointer.cli.group import Group
 from prodpointer.cli.migrate_output import (
     print_checks,
     print_diff,
@@ -52,7 +53,11 @@ WORK_TO_DO = 4
 """The exit code for work to do, models that need a decision, or pointers that disagree."""
 
 
-@click.group()
+@click.group(
+    cls=Group,
+    short_help="Migrate models from stages to aliases, without downtime.",
+    examples=("migrate plan", "migrate start", "migrate apply", "migrate verify"),
+)
 def migrate() -> None:
     """Migrate registered models from stages to aliases, without downtime.
 
@@ -128,7 +133,10 @@ def _opened(ctx: click.Context, options: dict[str, Any]) -> tuple[Settings, Migr
     return settings, migration
 
 
-@migrate.command()
+@migrate.command(
+    short_help="Show what would change for each model, and why.",
+    examples=("migrate plan", "migrate plan --models 'news-*' --html plan.html"),
+)
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Also write the plan as an HTML page.")
 @_options()
 @click.pass_context
@@ -160,7 +168,10 @@ def _write_page(file: Path, made: Any) -> None:
         ) from error
 
 
-@migrate.command()
+@migrate.command(
+    short_help="Mark the models, so that promotions move both pointers.",
+    examples=("migrate start --models 'news-*' --run week-1",),
+)
 @_options(_RUN, _AT_ONCE, _FAILURES)
 @click.pass_context
 def start(ctx: click.Context, /, run: str | None, **options: Any) -> None:
@@ -171,7 +182,10 @@ def start(ctx: click.Context, /, run: str | None, **options: Any) -> None:
     _run(ctx, options, run, lambda migration, name: migration.start(name))
 
 
-@migrate.command()
+@migrate.command(
+    short_help="Set the missing pointers.",
+    examples=("migrate apply --models 'news-*' --run week-1", "migrate apply --prefer alias"),
+)
 @click.option(
     "--prefer",
     type=click.Choice(("alias", "stage", "journal")),
@@ -189,7 +203,9 @@ def apply(ctx: click.Context, /, prefer: Any, run: str | None, reason: str, **op
     )
 
 
-@migrate.command()
+@migrate.command(
+    short_help="Empty the stages of models whose readers use the alias.", examples=("migrate finish --models 'news-*'",)
+)
 @_options(_RUN, _REASON, _AT_ONCE, _FAILURES)
 @click.pass_context
 def finish(ctx: click.Context, /, run: str | None, reason: str, **options: Any) -> None:
@@ -199,7 +215,9 @@ def finish(ctx: click.Context, /, run: str | None, reason: str, **options: Any) 
     _run(ctx, options, run, lambda migration, name: migration.finish(name, reason=reason))
 
 
-@migrate.command()
+@migrate.command(
+    short_help="Restore the pointers to their state before a run.", examples=("migrate undo", "migrate undo week-1")
+)
 @click.argument("run", required=False)
 @_options(_REASON, _AT_ONCE, _FAILURES)
 @click.pass_context
@@ -262,7 +280,7 @@ def _exit_code(steps: list[PairResult], errors: list[ProdpointerError], *, stopp
     return WORK_TO_DO if any(step.outcome == "left" for step in steps) else 0
 
 
-@migrate.command()
+@migrate.command(short_help="Compare stages and aliases as plain MLflow reads them.", examples=("migrate verify",))
 @_options(_AT_ONCE)
 @click.pass_context
 def verify(ctx: click.Context, /, **options: Any) -> None:
@@ -285,7 +303,10 @@ def verify(ctx: click.Context, /, **options: Any) -> None:
     ctx.exit(_exit_code([], errors, stopped=migration.stopped.is_set()) or (WORK_TO_DO if problems else 0))
 
 
-@migrate.command()
+@migrate.command(
+    short_help="Copy moves by other tools to the other pointer.",
+    examples=("migrate bridge --every 30", "migrate bridge --once"),
+)
 @click.option(
     "--every",
     type=click.FloatRange(0, min_open=True),
@@ -329,7 +350,9 @@ def _print_sweep(settings: Settings, name: str, sweep: Sweep) -> None:
             say(sweep_line(step))
 
 
-@migrate.command()
+@migrate.command(
+    short_help="List the source code that still uses stages.", examples=("migrate find .", "migrate find src --diff")
+)
 @click.argument("path", type=click.Path(exists=True, path_type=Path))
 @click.option("--diff", is_flag=True, help="Print the changes that are sure to keep the meaning, as a unified diff.")
 @click.option("--fix", is_flag=True, help="Write these changes; list what is left to do by hand.")

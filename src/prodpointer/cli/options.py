@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from prodpointer.cli.group import SharedOption
 from prodpointer.connection import connect, registered_model_names
 from prodpointer.registered_model import RegisteredModel
 from prodpointer.types import POINTERS
@@ -60,17 +61,28 @@ class Settings:
         )
 
 
-JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
+JSON = click.option(
+    "--json", "as_json", cls=SharedOption, is_flag=True, help="Print one JSON document instead of a table."
+)
 TIMEOUT = click.option(
-    "--timeout", type=click.FloatRange(0, min_open=True), help="Seconds for each request (default: 10)."
+    "--timeout",
+    cls=SharedOption,
+    type=click.FloatRange(0, min_open=True),
+    help="Seconds for each request (default: 10).",
 )
 REGISTRY_URI = click.option(
-    "--registry-uri", help="The model registry, if not the tracking server (default: MLFLOW_REGISTRY_URI)."
+    "--registry-uri",
+    cls=SharedOption,
+    help="The model registry, if not the tracking server (default: MLFLOW_REGISTRY_URI).",
 )
 WORKSPACE = click.option(
-    "--workspace", help="The workspace, on a server with workspaces (default: MLflow's active workspace)."
+    "--workspace",
+    cls=SharedOption,
+    help="The workspace, on a server with workspaces (default: MLflow's active workspace).",
 )
-TRACKING_URI = click.option("--tracking-uri", help="The MLflow server or database (default: MLFLOW_TRACKING_URI).")
+TRACKING_URI = click.option(
+    "--tracking-uri", cls=SharedOption, help="The MLflow server or database (default: MLFLOW_TRACKING_URI)."
+)
 
 
 def shared_options(command: Command) -> Command:
@@ -78,8 +90,10 @@ def shared_options(command: Command) -> Command:
     for option in (
         JSON,
         TIMEOUT,
-        click.option("--alias", help="Name of the pointer (default: production)."),
-        click.option("--pointer", type=click.Choice(POINTERS), help="The pointer to use (default: auto)."),
+        click.option("--alias", cls=SharedOption, help="Name of the pointer (default: production)."),
+        click.option(
+            "--pointer", cls=SharedOption, type=click.Choice(POINTERS), help="The pointer to use (default: auto)."
+        ),
         WORKSPACE,
         REGISTRY_URI,
         TRACKING_URI,

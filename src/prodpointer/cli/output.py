@@ -15,6 +15,9 @@ from prodpointer.types import PointerStatus, Promotion, called
 if TYPE_CHECKING:
     from rich.table import Table
 
+DISAGREE = 4
+"""The exit code for pointers that disagree."""
+
 SCHEMA_VERSION = 1
 """The version of every printed JSON document; keys are only added."""
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from prodpointer.cli.group import Command
 from prodpointer.cli.options import DEFAULT_TIMEOUT, settings_of, shared_options
 from prodpointer.cli.output import print_conformance, print_json, say
 from prodpointer.cli.signals import interrupted_by_signals
@@ -13,13 +14,16 @@ from prodpointer.diagnostics.conformance import check_registry
 from prodpointer.types import POINTERS
 
 
-@click.command()
+@click.command(cls=Command, examples=("doctor", "doctor --model news-recommender", "doctor --try"))
 @click.option("--try", "trying", is_flag=True, help="Try every move on a scratch model, which is deleted afterwards.")
 @click.option("--model", help="Check your permissions on this registered model, without changing it.")
 @shared_options
 @click.pass_context
 def doctor(ctx: click.Context, /, trying: bool, model: str | None, **options: Any) -> None:
-    """Show versions, the chosen pointer and why, known problems, permissions, and the next step."""
+    """Show what this registry can do and what to do next.
+
+    Shows the versions, the chosen pointer and why, known problems and permissions.
+    """
     from prodpointer.diagnostics.doctor import diagnose, screen
 
     settings = settings_of(ctx, options)
@@ -42,14 +46,15 @@ def doctor(ctx: click.Context, /, trying: bool, model: str | None, **options: An
     ctx.exit(found.exit_code)
 
 
-@click.command()
+@click.command(cls=Command, examples=("conformance", "conformance --pointer both --prefix catalog.schema."))
 @click.option("--prefix", default="", help="Prefix of the model names, such as 'catalog.schema.'.")
 @shared_options
 @click.pass_context
 def conformance(ctx: click.Context, /, prefix: str, **options: Any) -> None:
-    """Check this registry with temporary models and runs, which are deleted afterwards.
+    """Check this registry with temporary models and runs.
 
-    Checks all four pointers, or the one given by --pointer. Exit code 1: a check failed, or something remains.
+    They are deleted afterwards. Checks all four pointers, or the one given by --pointer. Exit code 1: a check failed,
+    or something remains.
     """
     settings = settings_of(ctx, options)
     with interrupted_by_signals():

@@ -1,0 +1,123 @@
+"""The commands that move a pointer: ``promote``, ``rollback``, ``withdraw`` and ``repair``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from prodpointer.cli.group import Command
+from prodpointer.cli.options import Settings, settings_of, shared_options
+from prodpointer.cli.output import DISAGREE, print_json, print_move, say
+from prodpointer.promotion.promoter import NOT_GIVEN
+from prodpointer.types import Promotion
+
+
+@click.command(
+    cls=Command,
+    examples=(
+        "promote news-recommender 4",
+        "promote news-recommender 4 --expected 3 --reason 'weekly retrain'",
+        "promote news-recommender 4 --gate 'auc >= production + 0.002'",
+    ),
+)
+@click.argument("name")
+@click.argument("version")
+@click.option("--expected", help="Refuse unless this version is live; 'none': no version is live.")
+@click.option(
+    "--gate",
+    "gates",
+    multiple=True,
+    help="Refuse unless this condition holds, such as 'auc >= production + 0.002'; may be repeated.",
+)
+@click.option("--across-datasets", is_flag=True, help="Compare metrics even if the runs logged different datasets.")
+@click.option("--reason", default="", help="The reason, recorded in the history.")
+@shared_options
+@click.pass_context
+def promote(  # noqa: PLR0917  # click passes them by name
+    ctx: click.Context,
+    /,
+    name: str,
+    version: str,
+    expected: str | None,
+    gates: tuple[str, ...],
+    across_datasets: bool,
+    reason: str,
+    **options: Any,
+) -> None:
+    """Make VERSION of NAME live.
+
+    VERSION may be older than the live version.
+    """
+    settings = settings_of(ctx, options)
+    model = settings.model(name)
+    move = model.promote(
+        version, expected=_expected(expected), gates=gates, across_datasets=across_datasets, reason=reason
+    )
+    _show_move(settings, move)
+
+
+@click.command(cls=Command, examples=("withdraw news-recommender --reason 'wrong labels'",))
+@click.argument("name")
+@click.option("--reason", default="", help="The reason, recorded in the history.")
+@shared_options
+@click.pass_context
+def withdraw(ctx: click.Context, /, name: str, reason: str, **options: Any) -> None:
+    """Unset the pointers of NAME, so that no version is live.
+
+    The versions stay, and `rollback` undoes it.
+    """
+    settings = settings_of(ctx, options)
+    _show_move(settings, settings.model(name).withdraw(reason=reason))
+
+
+@click.command(cls=Command, examples=("rollback news-recommender", "rollback news-recommender --to 2 --expected 4"))
+@click.argument("name")
+@click.option("--to", help="The version to roll back to (default: the one that was live before).")
+@click.option("--expected", help="Refuse unless this version is live; 'none': no version is live.")
+@click.option("--reason", default="", help="The reason, recorded in the history.")
+@shared_options
+@click.pass_context
+def rollback(
+    ctx: click.Context, /, name: str, to: str | None, expected: str | None, reason: str, **options: Any
+) -> None:
+    """Make the version live that was live before.
+
+    Twice goes back two versions; a withdrawal is undone.
+    """
+    settings = settings_of(ctx, options)
+    model = settings.model(name)
+    _show_move(settings, model.rollback(to=to, expected=_expected(expected), reason=reason))
+
+
+@click.command(cls=Command, examples=("repair news-recommender",))
+@click.argument("name")
+@shared_options
+@click.pass_context
+def repair(ctx: click.Context, /, name: str, **options: Any) -> None:
+    """Set the other pointers of NAME to the live version.
+
+    For use after an interrupted promotion, or a move by another tool. What is live does not change.
+    """
+    settings = settings_of(ctx, options)
+    found = settings.model(name).repair()
+    if settings.as_json:
+        print_json({"models": [found.as_json()]})
+    else:
+        for text in found.mended or ("nothing to repair",):
+            say(f"{name}: {text}")
+    if not found.agreed:
+        ctx.exit(DISAGREE)
+
+
+def _expected(text: str | None) -> Any:
+    """Return the value of ``--expected``: a version, None for no live version, or NOT_GIVEN."""
+    return NOT_GIVEN if text is None else None if text.lower() == "none" else text
+
+
+def _show_move(settings: Settings, move: Promotion) -> None:
+    """Print one move of a pointer, as text or as JSON."""
+    if settings.as_json:
+        print_json(move.as_json())
+    else:
+        print_move(move)

@@ -1,0 +1,94 @@
+"""The commands that show pointers and their history: ``status`` and ``history``."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any
+
+import click
+
+from prodpointer.cli.group import Command
+from prodpointer.cli.options import Settings, settings_of, shared_options
+from prodpointer.cli.output import DISAGREE, print_history, print_json, print_statuses, say
+from prodpointer.errors import AccessDenied, InvalidName, ModelNotFound, PointerUnsupported, ProdpointerError
+from prodpointer.registered_model import RegisteredModel
+from prodpointer.types import PointerStatus, called
+
+
+@click.command(
+    cls=Command,
+    examples=("history news-recommender", "history news-recommender --at 2026-11-23T12:00", "history m --json"),
+)
+@click.argument("name")
+@click.option("--at", "when", help="Show the version that was live at this time, such as 2026-11-23T12:00 (UTC).")
+@shared_options
+@click.pass_context
+def history(ctx: click.Context, /, name: str, when: str | None, **options: Any) -> None:
+    """Show each move of the pointer of NAME, oldest first.
+
+    Moves by other tools are included where they can be seen, as unrecorded.
+    """
+    settings = settings_of(ctx, options)
+    model = settings.model(name)
+    if when is not None:
+        _print_live_at(settings, model, when)
+        return
+    found = model.history()
+    if settings.as_json:
+        print_json({"name": name, "events": [event.as_json() for event in found]})
+    else:
+        print_history(found)
+
+
+@click.command(cls=Command, examples=("status", "status news-recommender churn", "status --json"))
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@shared_options
+@click.pass_context
+def status(ctx: click.Context, /, names: tuple[str, ...], **options: Any) -> None:
+    """Show the live version, the alias and the stage of models.
+
+    Without NAME: of all models. Exit code 4: the pointers of a model disagree. For a model that cannot be read the
+    error is printed and sets the exit code; the others are shown.
+    """
+    settings = settings_of(ctx, options)
+    results = [_status(settings, name) for name in names or settings.names()]
+    found = [each for each in results if isinstance(each, PointerStatus)]
+    errors = [each for each in results if isinstance(each, ProdpointerError)]
+    for text in dict.fromkeys(map(str, errors)):
+        say(f"error: {text}", err=True)
+    if found or not errors:
+        _show_statuses(settings, found)
+    if errors:
+        ctx.exit(errors[0].exit_code)
+    if not all(each.agreed for each in found):
+        ctx.exit(DISAGREE)
+
+
+def _status(settings: Settings, name: str) -> PointerStatus | ProdpointerError:
+    """Return the status of a model, or the error if it concerns this model only."""
+    try:
+        return settings.model(name).status()
+    except (ModelNotFound, InvalidName, PointerUnsupported, AccessDenied) as error:
+        return error
+
+
+def _show_statuses(settings: Settings, found: list[PointerStatus]) -> None:
+    """Print the status of models, as a table or as JSON."""
+    if settings.as_json:
+        print_json({"models": [each.as_json() for each in found]})
+    else:
+        print_statuses(found)
+
+
+def _print_live_at(settings: Settings, model: RegisteredModel, when: str) -> None:
+    """Print the version that was live at a time."""
+    try:
+        at = datetime.fromisoformat(f"{when[:-1]}+00:00" if when.endswith("Z") else when)
+    except ValueError:
+        raise click.BadParameter(f"Invalid time {when!r}; write it like 2026-11-23T12:00", param_hint="--at") from None
+    at = at if at.tzinfo else at.replace(tzinfo=timezone.utc)
+    version = model.live_at(at)
+    if settings.as_json:
+        print_json({"name": model.name, "at": at.isoformat(), "version": version.version if version else None})
+    else:
+        say(f"{model.name}: {called(version.version if version else None)} was live at {at.isoformat()}")
