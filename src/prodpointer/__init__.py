@@ -5,8 +5,7 @@ Importing this package does not import MLflow.
 
 from importlib.metadata import version as _version
 
-from prodpointer.connection import connect
-from prodpointer.drop_in import load_production, promote, register, rollback
+from prodpointer.connection import DropIn, connect, drop_in, load_production, promote, register, rollback
 from prodpointer.errors import (
     AccessDenied,
     ArtifactNotFound,
@@ -53,6 +52,7 @@ __all__ = [
     "ArtifactNotFound",
     "ArtifactStoreUnavailable",
     "CacheWarning",
+    "DropIn",
     "ExpectationFailed",
     "Gate",
     "GateFailed",
@@ -90,6 +90,7 @@ __all__ = [
     "VersionNotFound",
     "WorkspaceNotFound",
     "connect",
+    "drop_in",
     "load_production",
     "promote",
     "register",

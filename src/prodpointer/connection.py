@@ -1,18 +1,26 @@
-"""From a name to a registered model in the registry that MLflow's settings name."""
+"""From a name to a registered model in the registry that MLflow's settings name, and the four drop-in functions."""
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal, get_args
 
 from prodpointer.artifacts.cache import Cache
-from prodpointer.errors import InvalidName, RegistryUnavailable
+from prodpointer.errors import InvalidName, ModelNotFound, RegistryUnavailable
 from prodpointer.mlflow_client import Place, Registry, open_registry, probe_capabilities
 from prodpointer.pointers.rule import POINTER_VARIABLE, Rule, known_pointer
 from prodpointer.registered_model import RegisteredModel
-from prodpointer.types import Pointer
+from prodpointer.serving.load import NO_ANSWER
+from prodpointer.types import Pointer, Promotion
 from prodpointer.validation import alias_name, model_name, stage_for
+
+OnOutage = Literal["raise", "last-known-good", "none"]
+
+_log = logging.getLogger("prodpointer")
 
 
 def connect(
@@ -138,3 +146,114 @@ def rule_for(alias: str, stages: Mapping[str, str] | None, pointer: str) -> Rule
         environment=known_pointer(environment, f"the environment variable {POINTER_VARIABLE}") if environment else None,
         written=alias,
     )
+
+
+def register(run_id: str, artifact_file: str, name: str) -> int:
+    """Register a run's artifact as a new version of ``name`` and return its number.
+
+    See :meth:`RegisteredModel.register` for parameters and errors.
+    """
+    return connect(name).register(run_id, artifact_file)
+
+
+def promote(version: int | str, name: str, alias: str = "production") -> Promotion:
+    """Make ``version`` of ``name`` live under ``alias``.
+
+    See :meth:`RegisteredModel.promote` for parameters and errors.
+    """
+    return connect(name, alias=alias).promote(version)
+
+
+def rollback(name: str, alias: str = "production") -> Promotion:
+    """Make the version of ``name`` live under ``alias`` that was live before.
+
+    See :meth:`RegisteredModel.rollback` for the errors.
+    """
+    return connect(name, alias=alias).rollback()
+
+
+def load_production(name: str, alias: str = "production") -> Any:
+    """Return the live object of ``name``, or None when nothing is live, also for a model never registered.
+
+    See :meth:`RegisteredModel.load_production` for the errors.
+    """
+    return _load(name, alias, "raise")
+
+
+@dataclass(frozen=True)
+class DropIn:
+    """The four drop-in functions with defaults; :func:`prodpointer.drop_in` makes it.
+
+    Each call connects with MLflow's settings at that moment, as the functions do.
+    """
+
+    name: str
+    artifact_file: str
+    alias: str = "production"
+    on_unavailable: OnOutage = "raise"
+
+    def register(self, run_id: str, artifact_file: str | None = None, name: str | None = None) -> int:
+        """Register a run's artifact as a new version and return its number; see :func:`prodpointer.register`."""
+        return register(run_id, artifact_file or self.artifact_file, name or self.name)
+
+    def promote(self, version: int | str, name: str | None = None, alias: str | None = None) -> Promotion:
+        """Make ``version`` live; see :func:`prodpointer.promote`."""
+        return promote(version, name or self.name, alias or self.alias)
+
+    def rollback(self, name: str | None = None, alias: str | None = None) -> Promotion:
+        """Make the version live that was live before; see :func:`prodpointer.rollback`."""
+        return rollback(name or self.name, alias or self.alias)
+
+    def load_production(self, name: str | None = None, alias: str | None = None) -> Any:
+        """Return the live object, or None when nothing is live, also for a model never registered.
+
+        In an outage ``on_unavailable`` decides; see :func:`prodpointer.drop_in`.
+        """
+        return _load(name or self.name, alias or self.alias, self.on_unavailable)
+
+
+def drop_in(name: str, *, artifact_file: str, alias: str = "production", on_unavailable: OnOutage = "raise") -> DropIn:
+    """Return an object with ``register``, ``promote``, ``load_production`` and ``rollback`` and their defaults.
+
+    It replaces the page of code that many projects wrote by hand:
+    ``registry = prodpointer.drop_in("news-recommender", artifact_file="newsreco.pkl")``, then
+    ``registry.register(run_id)``, ``registry.promote(version)`` and ``registry.load_production()``. No request is sent
+    before one of them is called.
+
+    Parameters
+    ----------
+    name, alias
+        The registered model and the name of its pointer.
+    artifact_file
+        The file or directory below a run's artifacts.
+    on_unavailable
+        What ``load_production`` does while the registry or its store of artifacts does not answer: ``"raise"`` the
+        error, load the ``"last-known-good"`` version as :meth:`RegisteredModel.load_production` does, or return None
+        (``"none"``), which is logged as a warning. Refused access, wrong bytes and a file that does not load are
+        raised in any case.
+
+    Raises
+    ------
+    InvalidName
+        The name, alias or `on_unavailable` is invalid.
+    """
+    if on_unavailable not in get_args(OnOutage):
+        raise InvalidName(
+            f"Invalid on_unavailable={on_unavailable!r}.", next_step="Use 'raise', 'last-known-good' or 'none'."
+        )
+    alias_name(alias)
+    return DropIn(model_name(name), artifact_file, alias, on_unavailable)
+
+
+def _load(name: str, alias: str, on_unavailable: OnOutage) -> Any:
+    """Return the live object of a model, or None; what happens in an outage is the caller's choice."""
+    known_good: Literal["raise", "last-known-good"] = "raise" if on_unavailable == "none" else on_unavailable
+    try:
+        return connect(name, alias=alias).load_production(on_unavailable=known_good)
+    except ModelNotFound:
+        return None
+    except NO_ANSWER as error:
+        if on_unavailable != "none":
+            raise
+        _log.warning("no model of %r is loaded: %s", name, error)
+        return None

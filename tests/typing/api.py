@@ -12,6 +12,7 @@ from prodpointer import (
     ArtifactNotFound,
     ArtifactStoreUnavailable,
     CacheWarning,
+    DropIn,
     ExpectationFailed,
     Gate,
     GateFailed,
@@ -134,7 +135,15 @@ again: Promotion = prodpointer.promote(version, "news")
 undo: Promotion = prodpointer.rollback("news")
 bundle: Any = prodpointer.load_production("news", alias="staging")
 
+registry: DropIn = prodpointer.drop_in("news", artifact_file="newsreco.pkl", on_unavailable="none")
+version = registry.register("run")
+version = registry.register("run", artifact_file="other.pkl", name="other")
+again = registry.promote(version, name="news", alias="staging")
+undo = registry.rollback()
+bundle = registry.load_production()
+
 news.promote("2", expected=1)
 news.promote(1.5)  # type: ignore[arg-type]
 news.follow(on_withdraw="drop")  # type: ignore[arg-type]
+prodpointer.drop_in("news", artifact_file="a.pkl", on_unavailable="null")  # type: ignore[arg-type]
 prodpointer.connect("news", pointer="aliases")  # type: ignore[arg-type]
