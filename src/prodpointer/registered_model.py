@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
+from copy import copy
 from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
@@ -23,7 +24,15 @@ from prodpointer.errors import InvalidName, ModelNotFound, ProdpointerError, Reg
 from prodpointer.gates.gate import Gate
 from prodpointer.gates.parser import gates_of
 from prodpointer.history import log
-from prodpointer.mlflow_client import ArtifactStore, Registry, ask_again_after, client_version, probe_capabilities
+from prodpointer.mlflow_client import (
+    Addresses,
+    ArtifactStore,
+    Registry,
+    ask_again_after,
+    client_version,
+    probe_capabilities,
+    reopen_registry,
+)
 from prodpointer.pointers.rule import Rule
 from prodpointer.pointers.selection import pointers_to_move
 from prodpointer.pointers.snapshot import ModelSnapshot
@@ -41,6 +50,9 @@ _A_MOMENT = 1.0  # seconds
 
 class RegisteredModel:
     """One registered model and the pointer to its live version; :func:`prodpointer.connect` makes it.
+
+    Threads may share it, and it can be copied and pickled. A pickle holds what ``connect`` was given, as it was bound,
+    and never a credential: an address with a login is refused with ``TypeError``. Unpickling sends no request.
 
     Parameters
     ----------
@@ -68,6 +80,18 @@ class RegisteredModel:
     def __repr__(self) -> str:
         """Return name and registry, without credentials."""
         return f"<RegisteredModel {self.name!r} in {self._registry.addresses.shown}>"
+
+    def __copy__(self) -> RegisteredModel:
+        """Return another handle of the same registry."""
+        return RegisteredModel(self.name, self._registry, self._rule, self._cache)
+
+    def __deepcopy__(self, _: dict[int, Any]) -> RegisteredModel:
+        """Return another handle; connections have no copies."""
+        return copy(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return what makes the handle in another process; raises ``TypeError`` where an address holds a login."""
+        return _restore, (self.name, self._registry.addresses.portable, self._registry.timeout, self._rule, self._cache)
 
     @property
     def selection(self) -> Selection:
@@ -551,3 +575,8 @@ class RegisteredModel:
 def _checked(expected: int | str | NotGiven | None) -> Expected:
     """Return an expectation with its version as a number, or raise ``InvalidName``."""
     return expected if expected is None or isinstance(expected, NotGiven) else version_number(expected)
+
+
+def _restore(name: str, addresses: Addresses, timeout: float, rule: Rule, cache: Cache) -> RegisteredModel:
+    """Return a handle that was pickled."""
+    return RegisteredModel(name, reopen_registry(addresses, timeout=timeout), rule, cache)

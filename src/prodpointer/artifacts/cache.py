@@ -27,7 +27,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from prodpointer._text import shortened
 from prodpointer._warnings import warn_uncached
@@ -83,10 +83,15 @@ class Cache:
     """
 
     def __init__(self, directory: str | Path | None = None) -> None:
+        self._directory = directory
         chosen = directory or os.environ.get(DIRECTORY_VARIABLE)
         self._is_chosen = bool(chosen)
         self.root: Path = _resolve(chosen) / _LAYOUT
         self.limit: int = _read_limit()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return what makes the cache elsewhere: the user's directory there, unless the caller chose one."""
+        return Cache, (self.root.parent if self._directory else None,)
 
     @property
     def roots(self) -> tuple[Path, ...]:

@@ -14,15 +14,16 @@ from prodpointer.mlflow_client.capabilities import forget as forget_capabilities
 from prodpointer.mlflow_client.installed import client_version
 from prodpointer.mlflow_client.metrics import read_evidence
 from prodpointer.mlflow_client.mlmodel import check_links, load_flavor
-from prodpointer.mlflow_client.open import open_registry
+from prodpointer.mlflow_client.open import open_registry, reopen_registry
 from prodpointer.mlflow_client.process_settings import make_empty_database, set_aside
 from prodpointer.mlflow_client.registry import Registry
 from prodpointer.mlflow_client.rest import CONTROL_MODEL
 from prodpointer.mlflow_client.run_logging import ScratchExperiment, log_directory
-from prodpointer.mlflow_client.uris import Place
+from prodpointer.mlflow_client.uris import Addresses, Place
 
 __all__ = [
     "CONTROL_MODEL",
+    "Addresses",
     "ArtifactStore",
     "Capabilities",
     "Place",
@@ -41,5 +42,6 @@ __all__ = [
     "open_registry",
     "probe_capabilities",
     "read_evidence",
+    "reopen_registry",
     "set_aside",
 ]

@@ -59,7 +59,7 @@ def open_registry(
     found = replace(resolve_addresses(tracking_uri, registry_uri, workspace), allowed_hosts=read_allowed_hosts(hosts))
     _refuse_file_store(found)
 
-    prepare = partial(_prepare, found, timeout, create_database, upgrade_database)
+    prepare = partial(_prepare, found, timeout, create=create_database, upgrade=upgrade_database)
     try:
         with prepare() as changing:
             registry = Registry(found, timeout=timeout)
@@ -72,8 +72,13 @@ def open_registry(
         return DownRegistry(found, timeout=timeout, prepare=prepare, failure=failure)
 
 
+def reopen_registry(addresses: Addresses, *, timeout: float) -> Registry:
+    """Return the registry of a handle that came from another process; the first call that asks it opens it."""
+    return DownRegistry(addresses, timeout=timeout, prepare=partial(_prepare, addresses, timeout, create=False))
+
+
 @contextmanager
-def _prepare(found: Addresses, timeout: float, create: bool | None, upgrade: bool) -> Iterator[bool]:
+def _prepare(found: Addresses, timeout: float, *, create: bool | None, upgrade: bool = False) -> Iterator[bool]:
     """Check the databases before the block opens them, and yield whether opening may change one.
 
     What would change is checked, and changed, by one process at a time.

@@ -385,9 +385,9 @@ class Registry:
 
 
 class DownRegistry(Registry):
-    """A registry that could not be reached, which is opened by the first call that finds it up again.
+    """A registry that is opened by the first call that finds it up: one that could not be reached before.
 
-    A database, or a server that MLflow's client asks for workspaces as it is made.
+    A database, or a server that MLflow's client asks for workspaces as it is made; and each one that was pickled.
 
     Parameters
     ----------
@@ -396,7 +396,7 @@ class DownRegistry(Registry):
     prepare
         Looks at the database before the block that opens it; raises while it cannot be reached.
     failure
-        What it raised a moment ago, which the first call raises again without waiting.
+        What it raised a moment ago, which the first call raises again without waiting; None where it was not asked.
     """
 
     def __init__(
@@ -405,13 +405,13 @@ class DownRegistry(Registry):
         *,
         timeout: float,
         prepare: Callable[[], AbstractContextManager[bool]],
-        failure: RegistryUnavailable,
+        failure: RegistryUnavailable | None = None,
     ) -> None:
         self.addresses = addresses
         self.place: Place = place_of(addresses.registry_uri)
         self.timeout = timeout
         self._prepare = prepare
-        self._failure: RegistryUnavailable | None = failure
+        self._failure = failure
 
     def __getattr__(self, name: str) -> Any:
         """Open the database for what is there only once it is open."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit, urlunsplit
@@ -72,6 +72,25 @@ class Addresses:
         found = origin(uri)
         return self.owns(uri) or (
             found is not None and not self.allowed_hosts.isdisjoint({found[1], f"{found[1]}:{found[2]}"})
+        )
+
+    @property
+    def portable(self) -> Addresses:
+        """The same for another process of this machine: files by absolute paths; ``TypeError`` for what holds a login.
+
+        A login in a pickle would lie in queues and files, and without it the other process would ask as no user.
+        """
+        for uri in (self.registry_uri, self.tracking_uri):
+            if without_login(uri) != uri:
+                raise TypeError(
+                    f"Cannot pickle a handle of {without_credentials(uri)!r}: a credential is in its address. Set "
+                    "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or the settings of the database's driver, "
+                    "in place of it; or call connect() in the other process."
+                )
+        return replace(
+            self,
+            tracking_uri=_with_absolute_file(self.tracking_uri),
+            registry_uri=_with_absolute_file(self.registry_uri),
         )
 
     @property
@@ -241,6 +260,17 @@ def sqlite_file(uri: str) -> Path | None:
     path = place.split("?", 1)[0][1:]  # not unquoted: SQLAlchemy takes it as it is
     path = re.sub(r"^file:(//)?", "", path)  # SQLite's own form, sqlite:///file:registry.db?uri=true
     return Path(path) if path and path != ":memory:" else None
+
+
+def _with_absolute_file(uri: str) -> str:
+    """Return the URI of an SQLite file with its absolute path, and any other URI as it is."""
+    file = sqlite_file(uri)
+    if file is None:
+        return uri
+    scheme, _, place = uri.partition("://")
+    form = "file:" if place.startswith("/file:") else ""  # SQLite's own
+    _, mark, parameters = place.partition("?")
+    return f"{scheme}:///{form}{file.absolute().as_posix()}{mark}{parameters}"
 
 
 def _exists(uri: str) -> bool:

@@ -118,6 +118,12 @@ class Live:
     def __repr__(self) -> str:
         return f"<Live {self._loading.name!r} version {self.version}: {self.state}>"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError(
+            f"Cannot pickle or copy a Live of {self._loading.name!r}: a thread of this process keeps it current. "
+            "Give the other process the RegisteredModel and call follow() there, or give it the object, live.model."
+        )
+
     def __enter__(self) -> Live:
         return self
 
