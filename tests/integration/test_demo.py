@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +25,21 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def steps(directory: Path) -> list[Step]:
+def working_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an empty directory to run the demonstration in."""
+    return tmp_path_factory.mktemp("empty")
+
+
+@pytest.fixture(scope="module")
+def steps(directory: Path, working_directory: Path) -> Iterator[list[Step]]:
     """Run the demonstration once."""
-    with quiet():
-        return list(demonstrate(directory))
+    before = Path.cwd()
+    os.chdir(working_directory)
+    try:
+        with quiet():
+            yield list(demonstrate(directory))
+    finally:
+        os.chdir(before)
 
 
 def accuracy_of(directory: Path, version: int) -> float:
@@ -41,6 +54,11 @@ def accuracy_of(directory: Path, version: int) -> float:
 def test_the_demonstration_goes_there_and_back(steps: list[Step]) -> None:
     """It promotes version 1, then 2, then goes back to 1, and each is what was live when it was scored."""
     assert [(step.version, step.live) for step in steps if step.live is not None] == [(1, 1), (2, 2), (1, 1)]
+
+
+def test_nothing_is_left_in_the_working_directory(steps: list[Step], working_directory: Path) -> None:
+    """No ``mlruns`` beside the caller's files, on either major."""
+    assert list(working_directory.iterdir()) == []
 
 
 def test_the_accuracy_is_that_of_what_is_live(steps: list[Step], directory: Path) -> None:

@@ -16,11 +16,12 @@ from prodpointer.cli.options import JSON, settings_of
 from prodpointer.cli.output import print_json, say
 from prodpointer.connection import connect
 from prodpointer.errors import ProdpointerError
-from prodpointer.mlflow_client import log_directory
+from prodpointer.mlflow_client import local_artifacts_in, log_directory
 from prodpointer.registered_model import RegisteredModel
 
 MODEL = "digits"
 _ARTIFACT = "bundle"
+_ARTIFACTS = "artifacts"
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,12 @@ def demonstrate(directory: Path) -> Iterator[Step]:
         scikit-learn is not installed, or one of the calls failed.
     """
     directory = directory.absolute()
+    with local_artifacts_in(directory / _ARTIFACTS):
+        yield from _steps(directory)
+
+
+def _steps(directory: Path) -> Iterator[Step]:
+    """Yield each finished step."""
     directory.mkdir(parents=True, exist_ok=True)
     uri = registry_uri(directory)
     train, held_out = _digits()
@@ -123,7 +130,7 @@ def _register(digits: RegisteredModel, uri: str, directory: Path, bundle: dict[s
     """Log a bundle as a directory with one pickle (every MLflow can download a directory), and register it."""
     with tempfile.TemporaryDirectory(prefix="prodpointer-demo-") as scratch:
         Path(scratch, "digits.pkl").write_bytes(pickle.dumps(bundle))
-        run_id = log_directory(uri, "prodpointer-demo", directory / "artifacts", Path(scratch), _ARTIFACT)
+        run_id = log_directory(uri, "prodpointer-demo", directory / _ARTIFACTS, Path(scratch), _ARTIFACT)
     return digits.register(run_id, _ARTIFACT, tags={"dataset": "scikit-learn digits"})
 
 

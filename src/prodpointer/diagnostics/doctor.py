@@ -80,7 +80,7 @@ def diagnose(
         shown += f", workspace {workspace}" if workspace else ""
         return Diagnosis(
             shown,
-            str(client_version()),
+            _client_version(),
             None,
             None,
             "no usable registry",
@@ -99,6 +99,14 @@ def diagnose(
         notes=(*_address_notes(registry), *notes),
         workspace=registry.addresses.workspace,
     )
+
+
+def _client_version() -> str:
+    """Return the version of the installed MLflow, also where it cannot be imported."""
+    try:
+        return str(client_version())
+    except ProdpointerError:
+        return "unknown"
 
 
 def _check_tags(registry: Registry, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

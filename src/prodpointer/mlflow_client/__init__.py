@@ -15,7 +15,7 @@ from prodpointer.mlflow_client.installed import client_version
 from prodpointer.mlflow_client.metrics import read_evidence
 from prodpointer.mlflow_client.mlmodel import check_links, load_flavor
 from prodpointer.mlflow_client.open import open_registry, reopen_registry
-from prodpointer.mlflow_client.process_settings import make_empty_database, set_aside
+from prodpointer.mlflow_client.process_settings import local_artifacts_in, make_empty_database, set_aside
 from prodpointer.mlflow_client.registry import Registry
 from prodpointer.mlflow_client.rest import CONTROL_MODEL
 from prodpointer.mlflow_client.run_logging import ScratchExperiment, log_directory
@@ -37,6 +37,7 @@ __all__ = [
     "is_disk_full",
     "lists_nothing",
     "load_flavor",
+    "local_artifacts_in",
     "log_directory",
     "make_empty_database",
     "open_registry",

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
+from prodpointer.mlflow_client.installed import require_mlflow
+
 # Where MLflow keeps what its setters set, and the place for artifacts of experiments that name none. The names are the
 # same in 2.0.1, 2.2.2, 2.9.2, 2.16.2, 2.22.5, 3.0.1, 3.5.1, 3.9.0 and 3.17.2; MLflow offers no other way to them.
 _TRACKING_URI = "_tracking_uri"
@@ -45,6 +47,23 @@ def set_aside(artifacts: Path) -> Iterator[None]:
             mlflow.end_run()
         for module, name, value in before:
             setattr(module, name, value)
+
+
+@contextmanager
+def local_artifacts_in(directory: Path) -> Iterator[None]:
+    """Let MLflow put artifacts of experiments without a place of their own into a directory, not into ``mlruns`` here.
+
+    MLflow up to 2.22 creates that directory when it opens a database (2.22.5).
+    """
+    require_mlflow()
+    from mlflow.tracking._tracking_service import utils as tracking
+
+    before = getattr(tracking, _ARTIFACTS)
+    setattr(tracking, _ARTIFACTS, str(directory))
+    try:
+        yield
+    finally:
+        setattr(tracking, _ARTIFACTS, before)
 
 
 def make_empty_database(uri: str, artifacts: Path) -> None:

@@ -11,7 +11,11 @@ from pathlib import Path
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from prodpointer.errors import InvalidName, RegistryUnsupported, without_credentials, without_login
+from prodpointer.mlflow_client.installed import require_mlflow
 from prodpointer.mlflow_client.workspaces import active_workspace
+
+
+_MLRUNS = "mlruns"  # where MLflow keeps a file store by default
 
 
 class Place(Enum):
@@ -212,6 +216,7 @@ def resolve_addresses(tracking_uri: str | None, registry_uri: str | None, worksp
     Raises ``RegistryUnsupported`` where nothing is configured and MLflow's default (a file store up to 3.6, from 3.7
     on ``mlflow.db`` in the working directory) holds no registry.
     """
+    require_mlflow()
     import mlflow
     from mlflow.tracking import is_tracking_uri_set
     from mlflow.tracking._model_registry.utils import _resolve_registry_uri  # what MlflowClient calls, 2.0.1 to 3.17.2
@@ -228,12 +233,19 @@ def resolve_addresses(tracking_uri: str | None, registry_uri: str | None, worksp
     found = Addresses(tracking, registry, chosen, active_workspace(workspace))
     if not chosen and not _exists(registry):
         raise RegistryUnsupported(
-            "No registry is configured, and there is none in the working directory.",
+            f"No registry is configured, and {_default_store()}.",
             where=found.shown,
             next_step="Set MLFLOW_TRACKING_URI (for example http://host:5000 or sqlite:///registry.db), "
             "or give tracking_uri=.",
         )
     return found
+
+
+def _default_store() -> str:
+    """Return what stands in the working directory where MLflow would look by default."""
+    if Path(_MLRUNS).is_dir():
+        return f"the directory {_MLRUNS} here is a plain file store, which cannot be used as one"
+    return "there is none in the working directory"
 
 
 def _named_registry(registry_uri: str | None) -> str | None:
