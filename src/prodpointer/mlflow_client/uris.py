@@ -14,7 +14,6 @@ from prodpointer.errors import InvalidName, RegistryUnsupported, without_credent
 from prodpointer.mlflow_client.installed import require_mlflow
 from prodpointer.mlflow_client.workspaces import active_workspace
 
-
 _MLRUNS = "mlruns"  # where MLflow keeps a file store by default
 
 
