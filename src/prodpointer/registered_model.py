@@ -42,7 +42,16 @@ from prodpointer.promotion.rollback import roll_back
 from prodpointer.promotion.sync import describe_mismatch
 from prodpointer.serving.follow import Live, OnWithdraw
 from prodpointer.serving.load import Loading, LoadOptions, OnUnavailable, check_on_unavailable
-from prodpointer.types import DIGEST_TAG, ModelReply, ModelVersion, PointerStatus, Promotion, Pulled, Selection
+from prodpointer.types import (
+    DIGEST_TAG,
+    ModelReply,
+    ModelVersion,
+    PointerStatus,
+    Promotion,
+    PromotionList,
+    Pulled,
+    Selection,
+)
 from prodpointer.validation import new_model_name, version_number
 
 _A_MOMENT = 1.0  # seconds
@@ -207,12 +216,12 @@ class RegisteredModel:
 
         Promotions that were intended and never finished, or lost to another one, are among them: see their ``state``.
         A move by another tool is ``"unrecorded"``: only what it moved and the time by which it had happened are known.
-        So is the gap where the version that held an event was deleted.
+        So is the gap where the version that held an event was deleted. Notebooks show the list as a table.
         """
         snapshot = self._promoter.take_snapshot()
         settled = {move.event for move in snapshot.moves}
         others = [event for event in snapshot.recorded if event.event not in settled]
-        return log.in_order(snapshot.moves, others)
+        return PromotionList(log.in_order(snapshot.moves, others))
 
     def live_at(self, when: datetime) -> ModelVersion | None:
         """Return the version that was live at a time by the record, or None where nothing was; two requests.

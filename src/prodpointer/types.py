@@ -12,6 +12,8 @@ from enum import Flag
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from prodpointer._html import html_table
+
 Pointer = Literal["auto", "alias", "stage", "both"]
 POINTERS: tuple[str, ...] = get_args(Pointer)
 
@@ -55,6 +57,14 @@ def utc_from_millis(millis: int | None) -> datetime | None:
     return None if millis is None else datetime.fromtimestamp(millis / 1000, tz=timezone.utc)
 
 
+_MOST_ROWS = 50  # of a list in a notebook
+
+
+def shown_time(at: datetime | None) -> str:
+    """Return a time as a page shows it: to the second, in UTC."""
+    return "" if at is None else f"{at.astimezone(timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
+
+
 def called(version: int | None) -> str:
     """Return what a text calls a version or the lack of one."""
     return "nothing" if version is None else f"version {version}"
@@ -78,6 +88,29 @@ class ModelVersion:
     def sha256(self) -> str | None:
         """The digest recorded when the version was registered; None where none was, as for versions made elsewhere."""
         return self.tags.get(DIGEST_TAG)
+
+    def _repr_html_(self) -> str:
+        """Return the version as a notebook shows it."""
+        return VersionList([self])._repr_html_()
+
+
+class VersionList(list[ModelVersion]):
+    """A list of versions that notebooks show as a table."""
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (
+                each.version,
+                each.stage,
+                each.status,
+                shown_time(each.created_at),
+                each.run_id,
+                each.sha256 and each.sha256[:12],
+            )
+            for each in self[-_MOST_ROWS:]
+        ]
+        columns = ("version", "stage", "status", "created", "run", "sha256")
+        return html_table(rows, columns, note=_left_out(len(self)))
 
 
 @dataclass(frozen=True)
@@ -191,6 +224,28 @@ class Promotion:
         source = "unrecorded" if self.kind == "unrecorded" else "prodpointer"
         return {**document, "migration": migration, "source": source}
 
+    def _repr_html_(self) -> str:
+        """Return the move as a notebook shows it."""
+        return PromotionList([self])._repr_html_()
+
+
+class PromotionList(list[Promotion]):
+    """A list of moves that notebooks show as a table."""
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (
+                shown_time(each.at),
+                each.kind if each.state == "done" else f"{each.kind} ({each.state})",
+                f"{each.from_version or 'none'} → {each.to_version or 'none'}",
+                " and ".join(each.pointers),
+                each.by,
+                each.reason,
+            )
+            for each in self[-_MOST_ROWS:]
+        ]
+        return html_table(rows, ("at", "event", "move", "pointers", "by", "reason"), note=_left_out(len(self)))
+
 
 @dataclass(frozen=True)
 class PointerStatus:
@@ -231,6 +286,23 @@ class PointerStatus:
             "mended": list(self.mended),
             "workspace": self.workspace,
         }
+
+    def _repr_html_(self) -> str:
+        """Return the status as a notebook shows it."""
+        event = self.last_event
+        rows = {
+            "model": self.name,
+            "workspace": self.workspace,
+            "live": called(self.live),
+            "alias": called(self.alias) + (" (deleted)" if self.dangling else ""),
+            "stage": ", ".join(map(called, self.in_stage)) or called(self.stage),
+            "agreed": "yes" if self.agreed else f"no: {self.mismatch}".rstrip(": "),
+            "last event": event and f"{event.kind} at {shown_time(event.at)} by {event.by}",
+            "reason": event and event.reason,
+            "mended": "; ".join(self.mended),
+        }
+        always = {"model", "live", "alias", "stage", "agreed"}
+        return html_table([(key, value) for key, value in rows.items() if value or key in always])
 
 
 @dataclass(frozen=True)
@@ -294,6 +366,11 @@ class Diagnosis:
             "registry": self.registry,
             "workspace": self.workspace,
         }
+
+
+def _left_out(count: int) -> str:
+    """Return how many rows of a list a notebook does not show: the first ones."""
+    return f"and {count - _MOST_ROWS:,} before these" if count > _MOST_ROWS else ""
 
 
 LIVE = "production"
