@@ -10,7 +10,9 @@ from typing import Any
 
 import click
 import griffe
+from links import dead_links
 from mkdocs.exceptions import PluginError
+from mkdocs.plugins import event_priority
 
 ROOT = Path(__file__).resolve().parent.parent
 INCLUDED = re.compile(r"^--8<-- (?P<what>[\w .]+)$", re.MULTILINE)
@@ -40,6 +42,14 @@ def on_post_page(output: str, config: Any, **_: Any) -> str:
     if found := ELSEWHERE.findall(output.replace(own, "") if own else output):
         raise PluginError(f"The page leads elsewhere: {', '.join(found)}")
     return output
+
+
+# After the plugin that copies scripts into the site.
+@event_priority(-200)  # type: ignore[untyped-decorator]
+def on_post_build(config: Any, **_: Any) -> None:
+    """Refuse a site with a dead link."""
+    if found := dead_links(Path(config.site_dir), config.site_url or ""):
+        raise PluginError("Dead links:\n" + "\n".join(found))
 
 
 def _included(what: str) -> str:

@@ -33,7 +33,8 @@ def happen(what: str, page: Page) -> None:
 
 def _run_of_a_bundle(page: Page) -> None:
     """Log two runs of a bundle, the first of them live, and give the run id of the second."""
-    os.environ["MLFLOW_TRACKING_URI"] = "sqlite:///news.db"
+    # The whole path: MLflow keeps a database open, and other pages have one of the same name.
+    os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{page.directory}/news.db"
     mlflow.set_tracking_uri(None)
     mlflow.set_experiment("news")
     first, second = (_logged(auc) for auc in (0.8, 0.9))

@@ -117,7 +117,12 @@ def translate(
 
 
 def missing_library(doing: str, where: str, error: ImportError) -> RegistryUnsupported:
-    """Return the error for a library that is not installed."""
+    """Return the error for a library that is not installed, or has another version than this MLflow needs."""
+    if "cannot import name" in str(error):
+        # MLflow before 3.9 sets no upper bound, and fails with SQLAlchemy 2.1.
+        old = "Run `pip install 'sqlalchemy<2.1'`." if "sqlalchemy" in str(error) else "Install the version it needs."
+        what = f"Could not {doing}: the version of a library does not fit this MLflow ({error})."
+        return RegistryUnsupported(what, where=where, next_step=old)
     return RegistryUnsupported(
         f"Could not {doing}: a library is missing ({error}).", where=where, next_step="Install it."
     )
