@@ -250,6 +250,7 @@ class RegisteredModel:
         across_datasets: bool = False,
         reason: str = "",
         by: str | None = None,
+        dry_run: bool = False,
     ) -> Promotion:
         """Make ``version`` live and return the move, read back from the registry; what is live already moves nothing.
 
@@ -269,6 +270,9 @@ class RegisteredModel:
             Whether metrics of runs that logged other datasets may be compared.
         reason, by
             Who and why, for the record; ``by`` is ``MLFLOW_TRACKING_USERNAME`` or the system's user by default.
+        dry_run
+            Read and check everything and write nothing: the move returned is ``"intended"`` and has no event, and what
+            would refuse the promotion raises.
 
         Raises
         ------
@@ -292,6 +296,7 @@ class RegisteredModel:
             across_datasets=across_datasets,
             reason=reason,
             by=by,
+            dry_run=dry_run,
         )
 
     def rollback(
@@ -301,6 +306,7 @@ class RegisteredModel:
         expected: int | NotGiven | None = NOT_GIVEN,
         reason: str = "",
         by: str | None = None,
+        dry_run: bool = False,
     ) -> Promotion:
         """Make the version live that was really live before, and return the move.
 
@@ -313,7 +319,7 @@ class RegisteredModel:
         expected
             The version that should be live now; by default the one read at the start, so that two rollbacks at
             the same moment go back once.
-        reason, by
+        reason, by, dry_run
             As for :meth:`promote`.
 
         Raises
@@ -325,29 +331,32 @@ class RegisteredModel:
             As for :meth:`promote`.
         """
         target = None if to is None else version_number(to)
-        return roll_back(self._promoter, to=target, expected=_checked(expected), reason=reason, by=by)
+        return roll_back(self._promoter, to=target, expected=_checked(expected), reason=reason, by=by, dry_run=dry_run)
 
-    def withdraw(self, *, reason: str = "", by: str | None = None) -> Promotion:
+    def withdraw(self, *, reason: str = "", by: str | None = None, dry_run: bool = False) -> Promotion:
         """Make nothing live any more and return the move; versions stay, in a stage they become Archived.
 
         The move is recorded with the version withdrawn, so that the next promotion restores the same pointers.
+        ``dry_run`` is as for :meth:`promote`.
 
         Raises
         ------
         ModelNotFound, PointerUnsupported, PromotionLost
             As for :meth:`promote`.
         """
-        withdrawn = self._promoter.withdraw(reason=reason, by=by)
-        self._loading.delivery.note_named(None)
+        withdrawn = self._promoter.withdraw(reason=reason, by=by, dry_run=dry_run)
+        if not dry_run:
+            self._loading.delivery.note_named(None)
         return withdrawn
 
-    def repair(self) -> PointerStatus:
+    def repair(self, *, dry_run: bool = False) -> PointerStatus:
         """Make the rest follow what is live, which is never moved; return the status then, with what was ``mended``.
 
         What a promoter that was stopped half way leaves behind is put right: the stage of a moved alias, a second
-        version in the stage, an alias of a deleted version, an open intent.
+        version in the stage, an alias of a deleted version, an open intent. ``dry_run`` changes nothing and returns
+        what would be ``mended`` beside the status as it is.
         """
-        snapshot, mended = repair(self._promoter)
+        snapshot, mended = repair(self._promoter, dry_run=dry_run)
         return replace(self._status(snapshot), mended=mended)
 
     def load_production(

@@ -233,7 +233,7 @@ def test_a_stopped_promotion_leaves_its_intent(news: RegisteredModel, registry: 
     registry.plain.set_model_version_tag(news.name, "2", key.replace("00000000000", "00000009000"), text)
     assert [found.state for found in news.history()][-1] == "intended"
     assert news.live_version() == 1
-    assert any("left as an intent and is lost" in text for text in news.repair().mended)
+    assert any("intended → lost" in text for text in news.repair().mended)
     assert [found.state for found in news.history()][-1] == "lost"
 
 

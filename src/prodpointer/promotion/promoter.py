@@ -122,6 +122,7 @@ class Promoter:
         across_datasets: bool = False,
         kind: Kind = "promote",
         snapshot: ModelSnapshot | None = None,
+        dry_run: bool = False,
     ) -> Promotion:
         """Make a version live; see :meth:`prodpointer.RegisteredModel.promote`.
 
@@ -137,11 +138,13 @@ class Promoter:
             return replace(move, pointers=(), event=None, state="done")
         verdicts = self._judge_gates(candidate, snapshot, gates, across_datasets=across_datasets) if gates else ()
         move = replace(move, gates=verdicts)
+        if dry_run:
+            return replace(move, event=None)
         self.write(move)
         self._check_still_so(move, snapshot)
         return self._move(move, snapshot)
 
-    def withdraw(self, *, reason: str, by: str | None) -> Promotion:
+    def withdraw(self, *, reason: str, by: str | None, dry_run: bool = False) -> Promotion:
         """Make nothing live; see :meth:`prodpointer.RegisteredModel.withdraw`."""
         snapshot = self.take_snapshot_to_move()
         pointers = self._set_pointers(snapshot)
@@ -149,6 +152,8 @@ class Promoter:
         move = self._draft(snapshot, None, pointers, kind="withdraw", reason=reason, by=by)
         if not pointers:
             return replace(move, event=None, state="done")
+        if dry_run:
+            return replace(move, event=None)
         if Pointers.ALIAS in pointers and self.registry.may_deny:
             # A permission of its own in MLflow's basic-auth: denied before anything is written.
             self.registry.delete_alias(self.name, CONTROL_ALIAS)

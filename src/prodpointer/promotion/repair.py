@@ -2,44 +2,68 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 
+from prodpointer.history import log
 from prodpointer.pointers.selection import pointer_for
 from prodpointer.pointers.snapshot import ModelSnapshot
 from prodpointer.promotion.promoter import Promoter
 from prodpointer.promotion.recording import remove_impossible
-from prodpointer.types import Pointers, called
+from prodpointer.types import Pointers
 
 
-def repair(promoter: Promoter) -> tuple[ModelSnapshot, tuple[str, ...]]:
-    """Make the rest follow what is live, and return the model as it is then, with one sentence for each change."""
+@dataclass(frozen=True)
+class _Step:
+    """One thing to put right: what a reader is told of it, and what does it."""
+
+    text: str
+    take: Callable[[], object]
+
+
+def repair(promoter: Promoter, *, dry_run: bool = False) -> tuple[ModelSnapshot, tuple[str, ...]]:
+    """Make the rest follow what is live, and return the model as it is then, with one text for each change.
+
+    ``dry_run`` changes nothing: the texts are those of the changes to come, the model is as it is.
+    """
     snapshot = promoter.take_snapshot()
-    mended = _mend_alias(promoter, snapshot) + _mend_stage(promoter, snapshot) + _mend_events(promoter, snapshot)
-    mended += [
-        f"the tag {key} of version {number} was no event and is removed"
-        for number, key in remove_impossible(promoter.registry, snapshot.versions)
-    ]
-    return (promoter.take_snapshot() if mended else snapshot), tuple(mended)
+    steps = [*_alias_steps(promoter, snapshot), *_stage_steps(promoter, snapshot), *_event_steps(promoter, snapshot)]
+    if not dry_run:
+        for step in steps:
+            step.take()
+    impossible = (
+        log.record(snapshot.versions).impossible if dry_run else remove_impossible(promoter.registry, snapshot.versions)
+    )
+    mended = [step.text for step in steps]
+    mended += [f"the tag {key} of version {number}: no event, removed" for number, key in impossible]
+    return (promoter.take_snapshot() if mended and not dry_run else snapshot), tuple(mended)
 
 
-def _mend_alias(promoter: Promoter, snapshot: ModelSnapshot) -> list[str]:
+def _alias_steps(promoter: Promoter, snapshot: ModelSnapshot) -> Iterator[_Step]:
     """Make an alias that is in use name what is live: it names a deleted version, or a move of both stopped."""
     uses = snapshot.dangling or _uses(snapshot, Pointers.ALIAS)
     if snapshot.live is None or not uses or (snapshot.alias == snapshot.live and not snapshot.dangling):
-        return []
-    pointer_for(Pointers.ALIAS, snapshot, promoter.registry, promoter.name).set(snapshot.live)
-    return [f"the alias {snapshot.spelling!r} named {called(snapshot.alias)} and names version {snapshot.live}"]
+        return
+    was = "none" if snapshot.alias is None else snapshot.alias
+    yield _Step(
+        f"the alias {snapshot.spelling!r}: {was} → {snapshot.live}",
+        partial(pointer_for(Pointers.ALIAS, snapshot, promoter.registry, promoter.name).set, snapshot.live),
+    )
 
 
-def _mend_stage(promoter: Promoter, snapshot: ModelSnapshot) -> list[str]:
+def _stage_steps(promoter: Promoter, snapshot: ModelSnapshot) -> Iterator[_Step]:
     """Make the stage hold what is live and nothing else, where it is in use."""
     live, stage = snapshot.live, snapshot.rule.stage
     if live is None or not (snapshot.in_stage or _uses(snapshot, Pointers.STAGE)) or snapshot.in_stage == (live,):
-        return []
+        return
     if stage is None or snapshot.requested == "alias":
-        return []
-    pointer_for(Pointers.STAGE, snapshot, promoter.registry, promoter.name).set(live)
-    return [f"the stage {stage} held {snapshot.held} and holds version {live}"]
+        return
+    was = snapshot.held if snapshot.in_stage else "none"
+    yield _Step(
+        f"the stage {stage}: {was} → {live}",
+        partial(pointer_for(Pointers.STAGE, snapshot, promoter.registry, promoter.name).set, live),
+    )
 
 
 def _uses(snapshot: ModelSnapshot, pointer: Pointers) -> bool:
@@ -47,13 +71,10 @@ def _uses(snapshot: ModelSnapshot, pointer: Pointers) -> bool:
     return snapshot.requested == "both" or pointer in snapshot.last_moved
 
 
-def _mend_events(promoter: Promoter, snapshot: ModelSnapshot) -> list[str]:
+def _event_steps(promoter: Promoter, snapshot: ModelSnapshot) -> Iterator[_Step]:
     """Close the intents that were left open."""
-    mended = []
     done = {move.event for move in snapshot.moves}
     for event in snapshot.recorded:
         if event.state == "intended":
             closed = replace(event, state="done" if event.event in done else "lost")
-            promoter.write(closed)
-            mended.append(f"the event {event.event} was left as an intent and is {closed.state}")
-    return mended
+            yield _Step(f"the event {event.event}: intended → {closed.state}", partial(promoter.write, closed))

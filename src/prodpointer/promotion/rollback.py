@@ -10,12 +10,16 @@ from prodpointer.promotion.promoter import Expected, Promoter
 from prodpointer.types import Promotion
 
 
-def roll_back(promoter: Promoter, *, to: int | None, expected: Expected, reason: str, by: str | None) -> Promotion:
+def roll_back(
+    promoter: Promoter, *, to: int | None, expected: Expected, reason: str, by: str | None, dry_run: bool = False
+) -> Promotion:
     """Make the version live that was live before; see :meth:`prodpointer.RegisteredModel.rollback`."""
     snapshot = promoter.take_snapshot_to_move()
     target = _version_before(promoter, snapshot) if to is None else to
     _check_usable(promoter, target, snapshot)
-    return promoter.promote(target, expected=expected, reason=reason, by=by, kind="rollback", snapshot=snapshot)
+    return promoter.promote(
+        target, expected=expected, reason=reason, by=by, kind="rollback", snapshot=snapshot, dry_run=dry_run
+    )
 
 
 def _version_before(promoter: Promoter, snapshot: ModelSnapshot) -> int:
@@ -35,11 +39,17 @@ def _version_before(promoter: Promoter, snapshot: ModelSnapshot) -> int:
     )
 
 
+def _existed(target: int, snapshot: ModelSnapshot) -> bool:
+    """Tell whether a version that is not there was there once: numbers are given in order, and never twice."""
+    newest = max((each.version for each in snapshot.versions), default=0)
+    return target < newest or any(target in (each.from_version, each.to_version) for each in snapshot.recorded)
+
+
 def _check_usable(promoter: Promoter, target: int, snapshot: ModelSnapshot) -> None:
     """Raise where the version to go back to is deleted, not READY or without its artifact."""
     version = snapshot.version(target)
     if version is None:
-        why = "was deleted"
+        why = "was deleted" if _existed(target, snapshot) else "does not exist"
     elif version.status != "READY":
         why = f"is {version.status}, not READY"
     elif not ArtifactStore(promoter.registry).has(version):
