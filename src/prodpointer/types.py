@@ -339,7 +339,8 @@ class Diagnosis:
     """What ``doctor`` found: the two versions, the pointer a new model gets and why, and what will not work.
 
     ``rights`` are sentences on what the caller may do, ``next_step`` is what to do now. ``exit_code`` is 0 where a
-    registry can be used, whatever its limits. ``notes`` are worth knowing and keep nothing from working.
+    registry can be used, whatever its limits. ``notes`` are warnings: known issues of plain MLflow with this registry,
+    and what else is worth knowing; none keeps this library from working.
     """
 
     registry: str
@@ -355,7 +356,7 @@ class Diagnosis:
     workspace: str | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """Return the keys that ``doctor --json`` prints; what matters of the rights is among the problems."""
+        """Return the keys that ``doctor --json`` prints."""
         return {
             "client_version": self.client_version,
             "registry_version": self.registry_version,
@@ -365,6 +366,8 @@ class Diagnosis:
             "notes": list(self.notes),
             "registry": self.registry,
             "workspace": self.workspace,
+            "permissions": list(self.rights),
+            "next_step": self.next_step,
         }
 
 

@@ -51,14 +51,15 @@ def test_a_server_of_the_clients_version_is_diagnosed(served: Registry, forgetfu
     found = diagnose(tracking_uri=served.uri, registry_uri=None)
     told = HERE if TELLS else None
     assert (found.client_version, found.registry_version, found.exit_code) == (HERE, told, 0)
+    assert [each for each in found.problems if "cannot read names" not in each] == []
     assert found.pointer == ("alias" if IS_THREE else "stage")
     assert (HERE if TELLS else "does not tell") in found.reason
 
 
 def test_the_known_issues_of_one_version_are_listed(served: Registry, forgetful: None) -> None:
     """Before 2.3 there are no aliases, before 2.1 there is no version to go by, and single files are a limit always."""
-    problems = diagnose(tracking_uri=served.uri, registry_uri=None).problems
-    limits = [each for each in problems if "cannot read names" not in each]  # of models that other tests made
+    notes = diagnose(tracking_uri=served.uri, registry_uri=None).notes
+    limits = [each for each in notes if "cannot read names" not in each]  # of models that other tests made
     expected = [(not HAS_ALIASES, "has no aliases"), (not TELLS, "does not report"), (True, "a single file")]
     assert len(limits) == sum(there for there, _ in expected)
     assert [words for there, words in expected if any(words in limit for limit in limits)] == [
@@ -67,27 +68,28 @@ def test_the_known_issues_of_one_version_are_listed(served: Registry, forgetful:
 
 
 def test_a_server_without_aliases_is_reported(between: Proxy) -> None:
-    """On a server of 2.2.2 stages are used, and the alias asked for is a problem by name."""
+    """On a server of 2.2.2 stages are used, which is a warning; the alias asked for is a problem by name."""
     uri = telling(between, "2.2.2")
-    assert any("no aliases" in problem for problem in diagnose(tracking_uri=uri, registry_uri=None).problems)
+    assert any("no aliases" in note for note in diagnose(tracking_uri=uri, registry_uri=None).notes)
     asked = diagnose(tracking_uri=uri, registry_uri=None, pointer="alias")
     assert any("There are no aliases here" in problem for problem in asked.problems)
 
 
 def test_the_known_issues_of_an_older_server_are_listed(between: Proxy) -> None:
     """MLflow 3 on 2: log_model and runs:/; the empty list of clients from 2.21 on; aliases by REST before 2.3."""
-    problems = " ".join(diagnose(tracking_uri=telling(between, "2.9.2"), registry_uri=None).problems)
-    assert ("log_model" in problems) == IS_THREE
-    assert ("cannot download runs:/" in problems) == ((3, 0, 0) <= RELEASE < (3, 1, 3))
-    assert ("search_registered_models" in problems) == (RELEASE >= (2, 21, 0))
-    assert ("uses REST" in problems) == (not HAS_ALIASES)
+    found = diagnose(tracking_uri=telling(between, "2.9.2"), registry_uri=None)
+    notes = " ".join(found.notes)
+    assert ("log_model" in notes) == IS_THREE
+    assert ("cannot download runs:/" in notes) == ((3, 0, 0) <= RELEASE < (3, 1, 3))
+    assert ("search_registered_models" in notes) == (RELEASE >= (2, 21, 0))
+    assert ("uses REST" in notes) == (not HAS_ALIASES)
 
 
 def test_a_server_without_a_version_is_reported(between: Proxy) -> None:
     """Without a version the limits are not known, and doctor says that too."""
     found = diagnose(tracking_uri=telling(between, None), registry_uri=None)
     assert found.registry_version is None
-    assert any("does not report its version" in problem for problem in found.problems)
+    assert any("does not report its version" in note for note in found.notes)
 
 
 def test_a_server_that_answers_only_its_version_is_detected(between: Proxy) -> None:
@@ -108,13 +110,13 @@ def test_an_unreachable_registry_is_a_finding(between: Proxy) -> None:
 
 def test_the_known_issues_of_an_older_client_are_listed(between: Proxy) -> None:
     """What MLflow 3 logged and registered as runs:/ is not where a client of MLflow 2 looks."""
-    problems = " ".join(diagnose(tracking_uri=telling(between, "3.17.2"), registry_uri=None).problems)
-    assert ("registered as runs:/" in problems) == (not IS_THREE)
+    notes = " ".join(diagnose(tracking_uri=telling(between, "3.17.2"), registry_uri=None).notes)
+    assert ("registered as runs:/" in notes) == (not IS_THREE)
 
 
 def test_the_known_issue_of_single_files_is_listed(served: Registry, forgetful: None) -> None:
-    """An empty directory from 3.9.0 on, an error before: the last problem says which."""
-    told = diagnose(tracking_uri=served.uri, registry_uri=None).problems[-1]
+    """An empty directory from 3.9.0 on, an error before: the last warning says which."""
+    told = diagnose(tracking_uri=served.uri, registry_uri=None).notes[-1]
     assert ("is an empty directory" in told, " fails" in told) == (RELEASE >= (3, 9, 0), RELEASE < (3, 9, 0))
 
 
@@ -266,6 +268,7 @@ def test_a_missing_model_is_not_checked(between: Proxy) -> None:
     found = diagnose(tracking_uri=between.uri, registry_uri=None, model="nowhere-to-be-found")
     assert any("The registered model 'nowhere-to-be-found' does not exist." in right for right in found.rights)
     assert any("not tried (it cannot be read): tag a version" in right for right in found.rights)
+    assert found.exit_code == 2
     assert {method for method, _ in between.requests} == {"GET"}
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import json
 import os
 import pickle
@@ -19,6 +21,7 @@ import mlflow
 import pytest
 
 import prodpointer
+from prodpointer.cli import main as command_line
 from tests.integration.conftest import HAS_ALIASES, IS_THREE, NEW_POINTER, Answer, Command, Lab, quiet
 
 MOVE_KEYS = {"name", "from_version", "to_version", "pointers", "event", "at", "by", "reason", "gates"}
@@ -492,16 +495,37 @@ def test_doctor_prints_json(at: Command) -> None:
     """With ``--json`` a diagnosis has exactly the keys of the contract."""
     answer = at("doctor", "--json")
     keys = ["client_version", "registry_version", "pointer", "reason", "problems", "notes", "registry", "workspace"]
-    assert list(answer.document) == keys
+    assert list(answer.document) == [*keys, "permissions", "next_step"]
     assert (answer.exit_code, answer.document["pointer"], answer.document["problems"]) == (0, NEW_POINTER, [])
 
 
 def test_doctor_tells_people(at: Command) -> None:
-    """For people it says the versions, the pointer, why, and that there is no problem."""
+    """For people it says the versions, the pointer and why, and on a healthy setup nothing of a problem."""
     out = at("doctor").out
-    assert f"client version    {mlflow.__version__}\n" in out
-    assert f"pointer           {NEW_POINTER}: the database is opened directly" in out
-    assert "problem           none found\n" in out
+    assert f"ok       client version    {mlflow.__version__}\n" in out
+    assert f"ok       pointer           {NEW_POINTER}: the database is opened directly" in out
+    assert "problem" not in out
+    assert "warning" not in out
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_symbols_are_printed_where_the_terminal_has_them(lab: Lab, encoding: str) -> None:
+    """A terminal without them shows the words alone."""
+    out = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    with contextlib.redirect_stdout(out):
+        command_line.main.main(["--tracking-uri", lab.uri, "doctor"], standalone_mode=False)
+    out.flush()
+    printed = out.buffer.getvalue().decode(encoding)
+    assert printed.startswith("\u2713 ok " if encoding == "utf-8" else "ok ")
+
+
+def test_doctor_of_a_missing_model_ends_with_two(at: Command) -> None:
+    """The name is wrong usage, and the output names it."""
+    answer = at("doctor", "--model", "no-such-model", "--json")
+    assert answer.exit_code == 2
+    assert [problem.partition(" [")[0] for problem in answer.document["problems"]] == [
+        "The registered model 'no-such-model' does not exist."
+    ]
 
 
 def test_doctor_of_a_closed_port_ends_with_five(cli: Command, closed_port: int) -> None:

@@ -13,7 +13,7 @@ import pytest
 from packaging.version import Version
 
 from prodpointer.diagnostics.doctor import diagnose, screen
-from prodpointer.diagnostics.known_issues import limits
+from prodpointer.diagnostics.known_issues import limits, unreadable
 from prodpointer.errors import InvalidName
 from prodpointer.mlflow_client.capabilities import probe_capabilities
 from prodpointer.mlflow_client.open import open_registry
@@ -179,12 +179,14 @@ def test_a_database_of_another_mlflow_is_told_with_the_next_step(tmp_path: Path)
 
 
 @pytest.mark.parametrize("refused", ["team/news", "news:2", "   "])
-def test_names_that_newer_mlflow_refuses_are_told(lab: Lab, refused: str) -> None:
-    """A model that MLflow 3.11.1 and later do not read by its name is a problem by that name."""
+def test_names_that_newer_mlflow_refuses_are_reported(lab: Lab, refused: str) -> None:
+    """A problem where this MLflow does not read the model by its name, a warning before an upgrade to 3.11.1."""
+    found = probe_capabilities(open_registry(lab.uri, None, timeout=5, create_database=False, upgrade_database=False))
     registry = open_registry(lab.uri, None, timeout=5, create_database=False, upgrade_database=False)
-    (told,) = limits(registry, probe_capabilities(registry), ["news", refused])
-    assert repr(refused) in told
-    assert told.startswith("This MLflow cannot" if Version("3.11.1") <= MLFLOW else "MLflow 3.11.1 and later cannot")
+    problems, notes = unreadable(found, ["news", refused]), limits(registry, found, ["news", refused])
+    (text,) = problems + notes
+    assert repr(refused) in text
+    assert (problems != (), text.startswith("This MLflow cannot")) == (Version("3.11.1") <= MLFLOW,) * 2
 
 
 def test_names_that_every_mlflow_reads_are_no_problem(lab: Lab) -> None:
@@ -200,11 +202,45 @@ def test_the_screen_says_the_next_step_once(closed_port: int) -> None:
     assert (text.count(found.next_step), " ".join(found.problems).count(found.next_step)) == (1, 1)
 
 
-def test_every_line_of_the_screen_is_told_what_it_is(lab: Lab) -> None:
-    """Each entry has its label, and text that goes on is set in below it."""
-    labels = [line[:18].strip() for line in screen(diagnose(tracking_uri=lab.uri, registry_uri=None))]
-    told = [label for label in labels if label]
-    assert told == ["registry", "client version", "registry version", "pointer", "permission", "problem", "next"]
+def test_every_line_of_the_screen_says_what_it_is(lab: Lab) -> None:
+    """Each entry has its state and its label, and text that goes on is indented below it."""
+    lines = screen(diagnose(tracking_uri=lab.uri, registry_uri=None))
+    entries = [(line[:10].split(), line[11:29].strip()) for line in lines if line[:29].strip()]
+    ok = ["\u2713", "ok"]
+    labels = ["registry", "client version", "registry version", "pointer", "permission"]
+    assert entries == [*((ok, label) for label in labels), ([], "next")]
+
+
+def test_problems_and_warnings_are_told_apart() -> None:
+    """A symbol for eyes and a word for readers without it."""
+    found = Diagnosis("x", "3.0", None, "alias", "none", ("broken",), notes=("odd",))
+    assert [line for line in screen(found) if not line.startswith("\u2713")] == [
+        "! warning  registry version  unknown",
+        "\u2717 problem  broken",
+        "! warning  odd",
+    ]
+    assert [line for line in screen(found, symbols=False) if not line.startswith("ok")] == [
+        "warning  registry version  unknown",
+        "problem  broken",
+        "warning  odd",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("right", "symbol"),
+    [("on 'm', yes: read", "\u2713"), ("on 'm', no (HTTP 403): read", "\u2717"), ("on 'm', not tried (x): read", "!")],
+)
+def test_a_permission_has_a_state(right: str, symbol: str) -> None:
+    """What is refused is a problem, what is unknown a warning."""
+    shown = screen(Diagnosis("x", "3.0", "3.0", "alias", "none", (), rights=(right,)))
+    assert [line[0] for line in shown if "permission" in line] == [symbol]
+
+
+def test_a_missing_model_ends_with_2(lab: Lab) -> None:
+    """The name is wrong usage; the next step lists those that exist."""
+    found = diagnose(tracking_uri=lab.uri, registry_uri=None, model="no-such-model")
+    assert (found.exit_code, "'no-such-model' does not exist" in found.problems[0]) == (2, True)
+    assert "prodpointer status" in found.next_step
 
 
 def test_a_long_word_is_cut_to_the_screen() -> None:

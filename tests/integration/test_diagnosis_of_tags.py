@@ -44,7 +44,7 @@ def test_copied_events_are_told(lab: Lab, name: str) -> None:
     [note] = told(lab, name).notes
     assert "(1)" in note
     assert f"of '{name}-dev', on versions: 1." in note
-    assert any(line.startswith("note ") for line in screen(told(lab, name)))
+    assert any(line.startswith("! warning") for line in screen(told(lab, name)))
 
 
 def test_a_tag_that_names_no_pointer_is_a_problem(lab: Lab, name: str) -> None:

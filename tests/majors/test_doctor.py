@@ -214,7 +214,7 @@ def test_doctor_tells_where_names_are_hidden(two: Guarded, three: Guarded, log_i
     hidden = {}
     for guard in (two, three):
         log_in(READER)
-        hidden[guard.default_permission] = any("AccessDenied here" in problem for problem in told(guard).problems)
+        hidden[guard.default_permission] = any("AccessDenied here" in note for note in told(guard).notes)
     assert hidden == {"READ": False, "NO_PERMISSIONS": True}
 
 

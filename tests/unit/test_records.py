@@ -230,5 +230,5 @@ def test_a_diagnosis_prints_the_keys_of_the_contract() -> None:
     """``doctor --json`` prints these keys, in this order, and no others."""
     printed = Diagnosis("sqlite:///x", "3.0.1", None, None, "because", ("one", "two"), 5).as_json()
     keys = ["client_version", "registry_version", "pointer", "reason", "problems", "notes", "registry", "workspace"]
-    assert list(printed) == keys
+    assert list(printed) == [*keys, "permissions", "next_step"]
     assert printed["problems"] == ["one", "two"]

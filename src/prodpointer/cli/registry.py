@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import Any
 
 import click
 
+from prodpointer._text import visible
 from prodpointer.cli.group import Command
 from prodpointer.cli.options import DEFAULT_TIMEOUT, settings_of, shared_options
-from prodpointer.cli.output import print_conformance, print_json, say
+from prodpointer.cli.output import print_conformance, print_json
 from prodpointer.cli.signals import interrupted_by_signals
 from prodpointer.diagnostics.conformance import check_registry
 from prodpointer.types import POINTERS
+
+_COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 
 
 @click.command(cls=Command, examples=("doctor", "doctor --model news-recommender", "doctor --try"))
@@ -41,9 +46,28 @@ def doctor(ctx: click.Context, /, trying: bool, model: str | None, **options: An
     if settings.as_json:
         print_json(found.as_json())
     else:
-        for line in screen(found):
-            say(line)
+        for line in screen(found, symbols=_can_show("\u2713\u2717")):
+            _say_state(line)
     ctx.exit(found.exit_code)
+
+
+def _say_state(line: str) -> None:
+    """Print a line of the screen, its state in colour on a terminal that has some."""
+    text = visible(line)
+    state = next((each for each in _COLOURS if each in text[:10]), None)
+    if state is not None and not os.environ.get("NO_COLOR"):
+        head, rest = text.split(state, 1)
+        text = click.style(head + state, fg=_COLOURS[state]) + rest
+    click.echo(text)
+
+
+def _can_show(text: str) -> bool:
+    """Tell whether standard output can hold a text."""
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 @click.command(cls=Command, examples=("conformance", "conformance --pointer both --prefix catalog.schema."))

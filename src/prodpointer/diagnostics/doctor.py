@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from prodpointer.connection import rule_for
-from prodpointer.diagnostics.known_issues import limits
+from prodpointer.diagnostics.known_issues import limits, unreadable
 from prodpointer.diagnostics.permissions import (
     Permissions,
     ReadAccess,
@@ -36,7 +36,9 @@ from prodpointer.validation import model_name
 LINES, COLUMNS = 24, 100
 """The size of the screen that the printed diagnosis fits on."""
 
-_LABEL = 18
+OK, WARNING, PROBLEM = "ok", "warning", "problem"
+_SYMBOLS = {OK: "\u2713", WARNING: "!", PROBLEM: "\u2717"}
+_STATE, _LABEL = 9, 18
 _FEW = 3  # examples listed by name
 
 
@@ -96,7 +98,7 @@ def diagnose(
     return replace(
         diagnosis,
         problems=(*diagnosis.problems, *problems),
-        notes=(*_address_notes(registry), *notes),
+        notes=(*_address_notes(registry), *notes, *access.notes, *limits(registry, found, access.names)),
         workspace=registry.addresses.workspace,
     )
 
@@ -175,7 +177,7 @@ def _diagnose_registry(
     chosen = read_reply(rule, ModelReply(CONTROL_MODEL, {}, {}, {}), found, where)
     pointers, reason = pointers_to_move(chosen)
     denied = [*(problem for each in permissions for problem in each.problems), *access.problems]
-    problems = (*denied, *limits(registry, found, access.names))
+    problems = (*denied, *unreadable(found, access.names))
     step = _next_step(access, permissions)
     try:
         check_supported(chosen, pointers, where)
@@ -209,35 +211,47 @@ def _next_step(access: ReadAccess, permissions: Sequence[Permissions]) -> str:
     return "`prodpointer status` shows the live versions."
 
 
-def screen(found: Diagnosis) -> list[str]:
-    """Return a diagnosis as lines that fit on one screen; the rest is counted, and ``--json`` has all of it."""
+def screen(found: Diagnosis, *, symbols: bool = True) -> list[str]:
+    """Return a diagnosis as lines that fit on one screen; the rest is counted, and ``--json`` has all of it.
+
+    Each line starts with ``ok``, ``warning`` or ``problem``, and with a symbol of it where the terminal has some.
+    """
+    version = found.registry_version or "unknown"
     head = [
-        *_entry("registry", found.registry),
-        *_entry("client version", found.client_version),
-        *_entry("registry version", found.registry_version or "unknown"),
-        *_entry("pointer", f"{found.pointer or 'none'}: {found.reason}"),
-        *(line for permission in found.rights for line in _entry("permission", permission)),
+        _entry(OK if found.pointer else PROBLEM, "registry", found.registry),
+        _entry(OK, "client version", found.client_version),
+        _entry(OK if found.registry_version else WARNING, "registry version", version),
+        _entry(OK if found.pointer else PROBLEM, "pointer", f"{found.pointer or 'none'}: {found.reason}"),
+        *(_entry(_state_of(right), "permission", right) for right in found.rights),
     ]
-    end = _entry("next", found.next_step) if found.next_step else []
     step = f" {found.next_step}"
-    entries = [_entry("problem", problem.removesuffix(step)) for problem in found.problems or ("none found",)]
-    entries += [_entry("note", note) for note in found.notes]
-    shown: list[str] = []
+    entries = [_entry(PROBLEM, "", problem.removesuffix(step)) for problem in found.problems]
+    entries += [_entry(WARNING, "", note) for note in found.notes]
+    end = _entry("", "next", found.next_step) if found.next_step else []
+    shown = [line for entry in head for line in entry]
     for number, entry in enumerate(entries):
         last = number == len(entries) - 1
-        if len(head) + len(shown) + len(entry) + (not last) + len(end) > LINES:
-            shown += _entry("problem", f"... and {len(entries) - number} more: prodpointer doctor --json")
+        if len(shown) + len(entry) + (not last) + len(end) > LINES:
+            shown += _entry("", "", f"... and {len(entries) - number} more: prodpointer doctor --json")
             break
         shown += entry
-    return [*head, *shown, *end]
+    return [f"{_SYMBOLS.get(line.split(' ')[0], ' ')} {line}" if symbols else line for line in (*shown, *end)]
 
 
-def _entry(label: str, text: str) -> list[str]:
-    """Return one entry, its text wrapped beside its label."""
+def _state_of(right: str) -> str:
+    """Return the state of a sentence about permissions."""
+    if ", no (" in right:
+        return PROBLEM
+    return WARNING if ", unknown (" in right or ", not tried (" in right else OK
+
+
+def _entry(state: str, label: str, text: str) -> list[str]:
+    """Return one entry, its text wrapped beside its state and its label."""
+    head = f"{state:{_STATE}}{label:{_LABEL}}" if label else f"{state:{_STATE}}"
     return textwrap.wrap(
-        f"{label:{_LABEL}}{text}",
-        COLUMNS,
-        subsequent_indent=" " * _LABEL,
+        head + text,
+        COLUMNS - 2,  # the symbol and a space
+        subsequent_indent=" " * len(head),
         break_on_hyphens=False,
         drop_whitespace=True,
     )

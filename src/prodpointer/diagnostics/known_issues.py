@@ -13,6 +13,18 @@ _EMPTY_DIRECTORY = Version("3.9.0")
 _REFUSES_NAMES = Version("3.11.1")
 
 
+def unreadable(found: Capabilities, names: Sequence[str]) -> tuple[str, ...]:
+    """Return a problem for models that this registry cannot read by their names.
+
+    Parameters
+    ----------
+    found, names
+        As for :func:`limits`.
+    """
+    gone = found.version is not None and found.version >= _REFUSES_NAMES
+    return tuple(_names(names, gone=gone)) if gone else ()
+
+
 def limits(registry: Registry, found: Capabilities, names: Sequence[str]) -> tuple[str, ...]:
     """Return the known issues of this client with this registry, the most serious first.
 
@@ -23,11 +35,11 @@ def limits(registry: Registry, found: Capabilities, names: Sequence[str]) -> tup
     names
         The registered models that can be listed.
     """
-    unreadable = tuple(_names(found.version, names))
+    refused = () if unreadable(found, names) else tuple(_names(names, gone=False))
     if registry.place is Place.DATABASE:  # the client is the registry, so there is no pair
-        return unreadable
+        return refused
     client = client_version()
-    return (*_aliases(registry, found, client), *unreadable, *_pair(client, found.version, found), *_files(client))
+    return (*_aliases(registry, found, client), *refused, *_pair(client, found.version, found), *_files(client))
 
 
 def _aliases(registry: Registry, found: Capabilities, client: Version) -> Iterator[str]:
@@ -69,11 +81,10 @@ def _files(client: Version) -> Iterator[str]:
     yield f"Plain models:/ of a single file {result}: register a directory."
 
 
-def _names(server: Version | None, names: Sequence[str]) -> Iterator[str]:
+def _names(names: Sequence[str], *, gone: bool) -> Iterator[str]:
     """Yield the models whose names MLflow 3.11.1 and later cannot read (measured with 3.10.1 and 3.11.1)."""
     refused = [name for name in names if "/" in name or ":" in name or not name.strip()]
     if refused:
-        gone = server is not None and server >= _REFUSES_NAMES
         cannot = "This MLflow cannot" if gone else "MLflow 3.11.1 and later cannot"
         step = "rename them with MLflow 3.10 or older" if gone else "rename them before the upgrade"
         yield f"{cannot} read names with / or :, as {refused[0]!r} ({len(refused)} in total): {step}."

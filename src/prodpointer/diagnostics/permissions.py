@@ -38,6 +38,12 @@ _NEEDED_FOR: Mapping[str, str] = {
 _MOVES = ("tag a version", "set an alias", "delete an alias", "move a stage")
 
 
+class NoSuchModel(ModelNotFound):
+    """The model that a command names does not exist: wrong usage of the command."""
+
+    exit_code = 2
+
+
 @dataclass(frozen=True)
 class ReadAccess:
     """What reading alone shows: the models that can be listed, and how the registry treats the caller.
@@ -63,10 +69,15 @@ class ReadAccess:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """Return the consequences that a caller would not expect."""
-        hidden = "A missing model raises AccessDenied here, not ModelNotFound: see `prodpointer status`."
+        """Return what does not work."""
         unlisted = f"Models cannot be listed ({self.unlisted}): name them: `prodpointer status NAME`."
-        return (*([hidden] if self.hides else []), *([unlisted] if self.unlisted else []))
+        return (unlisted,) if self.unlisted else ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Return how the registry answers where a caller would expect another answer."""
+        hidden = "A missing model raises AccessDenied here, not ModelNotFound: see `prodpointer status`."
+        return (hidden,) if self.hides else ()
 
 
 @dataclass(frozen=True)
@@ -74,13 +85,14 @@ class Permissions:
     """The permissions on one model: an answer for each, in the order in which they were probed.
 
     ``subject`` is how the output names the model. ``left`` says what could not be deleted and how to delete it,
-    ``failure`` why the probe ended early.
+    ``failure`` why the probe ended early, ``missing`` that there is no such model.
     """
 
     subject: str
     answers: Mapping[str, str]
     left: ProdpointerError | None
     failure: ProdpointerError | None
+    missing: ProdpointerError | None = None
 
     @property
     def of_scratch(self) -> bool:
@@ -98,14 +110,14 @@ class Permissions:
     @property
     def problems(self) -> tuple[str, ...]:
         """Return what could not be deleted, and what fails without the missing permissions."""
-        missing = [permission for permission, answer in self.answers.items() if answer.startswith("no (")]
-        denied = [f"You may not {permission} ({self.subject}): {_NEEDED_FOR[permission]}" for permission in missing]
+        refused = [permission for permission, answer in self.answers.items() if answer.startswith("no (")]
+        denied = [f"You may not {permission} ({self.subject}): {_NEEDED_FOR[permission]}" for permission in refused]
         return (*(str(error) for error in self.errors), *denied)
 
     @property
     def errors(self) -> tuple[ProdpointerError, ...]:
-        """Return what could not be deleted and what ended the probe early."""
-        return tuple(error for error in (self.left, self.failure) if error)
+        """Return what could not be deleted, what ended the probe early, and that the model does not exist."""
+        return tuple(error for error in (self.left, self.failure, self.missing) if error)
 
 
 def probe_read_access(registry: Registry) -> ReadAccess:
@@ -184,10 +196,11 @@ class _Probe:
     subject: str
     answers: dict[str, str]
     failure: ProdpointerError | None = None
+    missing: ProdpointerError | None = None
 
     def permissions(self, left: ProdpointerError | None = None) -> Permissions:
         """Return the permissions found."""
-        return Permissions(self.subject, dict(self.answers), left, self.failure)
+        return Permissions(self.subject, dict(self.answers), left, self.failure, self.missing)
 
     def run(self, requests: Callable[[], None]) -> None:
         """Send the requests; record a lost connection."""
@@ -218,10 +231,20 @@ class _Probe:
 
     def on_existing_model(self) -> None:
         """Send requests that cannot change the model."""
-        if self.check("read", lambda: self.registry.model(self.model)):
+        if self.check("read", self._read):
             self.check_moves(_NO_VERSION, allowed=(VersionNotFound,))
         else:
             self.skip("it cannot be read")
+
+    def _read(self) -> None:
+        """Read the model; note that there is none."""
+        try:
+            self.registry.model(self.model)
+        except ModelNotFound as error:
+            self.missing = NoSuchModel(
+                error.what, where=error.where, next_step="`prodpointer status` lists the models: check the name."
+            )
+            raise
 
     def on_scratch_model(self) -> None:
         """Create the scratch model and a version of it, and try every move."""
