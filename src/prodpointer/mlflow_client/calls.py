@@ -8,6 +8,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
+from prodpointer.errors import RegistryError
 from prodpointer.mlflow_client import converters
 from prodpointer.mlflow_client.rest import API, MODELS_API, Rest, pages
 from prodpointer.types import ModelReply, ModelVersion
@@ -20,7 +21,9 @@ MODELS_PAGE = 1000
 
 _VERSIONS_API = f"{API}/model-versions"
 _PENDING = "PENDING_REGISTRATION"
+_FAILED = "FAILED_REGISTRATION"
 _LOOK_AGAIN = 1.0  # seconds between two looks at a version that is being made
+_MANAGED_MAKING = 300.0  # seconds that a managed registry may take for it, as in MLflow
 
 
 class Calls(Protocol):
@@ -133,14 +136,9 @@ class _ServerCalls(Calls):
 
     def new_version(self, name: str, source: str, *, tags: Mapping[str, str], **details: Any) -> int:
         """Create a version, and wait within the timeout for a server that makes it by and by."""
-        until = time.monotonic() + self._timeout
         made = {"name": name, "source": source, "tags": [{"key": key, "value": tags[key]} for key in tags], **details}
         answer = self._rest.retried("POST", f"{_VERSIONS_API}/create", repeatable=False, json=made)
-        version = converters.version_from_json(answer)
-        while version.status == _PENDING and time.monotonic() + _LOOK_AGAIN < until:
-            time.sleep(_LOOK_AGAIN)
-            version = self.version(name, str(version.version))
-        return version.version
+        return _wait_until_made(self, converters.version_from_json(answer), self._timeout)
 
     def set_alias(self, name: str, alias: str, version: str) -> None:
         self._rest.retried("POST", f"{MODELS_API}/alias", json={"name": name, "alias": alias, "version": version})
@@ -240,8 +238,9 @@ class _ClientCalls(Calls):
         self._client.delete_registered_model(name)
 
     def new_version(self, name: str, source: str, *, tags: Mapping[str, str], **details: Any) -> int:
-        made = self._making.create_model_version(name, source, tags=dict(tags), **details)
-        return converters.version_number(made.version)
+        # MLflow's own waiting says so on standard error, to people who asked for no such thing.
+        made = self._making.create_model_version(name, source, tags=dict(tags), await_creation_for=0, **details)
+        return _wait_until_made(self, converters.model_version(made), _MANAGED_MAKING)
 
     def set_alias(self, name: str, alias: str, version: str) -> None:
         if self._server_of_aliases is not None:
@@ -309,6 +308,19 @@ def make_calls(client: Any, making: Any, rest: Rest | None, *, is_server: bool, 
     """
     server = None if rest is None else _ServerCalls(rest, timeout)
     return server if server is not None and is_server else _ClientCalls(client, making, server)
+
+
+def _wait_until_made(calls: Calls, version: ModelVersion, seconds: float) -> int:
+    """Return the number of a version that was created, at the latest after so many seconds; raise where that failed."""
+    until = time.monotonic() + seconds
+    while version.status == _PENDING and time.monotonic() + _LOOK_AGAIN < until:
+        time.sleep(_LOOK_AGAIN)
+        version = calls.version(version.name, str(version.version))
+    if version.status == _FAILED:
+        raise RegistryError(
+            f"Version {version.version} is {_FAILED}.", next_step="Look at the version in the registry's own page."
+        )
+    return version.version
 
 
 def _filter(name: str | None) -> str:

@@ -9,6 +9,8 @@ from prodpointer.pointers.snapshot import ModelSnapshot
 from prodpointer.promotion.promoter import Expected, Promoter
 from prodpointer.types import Promotion
 
+_MOST_NAMED = 10  # versions in an error
+
 
 def roll_back(
     promoter: Promoter, *, to: int | None, expected: Expected, reason: str, by: str | None, dry_run: bool = False
@@ -30,7 +32,7 @@ def _version_before(promoter: Promoter, snapshot: ModelSnapshot) -> int:
     archived = [each.version for each in snapshot.versions if each.stage == "Archived"]
     others = archived or [each.version for each in snapshot.versions if each.version != snapshot.live]
     kind = "archived versions" if archived else "other versions"
-    hint = f"{kind}: {', '.join(map(str, others))}" if others else "there is no other version"
+    hint = f"{kind}: {_newest(others)}" if others else "there is no other version"
     why = "nothing is recorded of what was live before" if snapshot.recorded else "no promotion was recorded"
     raise NothingToRollBack(
         f"Nothing to roll back {promoter.name!r} to: {why}; {hint}.",
@@ -43,6 +45,13 @@ def _existed(target: int, snapshot: ModelSnapshot) -> bool:
     """Tell whether a version that is not there was there once: numbers are given in order, and never twice."""
     newest = max((each.version for each in snapshot.versions), default=0)
     return target < newest or any(target in (each.from_version, each.to_version) for each in snapshot.recorded)
+
+
+def _newest(versions: list[int]) -> str:
+    """Return the highest numbers of some versions, and how many more there are."""
+    shown = sorted(versions)[-_MOST_NAMED:]
+    more = f" and {len(versions) - len(shown):,} older ones" if len(versions) > len(shown) else ""
+    return ", ".join(map(str, shown)) + more
 
 
 def _check_usable(promoter: Promoter, target: int, snapshot: ModelSnapshot) -> None:
