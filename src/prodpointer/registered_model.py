@@ -20,7 +20,7 @@ from prodpointer.artifacts.digest import copy_whole, examine, free_place
 from prodpointer.artifacts.fetch import Target, Verify, check_verify
 from prodpointer.artifacts.last_known_good import VersionKey
 from prodpointer.artifacts.loaders import Loader
-from prodpointer.errors import InvalidName, ModelNotFound, ProdpointerError, RegistryUnavailable
+from prodpointer.errors import InvalidName, ModelNotFound, ProdpointerError, RegistryUnavailable, without_credentials
 from prodpointer.gates.gate import Gate
 from prodpointer.gates.parser import gates_of
 from prodpointer.history import log
@@ -33,6 +33,7 @@ from prodpointer.mlflow_client import (
     probe_capabilities,
     reopen_registry,
 )
+from prodpointer.pages.model import model_page
 from prodpointer.pointers.rule import Rule
 from prodpointer.pointers.selection import pointers_to_move
 from prodpointer.pointers.snapshot import ModelSnapshot
@@ -222,6 +223,21 @@ class RegisteredModel:
         settled = {move.event for move in snapshot.moves}
         others = [event for event in snapshot.recorded if event.event not in settled]
         return PromotionList(log.in_order(snapshot.moves, others))
+
+    def report(self) -> str:
+        """Return the status and the history as one HTML page that needs no other file; four requests.
+
+        It shows what was live when, who moved the pointer and why, what the gates measured, and digests. Needs the
+        extra ``report`` where only ``mlflow-skinny`` is installed.
+        """
+        return model_page(
+            self.status(),
+            self.history(),
+            alias=self._rule.written or self._rule.alias,
+            stage=self._rule.stage,
+            registry=without_credentials(self._registry.addresses.registry_uri),
+            at=datetime.now(timezone.utc),
+        )
 
     def live_at(self, when: datetime) -> ModelVersion | None:
         """Return the version that was live at a time by the record, or None where nothing was; two requests.

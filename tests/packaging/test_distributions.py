@@ -20,8 +20,8 @@ from tests.packaging.conftest import PROJECT, Distributions, built, said
 NAME, VERSION = PROJECT["project"]["name"], PROJECT["project"]["version"]
 STEM = f"{NAME}-{VERSION}"
 METADATA = f"{STEM}.dist-info"
-# In the package there is code, the mark that says it is typed, and the page of a migration plan.
-OF_THE_PACKAGE = (".py", "/py.typed", "/report.html.jinja", "/report.css", "/report.js")
+# In the package there is code, the mark that says it is typed, and what HTML pages are made of.
+OF_THE_PACKAGE = (".py", "/py.typed", ".html.jinja", ".css", "/report.js")
 SDIST_INCLUDES = PROJECT["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
 # What a build takes along whatever the list of includes says.
 ALWAYS = {".gitignore", "LICENSE", "README.md", "pyproject.toml"}

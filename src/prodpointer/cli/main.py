@@ -18,6 +18,7 @@ from prodpointer.cli.moves import promote, repair, rollback, withdraw
 from prodpointer.cli.options import settings_of, shared_options
 from prodpointer.cli.output import say
 from prodpointer.cli.registry import conformance, doctor
+from prodpointer.cli.report import report
 from prodpointer.cli.show import history, status
 from prodpointer.cli.signals import quiet
 from prodpointer.errors import ProdpointerError
@@ -54,7 +55,7 @@ def main(ctx: click.Context, /, **options: Any) -> None:
 
 # One line for each section of the help, in its order; a new command joins one of them.
 main.add("Begin", demo, doctor)
-main.add("See what is live", status, history)
+main.add("See what is live", status, history, report)
 main.add("Change what is live", promote, rollback, withdraw, repair)
 main.add("Versions and artifacts", register, pull, adopt)
 main.add("Whole registries", migrate, conformance)

@@ -40,6 +40,7 @@ from prodpointer.cli.options import (
 )
 from prodpointer.cli.output import print_json, say
 from prodpointer.cli.progress import show_progress
+from prodpointer.cli.report import write_page
 from prodpointer.cli.signals import stopped_by_signals
 from prodpointer.errors import ProdpointerError, RegistryUnavailable
 
@@ -148,24 +149,14 @@ def plan(ctx: click.Context, /, html: Path | None, **options: Any) -> None:
     settings, migration = _opened(ctx, options)
     made = migration.plan()
     if html is not None:
-        _write_page(html, made)
+        from prodpointer.migration.report import plan_page
+
+        write_page(html, plan_page(made, datetime.now(timezone.utc)))
     if settings.as_json:
         print_plan_json(made)
     else:
         print_plan(made)
     ctx.exit(0 if made.is_done else WORK_TO_DO)
-
-
-def _write_page(file: Path, made: Any) -> None:
-    """Write a plan as an HTML page."""
-    from prodpointer.migration.report import plan_page
-
-    try:
-        file.write_text(plan_page(made, datetime.now(timezone.utc)), encoding="utf-8")
-    except OSError as error:
-        raise ProdpointerError(
-            f"The page could not be written: {error.strerror}.", where=str(file), next_step="Give another file."
-        ) from error
 
 
 @migrate.command(

@@ -1,30 +1,27 @@
 """A plan as one HTML page: what people read, sort and print before they apply it.
 
-The page needs nothing but itself: no other file, no network, and a script only to sort and to filter. Whatever comes
-from a registry is escaped, and the page's own policy lets no script and no style run but the two written here. Its
-template is ``report.html.jinja``.
+The page needs nothing but itself: no other file, no network, and a script only to sort and to filter. The page's own
+policy lets no script and no style run but the two written here. Its template is ``report.html.jinja``.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from prodpointer.errors import ProdpointerError
 from prodpointer.migration.assess import Class, Prefer
 from prodpointer.migration.plan import Pair, Plan, Planned
+from prodpointer.pages.html import code, file_of, policy, render, style_of, visible
 from prodpointer.types import called
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
+_HERE = "prodpointer.migration"
 _CSS_CLASSES = {Class.DECISION: "decision", Class.SAFE: "safe", Class.NOTHING: "nothing"}
 _ORDER = tuple(_CSS_CLASSES)
 _NARROWEST = 1.0  # percent of the bar: one model of ten thousand is still seen
@@ -34,8 +31,6 @@ _SIDES: dict[Prefer, str] = {
     "journal": "what the record of moves tells",
 }
 _NONE, _UNREAD = "—", "?"
-_PICTURES = {code: 0x2400 + code for code in range(32)} | {0x7F: 0x2421}
-"""A picture of each control character, which HTML would drop or take for a space."""
 
 # Names go first, since anything may stand in them. An apostrophe within a word opens nothing, and the alias of the rule
 # is the same for every model. Numbers with dots are releases of MLflow.
@@ -70,12 +65,13 @@ def plan_page(plan: Plan, at: datetime) -> str:
     numbers = {(group.kind, group.shape): number for number, group in enumerate(groups)}
     moment = at.astimezone(timezone.utc)
     decisions, settled = plan.counts[Class.DECISION.value], _settled(plan, *_SIDES)
-    style, script = _file("report.css"), _file("report.js")
-    return _render(
+    style, script = style_of(_HERE, "report.css"), file_of(_HERE, "report.js")
+    return render(
+        file_of(_HERE, "report.html.jinja"),
         plan=plan,
         style=style,
         script=script,
-        policy=_policy(style, script),
+        policy=policy(style=style, script=script),
         machine_time=f"{moment:%Y-%m-%dT%H:%M:%SZ}",
         time=f"{moment:%Y-%m-%d %H:%M:%S} UTC",
         next_step=_next_step(plan),
@@ -88,34 +84,6 @@ def plan_page(plan: Plan, at: datetime) -> str:
         columns=columns,
         rows=[_row(each, columns, numbers) for each in rows],
     )
-
-
-def _file(name: str) -> str:
-    """Return a file that stands beside this module."""
-    return resources.files("prodpointer.migration").joinpath(name).read_text(encoding="utf-8")
-
-
-def _render(**values: Any) -> str:
-    """Return the page with the values in their places; what is not marked as HTML is text."""
-    try:
-        from jinja2 import Environment, StrictUndefined
-    except ImportError as error:
-        raise ProdpointerError(
-            "The page of a plan needs Jinja2, which is not installed.",
-            next_step="Run: pip install 'prodpointer[report]'.",
-        ) from error
-    template = Environment(autoescape=True, undefined=StrictUndefined, finalize=_readable)
-    return template.from_string(_file("report.html.jinja")).render(values) + "\n"
-
-
-def _readable(value: object) -> object:
-    """Return what is to be a text in the page as one; what is HTML already stays."""
-    return _visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
-
-
-def _visible(text: str) -> str:
-    """Return a text that every file can hold, with pictures for control characters."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8").translate(_PICTURES)
 
 
 @dataclass(frozen=True)
@@ -158,13 +126,6 @@ def _many(count: int) -> str:
     return f"{count:,} model{'' if count == 1 else 's'}"
 
 
-def _policy(*texts: str) -> str:
-    """Return the policy by which a browser runs the page's own style and script, and sends no request."""
-    style, script = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii") for text in texts)
-    rest = "base-uri 'none'; form-action 'none'"
-    return f"default-src 'none'; style-src 'sha256-{style}'; script-src 'sha256-{script}'; {rest}"
-
-
 # What to do next
 
 
@@ -186,7 +147,7 @@ def _next_step(plan: Plan) -> str:
     ) + f" needs a decision ({_many(decisions)})"
     if not _settled(plan, *_SIDES):
         return first + " waits for what its reasons name, and then for another plan."
-    asked = _code("prodpointer migrate apply --models 'PATTERN' --prefer alias|stage|journal")
+    asked = code("prodpointer migrate apply --models 'PATTERN' --prefer alias|stage|journal")
     return first + " stays as it is until you say, pattern by pattern, which side counts: " + asked + "."
 
 
@@ -199,14 +160,7 @@ def _html(text: str) -> Markup:
 
 def _command(verb: str, globs: Sequence[str]) -> Markup:
     """Return a command for the models of the plan, as a shell takes it."""
-    return _code(shlex.join(["prodpointer", "migrate", verb, *(part for glob in globs for part in ("--models", glob))]))
-
-
-def _code(text: str) -> Markup:
-    """Return what may be typed."""
-    from markupsafe import Markup
-
-    return Markup("<code>{}</code>").format(_visible(text))
+    return code(shlex.join(["prodpointer", "migrate", verb, *(part for glob in globs for part in ("--models", glob))]))
 
 
 def _settled(plan: Plan, *sides: Prefer) -> int:
@@ -278,7 +232,7 @@ def _lines(texts: Iterable[str]) -> str:
     """Return texts, each on a line of its own where the style keeps lines."""
     from markupsafe import Markup
 
-    return Markup("\n").join(map(_visible, texts))
+    return Markup("\n").join(map(visible, texts))
 
 
 def _pointers(pair: Pair | None) -> tuple[str, str]:
