@@ -29,6 +29,7 @@ from tests.proxy import proxy
 from tests.servers import serve, unpacked
 
 from benchmarks.benchmark_page import missed, page
+from benchmarks.costs_page import COSTS, costs_page
 from benchmarks.measurements import (
     CONTENDERS,
     HANGING,
@@ -174,7 +175,7 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks.side_by_side", description="prodpointer and what people use.")
     parser.add_argument("--quick", action="store_true", help="5 KB on SQLite, few runs: the whole way in three minutes")
     parser.add_argument("--page", action="store_true", help="measure nothing, make the page of the results again")
-    parser.add_argument("--to", type=Path, default=PAGE.parent, help="where benchmarks.md and benchmarks.json go")
+    parser.add_argument("--to", type=Path, default=PAGE.parent, help="where the pages and benchmarks.json go")
     parser.add_argument("--stores", nargs="+", choices=STORES, help="databases")
     parser.add_argument("--sizes", nargs="+", choices=SIZES, help="sizes of the bundle, with 5 KB among them")
     parser.add_argument("--runs", type=int, help="of all but 500 MB")
@@ -202,6 +203,7 @@ def main(arguments: Sequence[str]) -> int:
             Bench(options, Path(scratch)).run().write(options.to / RESULTS.name)
     results = read(options.to / RESULTS.name)
     (options.to / PAGE.name).write_text(page(results), encoding="utf-8")
+    (options.to / COSTS.name).write_text(costs_page(results), encoding="utf-8")
     print("\n".join(missed(results)) or "every target was held", file=sys.stderr)
     return 1 if missed(results) else 0
 

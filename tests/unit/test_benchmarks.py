@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from benchmarks.benchmark_page import missed, page
 from benchmarks.benchmark_tables import cell, duration
+from benchmarks.costs_page import COSTS, costs_page
 from benchmarks.measurements import (
     FILE_WARM,
     MODEL_RESTED,
@@ -47,6 +48,11 @@ def measured(operation: str, by: str, seconds: float, *, requests: int = 1, size
 def test_the_page_is_what_the_results_give() -> None:
     """The committed page is made of the committed results, and of nothing else."""
     assert PAGE.read_text(encoding="utf-8") == page(read())
+
+
+def test_the_costs_are_what_the_results_give() -> None:
+    """The numbers of the page of costs are those of the committed results."""
+    assert COSTS.read_text(encoding="utf-8") == costs_page(read())
 
 
 def test_every_slower_place_has_a_reason() -> None:
