@@ -41,7 +41,8 @@ from prodpointer.pointers.mirrored import MirroredPointer
 from prodpointer.pointers.protocol import ProductionPointer
 from prodpointer.pointers.stage import StagePointer
 from prodpointer.registered_model import RegisteredModel
-from prodpointer.serving.follow import Live, State
+from prodpointer.serving.follow import Live
+from prodpointer.serving.state import LiveStats, State
 from prodpointer.types import ModelVersion, PointerStatus, Promotion, Pulled, Selection, Verdict
 
 __version__ = _version("prodpointer")
@@ -60,6 +61,7 @@ __all__ = [
     "InvalidName",
     "LastKnownGoodWarning",
     "Live",
+    "LiveStats",
     "LoadFailed",
     "MemoryPointer",
     "MirroredPointer",

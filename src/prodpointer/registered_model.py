@@ -43,6 +43,7 @@ from prodpointer.promotion.rollback import roll_back
 from prodpointer.promotion.sync import describe_mismatch
 from prodpointer.serving.follow import Live, OnWithdraw
 from prodpointer.serving.load import Loading, LoadOptions, OnUnavailable, check_on_unavailable
+from prodpointer.serving.state import State
 from prodpointer.types import (
     DIGEST_TAG,
     ModelReply,
@@ -429,6 +430,7 @@ class RegisteredModel:
         verify: Verify = "warn",
         warm_up: Callable[[Any], object] | None = None,
         on_change: Callable[[int | None, int | None], object] | None = None,
+        on_state: Callable[[State, State, ProdpointerError | None], object] | None = None,
         on_withdraw: OnWithdraw = "none",
         max_stale: float | None = None,
     ) -> Live:
@@ -452,6 +454,9 @@ class RegisteredModel:
             Called with a new object before it serves; what it raises keeps it from serving.
         on_change
             Called with the version before and after each swap, on the thread.
+        on_state
+            Called once for each change of the state, on the thread: with the state before and after, and
+            ``last_error``. What it raises is logged. A check that hangs delays it.
         on_withdraw
             ``"keep"`` goes on with a version that was withdrawn; by default ``model`` is None then.
         max_stale
@@ -475,6 +480,7 @@ class RegisteredModel:
             every=every,
             warm_up=warm_up,
             on_change=on_change,
+            on_state=on_state,
             on_withdraw=on_withdraw,
             max_stale=max_stale,
             stopped=stopped,

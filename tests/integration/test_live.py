@@ -391,34 +391,111 @@ def in_child(work: Callable[[], str]) -> str:
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 
 
+def followers(name: str) -> int:
+    """Return how many threads of this process follow a model."""
+    return sum(each.name == f"prodpointer-follow-{name}" for each in threading.enumerate())
+
+
 @forks
-def test_a_forked_process_is_told_in_the_log(news: RegisteredModel) -> None:
-    """A handle that came along by a fork says once in the log that it follows no more."""
-    logged: list[str] = []
+def test_a_forked_process_follows_from_its_first_read_on(news: RegisteredModel) -> None:
+    """What served goes on, nothing follows before it is read, and from then on moves are followed."""
+    with news.follow(EVERY) as live:
+        assert live.wait_ready(10)
 
-    class Kept(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            logged.append(f"{record.levelname} {record.getMessage()}")
+        def child() -> str:
+            before = followers(news.name)
+            seen = [live.model["n"], live.version, str(live.state)]
+            news.promote(2)
+            until(lambda: live.version == 2 and live.state is State.READY)
+            return json.dumps([before, *seen, live.model["n"], followers(news.name)])
 
-    handler = Kept()
-    log = logging.getLogger("prodpointer")
-    log.addHandler(handler)
-    try:
-        with news.follow(EVERY) as live, news.follow(EVERY) as closed:
-            assert live.wait_ready(10)
-            closed.close()
-            logged.clear()
+        assert json.loads(in_child(child)) == [0, 1, 1, "READY", 2, 1]
 
-            def child() -> str:
-                until(lambda: bool(logged), within=5)
-                time.sleep(0.1)
-                return "\n".join((*logged, str(live.state), str(live.version)))
 
-            first, *rest = in_child(child).splitlines()
-    finally:
-        log.removeHandler(handler)
-    assert first.startswith("ERROR This process was forked from one that follows")
-    assert rest == ["ERROR", "1"]
+@forks
+@pytest.mark.parametrize("read", ["model", "version", "serving", "state", "age", "last_error", "stats", "wait_ready"])
+def test_each_read_begins_to_follow(news: RegisteredModel, read: str) -> None:
+    """A probe that reads the state alone follows too."""
+    with news.follow(EVERY) as live:
+        assert live.wait_ready(10)
+
+        def child() -> str:
+            found = getattr(live, read)
+            if callable(found):
+                found()
+            until(lambda: followers(news.name) == 1)
+            return f"{live.version} {live.state}"
+
+        assert in_child(child) == "1 READY"
+
+
+@forks
+def test_threads_of_a_forked_process_share_one_follower(news: RegisteredModel) -> None:
+    """Threads that read for the first time at the same moment begin to follow once."""
+    with news.follow(EVERY) as live:
+        assert live.wait_ready(10)
+
+        def child() -> str:
+            together = threading.Barrier(8)
+            seen: list[int | None] = []
+
+            def read() -> None:
+                together.wait()
+                seen.append(live.version)
+
+            readers = [threading.Thread(target=read) for _ in range(8)]
+            for each in readers:
+                each.start()
+            for each in readers:
+                each.join()
+            return f"{set(seen)} {followers(news.name)}"
+
+        assert in_child(child) == "{1} 1"
+
+
+@forks
+def test_the_log_says_that_a_forked_process_follows(news: RegisteredModel, caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged by the process that follows from then on."""
+    caplog.set_level(logging.INFO, "prodpointer")
+    with news.follow(EVERY) as live:
+        assert live.wait_ready(10)
+
+        def child() -> str:
+            caplog.clear()
+            until(lambda: live.version == 1 and bool(caplog.messages))
+            return f"{caplog.messages[0].replace(str(os.getpid()), 'PID')}"
+
+        assert in_child(child) == f"{news.name}@production: followed in the forked process PID too"
+
+
+@forks
+def test_a_closed_handle_stays_closed_in_a_forked_process(news: RegisteredModel) -> None:
+    """Nothing follows there, and the object that served stays; also where the child closes the handle."""
+    with news.follow(EVERY) as live, news.follow(EVERY) as other:
+        assert live.wait_ready(10)
+        assert other.wait_ready(10)
+        live.close()
+
+        def child() -> str:
+            other.close()
+            return f"{live.version} {other.version} {other.model} {followers(news.name)}"
+
+        assert in_child(child) == "1 1 {'n': 1} 0"
+
+
+@forks
+def test_a_forked_process_uses_no_connection_of_its_parent(news: RegisteredModel) -> None:
+    """Two processes that use one connection to a database read each other's answers."""
+    with news.follow(60) as live:
+        assert live.wait_ready(10)
+        store = live._loading._registry.client._get_registry_client().store  # noqa: SLF001  # nothing public shows it
+        before = store.engine.pool
+
+        def child() -> str:
+            until(lambda: live.version == 1 and live.stats().checks > 1)
+            return f"{store.engine.pool is before} {live.state}"
+
+        assert in_child(child) == "False READY"
 
 
 @forks

@@ -20,6 +20,7 @@ from prodpointer import (
     InvalidName,
     LastKnownGoodWarning,
     Live,
+    LiveStats,
     LoadFailed,
     MemoryPointer,
     MirroredPointer,
@@ -72,6 +73,7 @@ digest: str = news.adopt(1)
 with news.follow(30, warm_up=lambda model: model.predict(1), on_withdraw="keep", max_stale=3600) as handle:
     serving: Live = handle
     state: State = handle.state
+    stats: LiveStats = handle.stats()
     old: float | None = handle.age
     ready: bool = handle.wait_ready(60)
 status: PointerStatus = news.status()

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from prodpointer.artifacts.digest import Examined
-from prodpointer.artifacts.files import LONGEST, read_text, write_text
+from prodpointer.artifacts.files import LONGEST, measure, read_text, write_text
 from prodpointer.artifacts.locks import EntryLock, NoLocks
 from prodpointer.artifacts.ownership import check_own, check_tree, close_tree
 from prodpointer.errors import ArtifactNotFound, IntegrityError, RegistryUnavailable
@@ -61,6 +61,11 @@ class CacheEntry:
     def path(self) -> Path:
         """The file or directory that was downloaded."""
         return self.directory / "artifact" / self.leaf
+
+    @property
+    def size(self) -> int:
+        """The bytes of its files together."""
+        return measure(self.directory / "artifact")
 
     def write_description(self) -> None:
         """Write what the entry is; without its tags where they are too long to be read back."""

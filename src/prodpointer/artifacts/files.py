@@ -8,6 +8,7 @@ import os
 import shutil
 import stat
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from prodpointer.artifacts.locks import NO_WAITING
@@ -54,6 +55,16 @@ def write_text(file: Path, text: str) -> None:
             Path(name).replace(file)
     finally:
         Path(name).unlink(missing_ok=True)
+
+
+def measure(directory: Path) -> int:
+    """Return the bytes of all files below a directory."""
+    total = 0
+    for parent, _, names in os.walk(directory):
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += Path(parent, name).lstat().st_size
+    return total
 
 
 def hashed_name(text: str) -> str:

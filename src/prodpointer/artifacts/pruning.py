@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from prodpointer.artifacts.entries import DESCRIPTION, GONE, PARTIAL, USED, discard
-from prodpointer.artifacts.files import read_text
+from prodpointer.artifacts.files import measure, read_text
 from prodpointer.artifacts.last_known_good import LastNamed
 from prodpointer.artifacts.locks import try_exclusive
 from prodpointer.errors import ProdpointerError
@@ -46,7 +45,7 @@ def _remove_leftovers(root: Path) -> tuple[int, int]:
     removed = kept = 0
     for left in (*root.glob(f"*/*/*/{PARTIAL}*-*"), *root.glob(f"*/*/*/{GONE}*")):
         with suppress(OSError):
-            size = _measure(left)
+            size = measure(left)
             if _is_leftover(left):
                 shutil.rmtree(left, ignore_errors=True)
                 removed += size
@@ -74,7 +73,7 @@ def _measure_entries(root: Path) -> Iterator[tuple[float, int, Path]]:
     for description in root.glob(f"*/*/*/*/{DESCRIPTION}"):
         directory = description.parent
         with suppress(OSError):
-            yield (directory / USED).stat().st_mtime, _measure(directory), directory
+            yield (directory / USED).stat().st_mtime, measure(directory), directory
 
 
 def _find_live(root: Path) -> set[Path]:
@@ -88,12 +87,3 @@ def _find_live(root: Path) -> set[Path]:
         if note is not None and note.key is not None and note.at > oldest:
             found.add(file.parent / note.key.created / str(note.key.version))
     return found
-
-
-def _measure(directory: Path) -> int:
-    total = 0
-    for parent, _, names in os.walk(directory):
-        for name in names:
-            with suppress(FileNotFoundError):
-                total += Path(parent, name).lstat().st_size
-    return total

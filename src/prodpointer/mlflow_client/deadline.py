@@ -54,6 +54,14 @@ def cut_off_abandoned(call: Future[Any], thread_id: int, *, patience: float) -> 
     call.add_done_callback(lambda _: _watch.remove(receiver))
 
 
+def cut_off_requests(thread_id: int) -> None:
+    """Close the connections of the requests that a thread waits for now, as if their time were over.
+
+    Only within a block of :func:`cut_off`: what else the thread receives belongs to other code.
+    """
+    _watch.cut(thread_id)
+
+
 class _Receiver:
     """A thread that receives, and when to check it next; for ``patience`` seconds only an answer is closed."""
 
@@ -61,7 +69,7 @@ class _Receiver:
         now = time.monotonic()
         self.cut = threading.Event()
         self.at = now + every
-        self._thread_id = thread_id
+        self.thread_id = thread_id
         self._every = every
         self._due = due
         self._patient_until = now + patience
@@ -70,8 +78,12 @@ class _Receiver:
         """Close the thread's connection if that is due."""
         if self._due():
             self.cut.set()
-            _hang_up(self._thread_id, answers_only=now < self._patient_until)
+            _hang_up(self.thread_id, answers_only=now < self._patient_until)
         self.at = now + (_LOOK_AGAIN if self.cut.is_set() else self._every)
+
+    def cut_now(self) -> None:
+        """Make the time be over."""
+        self._due, self.at = lambda: True, 0.0
 
 
 class _Watch:
@@ -104,6 +116,14 @@ class _Watch:
         """Look at a receiver no longer: nothing that its thread receives from now on is closed."""
         with self._changed:
             self._receivers.discard(receiver)
+
+    def cut(self, thread_id: int) -> None:
+        """Make the time of what a thread receives be over."""
+        with self._changed:
+            for receiver in list(self._receivers):
+                if receiver.thread_id == thread_id:
+                    receiver.cut_now()
+            self._changed.notify()
 
     def _run(self) -> None:
         """Look at each receiver in time."""

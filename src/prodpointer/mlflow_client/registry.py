@@ -127,6 +127,18 @@ class Registry:
         defining = next((each.__name__ for each in classes if method in vars(each)), "AbstractStore")
         return defining != "AbstractStore"
 
+    def leave_inherited_connections(self) -> None:
+        """Connect to a database anew, in a process that was forked: the connections it inherited are the parent's."""
+        opened = vars(self).get("_client")
+        uris = (self.addresses.registry_uri, self.addresses.tracking_uri)
+        if opened is None or all(place_of(uri) is not Place.DATABASE for uri in uris):
+            return
+        for store in (opened._get_registry_client().store, opened._tracking_client.store):  # noqa: SLF001  # 2.0.1 to 3.17.2
+            for name in ("engine", "read_engine"):
+                engine = getattr(store, name, None)
+                if engine is not None:
+                    engine.pool = engine.pool.recreate()  # closes no connection: the parent would notice
+
     def _translate_opening(self, doing: str, step: str) -> AbstractContextManager[None]:
         """Translate what fails before any registry is asked."""
         unsupported = RegistryUnsupported

@@ -97,6 +97,7 @@ class Loading:
         is_stopped: Callable[[], bool] = lambda: False,
     ) -> None:
         self.name = name
+        self.label = f"{name}@{rule.alias}"
         self._registry = registry
         self._rule = rule
         self._view = view
@@ -190,11 +191,14 @@ class Loading:
 
     def load_last(
         self, last: LastLive, options: LoadOptions, why: ProdpointerError, ahead: DigestAhead | None = None
-    ) -> Any:
-        """Return the object of a last-known-good version without the registry; raise ``why`` without its bytes."""
+    ) -> tuple[Any, int]:
+        """Return the object of a last-known-good version, and the size of its artifact, without the registry.
+
+        Raises ``why`` where its bytes are not here.
+        """
         examine = None if ahead is None else ahead.examine
         with self.delivery.deliver_last_known_good(last, verify=options.verify, why=why, examine=examine) as entry:
-            return options.load(entry)
+            return options.load(entry), entry.size
 
     def explain_no_last_known_good(self, why: ProdpointerError) -> ProdpointerError:
         """Return the failure to ask, with what is known of why no version stands in for the live one."""
@@ -208,12 +212,16 @@ class Loading:
         explained.what, explained.__cause__ = f"{why.what} {known}", why.__cause__
         return explained
 
+    def leave_inherited_connections(self) -> None:
+        """Connect to a database anew, in a process that was forked from one that is connected."""
+        self._registry.leave_inherited_connections()
+
     def _load_last_known_good(self, options: LoadOptions, why: ProdpointerError, ahead: DigestAhead | None) -> Any:
         """Return the last-known-good object, and warn; raise ``why`` without one."""
         last = self.delivery.last_known_good()
         if last is None:
             raise self.explain_no_last_known_good(why)
-        model = self.load_last(last, options, why, ahead)
+        model, _ = self.load_last(last, options, why, ahead)
         warn_last_known_good(self.name, last.key.version, last.at, why, named=self.delivery.last_named())
         return model
 
