@@ -26,7 +26,7 @@ from tests.servers import serve
 
 import prodpointer
 from prodpointer import RegisteredModel
-from prodpointer.history import log
+from prodpointer.history import log, record
 
 VERSIONS = 500
 EVENTS = 2000
@@ -49,8 +49,8 @@ def written(client: mlflow.MlflowClient, model: RegisteredModel, count: int) -> 
         version = (number - 1) % VERSIONS + 1
         event, reason = log.next_id([last]), f"run {number}"
         last = replace(last, event=event, from_version=last.to_version, to_version=version, reason=reason)
-        text = log.event_text(last)
-        client.set_model_version_tag(model.name, str(version), f"{log.EVENT_TAG}{last.event}", text)
+        text = record.event_text(last)
+        client.set_model_version_tag(model.name, str(version), f"{record.EVENT_TAG}{last.event}", text)
 
 
 def requests_of(between: Proxy, verb: Callable[[], object]) -> int:

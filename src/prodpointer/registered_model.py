@@ -109,7 +109,7 @@ class RegisteredModel:
         """Which pointer a promotion would move now, and why; at most two requests."""
         try:
             pointers = self._promoter.read(self._registry.model(self.name))
-            snapshot = pointers.with_versions(self._registry.versions(self.name))
+            snapshot = self._promoter.with_record(pointers)
         except ModelNotFound:
             snapshot = self._promoter.read(ModelReply(self.name, {}, {}, {}))
         chosen, reason = pointers_to_move(snapshot)
@@ -211,7 +211,7 @@ class RegisteredModel:
 
     def status(self) -> PointerStatus:
         """Return what both pointers say, whether they agree, and the last recorded event; two requests."""
-        return self._status(self._promoter.take_snapshot())
+        return self._status(self._promoter.take_snapshot_to_show(self._registry.model(self.name)))
 
     def history(self) -> list[Promotion]:
         """Return every recorded event, oldest first, with unrecorded moves where they show; two requests.
@@ -223,7 +223,8 @@ class RegisteredModel:
         snapshot = self._promoter.take_snapshot()
         settled = {move.event for move in snapshot.moves}
         others = [event for event in snapshot.recorded if event.event not in settled]
-        return PromotionList(log.in_order(snapshot.moves, others))
+        recorded = log.in_order(snapshot.moves, [*others, *snapshot.refused])
+        return PromotionList(log.in_time(recorded))
 
     def report(self) -> str:
         """Return the status and the history as one HTML page that needs no other file; four requests.
@@ -265,6 +266,7 @@ class RegisteredModel:
         expected: int | NotGiven | None = NOT_GIVEN,
         gates: Iterable[Gate | str] = (),
         across_datasets: bool = False,
+        record_refusals: bool = True,
         reason: str = "",
         by: str | None = None,
         dry_run: bool = False,
@@ -285,6 +287,8 @@ class RegisteredModel:
             production the absolute conditions alone count.
         across_datasets
             Whether metrics of runs that logged other datasets may be compared.
+        record_refusals
+            Whether a refusal by a gate is kept in the history, as an event in the state ``"refused"``.
         reason, by
             Who and why, for the record; ``by`` is ``MLFLOW_TRACKING_USERNAME`` or the system's user by default.
         dry_run
@@ -311,6 +315,7 @@ class RegisteredModel:
             expected=_checked(expected),
             gates=gates_of(gates),
             across_datasets=across_datasets,
+            record_refusals=record_refusals,
             reason=reason,
             by=by,
             dry_run=dry_run,

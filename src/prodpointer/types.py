@@ -145,7 +145,7 @@ class Run:
 
 
 Kind = Literal["promote", "rollback", "withdraw", "unrecorded", "migrate", "bridge", "finish", "undo"]
-State = Literal["intended", "done", "lost"]
+State = Literal["intended", "done", "lost", "refused"]
 MIGRATING = ("migrate", "bridge", "finish", "undo")
 """The kinds of moves that bring the pointers of a model into agreement, or put them back, during a migration."""
 
@@ -180,9 +180,10 @@ class Promotion:
     registry, None where there is none. ``alias`` is the name of the pointer that was moved, ``sha256`` the digest of
     the version that went live. ``kind`` ``"unrecorded"`` is a move that other tools made: what is known of it is the
     time by which it had happened. ``state`` is ``"intended"`` from before the pointer moves, then ``"done"``, or
-    ``"lost"`` where another promotion won. ``after`` is the last event that was done when this one was decided, so that
-    of two that raced neither looks like a move by another tool. ``migration`` belongs to the moves of ``prodpointer
-    migrate``: the run, and what the pointers were before it.
+    ``"lost"`` where another promotion won; ``"refused"`` is a promotion that a gate refused, before anything moved.
+    ``after`` is the last event that was done when this one was decided, so that of two that raced neither looks like a
+    move by another tool. ``migration`` belongs to the moves of ``prodpointer migrate``: the run, and what the pointers
+    were before it.
 
     ``holder_created_at`` is when the version that holds the record was created: an event that was copied with the tags
     to another version does not count there. ``passing`` is the event by which the version that was found live was live,

@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from prodpointer.history import log
+from prodpointer.history import record
 from prodpointer.types import Promotion
 
 API = "/api/2.0/mlflow"
@@ -29,7 +29,7 @@ def event(number: int, before: int | None, after: int | None, **fields: Any) -> 
 
 def tags_of(moves: list[Promotion]) -> dict[str, str]:
     """Return the tags that hold events."""
-    return {f"{log.EVENT_TAG}{move.event}": log.event_text(move) for move in moves}
+    return {f"{record.EVENT_TAG}{move.event}": record.event_text(move) for move in moves}
 
 
 def version(number: int, stage: str, tags: Mapping[str, str]) -> dict[str, Any]:

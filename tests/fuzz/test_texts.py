@@ -6,6 +6,7 @@ import base64
 import json
 import zlib
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from prodpointer.cli import main as cli
 from prodpointer.errors import InvalidName, ProdpointerError, UnsafeModel, without_credentials
 from prodpointer.gates.parser import parse_gate
 from prodpointer.history import events as codec
-from prodpointer.history import log
+from prodpointer.history import log, record
 from prodpointer.mlflow_client import converters, mlmodel, uris
 from prodpointer.stage_finder.finder import stage_uses
 from prodpointer.types import ModelVersion
@@ -31,7 +32,9 @@ from tests.fuzz.registry import ANSWERS, NAME, event, tags_of
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 NOW = datetime(2026, 11, 30, 13, tzinfo=timezone.utc)
-EVENT = json.loads(log.event_text(event(4, 2, 3, gates=({"metric": "auc", "passed": True},), sha256="0" * 64)))
+EVENT = json.loads(
+    record.event_text(event(4, 2, 3, gates=({"metric": "auc", "passed": True},), sha256="0" * 64)).split("\n")[1]
+)
 
 
 def held(tags: dict[str, str]) -> ModelVersion:
@@ -41,10 +44,8 @@ def held(tags: dict[str, str]) -> ModelVersion:
 
 def a_pack() -> tuple[str, list[Any]]:
     """Return the key of a pack of events, and the rows in it."""
-    packed = log.packing(held(tags_of([event(number, 1, 2) for number in range(1, 40)])))
-    assert packed is not None
-    key, text = next((key, text) for key, text in packed.write.items() if key.startswith(log.PACK_TAG))
-    return key, json.loads(zlib.decompress(base64.b85decode(text)))
+    text = codec.packed([event(number, 1, 2) for number in range(1, 40)])
+    return f"{record.PACK_TAG}1-39-abc", json.loads(zlib.decompress(base64.b85decode(text)))
 
 
 PACK_KEY, ROWS = a_pack()
@@ -61,10 +62,20 @@ event_keys = st.one_of(
     st.sampled_from(WORDS),
     st.from_regex(r"\d{12}-[0-9a-f]{8}", fullmatch=True),
     st.text(max_size=20),
-).map(lambda key: log.EVENT_TAG + key)
-pack_keys = st.one_of(st.just(PACK_KEY), st.sampled_from(WORDS).map(lambda key: log.PACK_TAG + key))
+).map(lambda key: record.EVENT_TAG + key)
+pack_keys = st.one_of(st.just(PACK_KEY), st.sampled_from(WORDS).map(lambda key: record.PACK_TAG + key))
 pack_texts = st.one_of(texts(ROWS[:3]).map(packed), st.just(BOMB), st.text(max_size=100))
+record_texts = st.one_of(
+    st.builds(
+        lambda *lines: "\n".join(lines),
+        st.text(max_size=20),
+        texts({"event": "000000000004-0123abcd", **EVENT}),
+        pack_texts,
+    ),
+    st.text(max_size=100),
+)
 hostile_tags = st.one_of(
+    st.dictionaries(st.sampled_from([record.RECORD_TAG, record.REFUSED_TAG]), record_texts, max_size=2),
     st.dictionaries(event_keys, texts(EVENT), max_size=4),
     st.dictionaries(pack_keys, pack_texts, max_size=2),
     st.builds(
@@ -80,17 +91,21 @@ def test_events(driven: Driven) -> None:
 
     def check(tags: Any) -> None:
         version = held({**tags_of([event(1, None, 2)]), **tags})
-        log.record([version])
-        recorded = log.events([version], "production")
+        record.read_record([version])
+        recorded = record.events([version], "production")
         moves = log.add_unrecorded(log.settled(recorded, 2), 2, NOW)
         log.stack(moves)
         log.live_at(moves, NOW)
         log.in_order(moves, recorded)
         log.next_id(recorded)
         log.deciding(2, "000000000009-0123abcd", "production", [version], "Production")
-        log.packing(version)
+        for state in ("intended", "done", "lost", "refused"):
+            written = record.changes(replace(event(9, 1, 2), state=state), version, NOW).applied_to(version)
+            assert all(len(text) <= 5000 for key, text in written.tags.items() if key not in version.tags)
+        record.raising(event(1, None, 2), event(9, None, 2), version)
+        record.changes_to_find(version)
         for each in recorded:
-            log.event_text(each)
+            record.event_text(each)
 
     driven(hostile_tags, check)
 
@@ -101,9 +116,9 @@ def test_one_event(driven: Driven) -> None:
     def check(value: Any) -> None:
         with suppress(ValueError):
             found = codec.event_from(NAME, value[0], value[1])
-            assert codec.event_from(NAME, value[0], log.event_text(found)) is not None
+            assert codec.event_from(NAME, value[0], record.event_text(found)) is not None
 
-    driven(st.tuples(event_keys.map(lambda key: key.removeprefix(log.EVENT_TAG)), texts(EVENT)).map(list), check)
+    driven(st.tuples(event_keys.map(lambda key: key.removeprefix(record.EVENT_TAG)), texts(EVENT)).map(list), check)
 
 
 FUNCTIONS = {

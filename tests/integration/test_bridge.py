@@ -10,7 +10,7 @@ import pytest
 from packaging.version import Version
 
 from prodpointer.errors import RegistryUnavailable
-from prodpointer.history import log
+from prodpointer.history import log, record
 from prodpointer.migration.bridge import Bridge
 from prodpointer.types import POINTER_TAG, Promotion
 from tests.integration.conftest import MLFLOW, Command, Lab
@@ -240,8 +240,8 @@ def intended(fleet: Fleet, name: str, version: int, age: timedelta) -> None:
     last = fleet.model(name).history()[-1]
     at, event = datetime.now(timezone.utc) - age, log.next_id([last])
     move = Promotion(name, 2, version, ("alias", "stage"), at, "ada", event=event, state="intended")
-    text = log.event_text(move)
-    fleet.lab.client.set_model_version_tag(name, str(version), f"{log.EVENT_TAG}{event}", text)
+    text = record.event_text(move)
+    fleet.lab.client.set_model_version_tag(name, str(version), f"{record.EVENT_TAG}{event}", text)
 
 
 def test_a_registry_that_is_down_ends_one_sweep_alone(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:

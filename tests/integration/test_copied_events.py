@@ -10,13 +10,14 @@ import pytest
 from mlflow import MlflowClient
 
 from prodpointer import NothingToRollBack
-from prodpointer.history.log import EVENT_TAG, PACK_TAG, event_text, events, packing, record
+from prodpointer.history.record import EVENT_TAG, changes, event_text, events, read_record
 from prodpointer.types import ModelVersion, Promotion
 from tests.integration.conftest import Lab, quiet
 
 MADE = datetime(2026, 11, 3, 12, tzinfo=timezone.utc)
 EVENT = Promotion("dev", None, 3, ("alias",), MADE + timedelta(hours=1), "ada", holder_created_at=MADE)
 ID = "000000000001-00000000"
+LATER = "000000000041-00000000"
 COPIES = pytest.mark.skipif(not hasattr(MlflowClient, "copy_model_version"), reason="MLflow copies none from 2.8 on")
 
 
@@ -50,7 +51,7 @@ def test_an_event_counts_where_it_was_written(text: str) -> None:
 )
 def test_an_event_does_not_count_on_a_copy(copy: ModelVersion) -> None:
     """A version of another model, registry, number or time of creation holds what was copied, which is told apart."""
-    found = record([copy])
+    found = read_record([copy])
     assert found.events == ()
     assert [(version, event.event) for version, event in found.foreign] == [(copy, ID)]
 
@@ -58,10 +59,9 @@ def test_an_event_does_not_count_on_a_copy(copy: ModelVersion) -> None:
 def test_an_earlier_event_stays_what_it_is_when_it_is_packed() -> None:
     """It names no model then either, and counts where it was written and on no copy."""
     version = replace(holding(OLD), tags={f"{EVENT_TAG}{count:012d}-00000000": OLD for count in range(1, 40)})
-    packed = packing(version)
-    assert packed is not None
-    assert [event.name for event in events([replace(version, tags=packed.write)])] == ["dev"] * 31
-    assert events([replace(version, tags=packed.write, name="prod", created_at=MADE + timedelta(days=1))]) == []
+    written = changes(replace(events([version])[0], event=LATER), version).write
+    assert [event.name for event in events([replace(version, tags=written)])] == ["dev"] * 40
+    assert events([replace(version, tags=written, name="prod", created_at=MADE + timedelta(days=1))]) == []
 
 
 def test_a_renamed_model_keeps_its_record() -> None:
@@ -73,17 +73,19 @@ def test_a_packed_event_does_not_count_on_a_copy() -> None:
     """What went into a pack says too which version it was written to."""
     tags = {f"{EVENT_TAG}{count:012d}-00000000": NEW for count in range(1, 40)}
     version = replace(holding(NEW), tags=tags)
-    packed = packing(version)
-    assert packed is not None
-    packs = {key: text for key, text in packed.write.items() if key.startswith(PACK_TAG)}
-    assert len(events([replace(version, tags=packs)])) == 31
-    assert events([replace(version, tags=packs, created_at=MADE + timedelta(days=1))]) == []
+    written = changes(replace(events([version])[0], event=LATER), version).write
+    assert len(events([replace(version, tags=written)])) == 40
+    assert events([replace(version, tags=written, created_at=MADE + timedelta(days=1))]) == []
 
 
 def test_copied_events_are_not_packed_away() -> None:
     """They are not this version's to put in order."""
     tags = {f"{EVENT_TAG}{count:012d}-00000000": NEW for count in range(1, 40)}
-    assert packing(replace(holding(NEW, created=MADE + timedelta(days=1)), tags=tags)) is None
+    version = replace(holding(NEW, created=MADE + timedelta(days=1)), tags=tags)
+    own = replace(events([holding(NEW)])[0], event=LATER, holder_created_at=version.created_at)
+    written = changes(own, version)
+    assert written.remove == ()
+    assert [event.event for event in events([written.applied_to(version)])] == [LATER]
 
 
 @COPIES

@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 
 from prodpointer.diagnostics.doctor import _address_notes, diagnose, screen
 from prodpointer.errors import InvalidName
-from prodpointer.history.log import EVENT_TAG
+from prodpointer.history.record import EVENT_TAG
 from prodpointer.types import Diagnosis
 from tests.integration.conftest import Lab, quiet
 

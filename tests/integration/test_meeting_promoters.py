@@ -9,7 +9,8 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from prodpointer import PromotionLost, RegisteredModel
-from prodpointer.history.log import EVENT_TAG, add_unrecorded, event_text, settled, stack
+from prodpointer.history.log import add_unrecorded, settled, stack
+from prodpointer.history.record import EVENT_TAG, event_text
 from prodpointer.mlflow_client.registry import Registry
 from prodpointer.types import Promotion, State
 from tests.integration.conftest import HAS_ALIASES, Lab

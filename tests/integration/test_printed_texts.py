@@ -13,7 +13,7 @@ from prodpointer._text import visible
 from prodpointer.artifacts.register import callers_tags
 from prodpointer.cli.output import print_history, print_json, print_statuses, say
 from prodpointer.errors import InvalidName, ProdpointerError
-from prodpointer.history.log import EVENT_TAG, event_text
+from prodpointer.history.record import EVENT_TAG, event_text
 from prodpointer.types import PointerStatus, Promotion
 from prodpointer.validation import model_name, new_model_name, plain_text
 from tests.integration.conftest import HAS_ALIASES, IS_THREE, Answer, Command, Lab

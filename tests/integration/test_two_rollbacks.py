@@ -18,9 +18,9 @@ def test_two_rollbacks_at_the_same_moment_go_back_once(lab: Lab, name: str, monk
         model.promote(version)
     real = Registry.versions
 
-    def versions_then_another_rollback(registry: Registry, name: str) -> Sequence[ModelVersion]:
+    def versions_then_another_rollback(registry: Registry, name: str, tag: str | None = None) -> Sequence[ModelVersion]:
         monkeypatch.setattr(Registry, "versions", real)
-        found = real(registry, name)
+        found = real(registry, name, tag)
         model.rollback()
         return found
 

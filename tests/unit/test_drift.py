@@ -9,11 +9,11 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from packaging.version import Version
 
-from prodpointer.history.log import EVENT_TAG, event_text
+from prodpointer.history.record import EVENT_TAG, UNDER_WAY, event_text
 from prodpointer.migration.assess import Class, Judgement, judge
 from prodpointer.mlflow_client.capabilities import Capabilities
 from prodpointer.pointers.rule import Rule
-from prodpointer.pointers.snapshot import UNDER_WAY, ModelSnapshot, read_reply
+from prodpointer.pointers.snapshot import ModelSnapshot, read_reply
 from prodpointer.promotion.sync import Side, describe_mismatch, side_moved
 from prodpointer.types import POINTER_TAG, Before, Kind, ModelReply, ModelVersion, Promotion, State
 

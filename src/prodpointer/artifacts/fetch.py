@@ -18,7 +18,7 @@ from prodpointer.artifacts.last_known_good import LastLive, LiveNotes, VersionKe
 from prodpointer.artifacts.loaders import LIBRARIES_TAG, MLFLOW_TAG, PYTHON_TAG
 from prodpointer.artifacts.notes import PointerNotes
 from prodpointer.errors import IntegrityError, InvalidName, ProdpointerError
-from prodpointer.history import log
+from prodpointer.history import record
 from prodpointer.mlflow_client import ArtifactStore, Registry, disk_error
 from prodpointer.types import ModelVersion
 
@@ -54,7 +54,7 @@ def read_recorded_digest(version: ModelVersion) -> str | None:
     A tag holds it, and each event by which the version went live. ``IntegrityError`` where they differ or one is not a
     SHA-256: one of them was changed.
     """
-    promoted = {event.sha256 for event in log.events([version]) if event.to_version == version.version}
+    promoted = {event.sha256 for event in record.events([version]) if event.to_version == version.version}
     found = {digest for digest in (version.sha256, *promoted) if digest}
     for digest in found:
         if not _DIGEST.fullmatch(digest):

@@ -18,7 +18,7 @@ from prodpointer.diagnostics.permissions import (
     probe_scratch_model,
 )
 from prodpointer.errors import ProdpointerError, without_credentials
-from prodpointer.history import log
+from prodpointer.history.record import read_record
 from prodpointer.mlflow_client import (
     CONTROL_MODEL,
     Capabilities,
@@ -115,7 +115,7 @@ def _check_tags(registry: Registry, name: str) -> tuple[tuple[str, ...], tuple[s
     """Return problems and notes about the tags of one model and of its versions."""
     try:
         tag = registry.model(name).tags.get(POINTER_TAG)
-        found = log.record(registry.versions(name))
+        found = read_record(registry.versions(name))
     except ProdpointerError:  # reported with the permissions
         return (), ()
     problems, notes = [], []

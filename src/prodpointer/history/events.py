@@ -59,11 +59,21 @@ def event_from(name: str, event: str, text: str) -> Promotion:
     event
         The id in the tag's key.
     text
-        The tag's value.
+        The tag's value: JSON, after a line for people.
     """
     if len(text) > _LONGEST_TEXT:
         raise NoEvent(f"longer than {_LONGEST_TEXT} characters: {text[:80]!r}")
-    return _event(name, event, _loaded(text))
+    line = text if text.startswith("{") else text.partition("\n")[2]  # early events are JSON alone
+    return _event(name, event, _loaded(line))
+
+
+def event_of_line(line: str) -> Promotion:
+    """Read back an event that names its id itself; raise ValueError for anything else."""
+    document = _loaded(line)
+    event = document.get("event") if isinstance(document, dict) else None
+    if not is_id(event):
+        raise NoEvent(f"not the id of an event: {str(event)[:80]!r}")
+    return _event("", str(event), document)
 
 
 def packed(events: Sequence[Promotion]) -> str:

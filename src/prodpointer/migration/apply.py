@@ -14,13 +14,12 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from prodpointer._identity import acting_user
-from prodpointer.history import log
 from prodpointer.migration.assess import Class, Judgement, Prefer, judge
 from prodpointer.mlflow_client import Registry, ask_again_after, probe_capabilities
 from prodpointer.pointers.rule import Rule
 from prodpointer.pointers.selection import pointer_for
 from prodpointer.pointers.snapshot import ModelSnapshot, read_reply
-from prodpointer.promotion.recording import draft_event, keep_small, write_event
+from prodpointer.promotion.recording import draft_event, make_findable, write_event
 from prodpointer.promotion.sync import Side, open_intents, side_moved
 from prodpointer.types import MIGRATING, Before, Kind, ModelReply, ModelVersion, Pointers, Promotion
 
@@ -75,13 +74,16 @@ class MigratingModel:
                 aliases |= {} if taken.instead is None else {spelling: taken.instead}
         return replace(self.reply, aliases=aliases)
 
-    def note(self, event: Promotion, text: str) -> None:
-        """Keep a tag that was written, so that the next id is higher and nothing has to be read again."""
-        key = f"{log.EVENT_TAG}{event.event}"
-        self.set_versions(
-            replace(each, tags={**each.tags, key: text}) if each.version == event.held_by else each
-            for each in self.versions
-        )
+    def note(self, written: ModelVersion) -> None:
+        """Keep a version whose tags were written, so that the next id is higher and nothing has to be read again."""
+        number = written.version
+        newest = {stage: written if each.version == number else each for stage, each in self.reply.newest.items()}
+        self.reply = replace(self.reply, newest=newest)
+        self.set_versions(written if each.version == number else each for each in self.versions)
+
+    def fresh_version(self, number: int | None) -> ModelVersion | None:
+        """Return a version as the last reply described it, None where that did not."""
+        return next((each for each in self.reply.newest.values() if each.version == number), None)
 
     def set_versions(self, versions: Iterable[ModelVersion]) -> None:
         """Replace the versions by what was read or written since."""
@@ -187,7 +189,8 @@ class Migrator:
     def take_snapshot(self, model: MigratingModel, rule: Rule) -> ModelSnapshot:
         """Return what a model is like by one rule."""
         found = probe_capabilities(self.registry, max_age=ask_again_after(self.registry))
-        return read_reply(rule, model.as_others_left_it(), found, self.registry.addresses.shown)
+        where, now = self.registry.addresses.shown, self.registry.now()
+        return read_reply(rule, model.as_others_left_it(), found, where, now=now)
 
     def read_back(self, model: MigratingModel) -> None:
         """Read a model after its moves; its versions only where a stage has moved, by these or by another client."""
@@ -334,7 +337,7 @@ class Migrator:
     def _draft(self, snapshot: ModelSnapshot, target: int | None, pointers: Pointers, before: Before) -> Promotion:
         """Return what is about to be done."""
         return replace(
-            draft_event(snapshot, target),
+            draft_event(snapshot, target, at=self.registry.now()),
             pointers=pointers.names,
             kind=self.kind,
             by=self.by,
@@ -344,22 +347,21 @@ class Migrator:
         )
 
     def close(self, model: MigratingModel, move: Promotion, *, done: bool) -> Promotion:
-        """Write an intent as done or lost, and return it; a version with many events keeps them packed."""
+        """Write an intent as done or lost, and return it."""
         move = replace(move, state="done" if done else "lost")
         self._write(model, move)
-        for version in model.versions:
-            if version.version == move.held_by:
-                keep_small(self.registry, version)
         return move
 
     def _write(self, model: MigratingModel, event: Promotion) -> None:
         """Write one event to the version it moves to; of a move to nothing, to the version that was live."""
         if event.held_by is None:
             return
-        text = log.event_text(event)
         self.begun.add(event.name)
-        write_event(self.registry, event, text)
-        model.note(event, text)
+        for found in make_findable(self.registry, model.versions):
+            model.note(found)
+        # The versions may have been listed long ago, and what other promoters recorded since must not be overwritten.
+        holder = model.fresh_version(event.held_by) or self.registry.version(event.name, event.held_by)
+        model.note(write_event(self.registry, event, holder))
 
 
 def _covers(intent: Promotion, pointers: Pointers, before: Before) -> bool:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from enum import Enum
 from typing import Literal
 
-from prodpointer.pointers.snapshot import UNDER_WAY, ModelSnapshot
+from prodpointer.history.record import UNDER_WAY
+from prodpointer.pointers.snapshot import ModelSnapshot
 from prodpointer.promotion.sync import Side, describe_sides, open_intents, side_moved
 from prodpointer.types import MIGRATING, Pointers, Promotion, called
 
@@ -58,7 +58,7 @@ def _judge_pointers(snapshot: ModelSnapshot, agreed: int | None) -> Judgement:
     intents = open_intents(snapshot)
     moving = [event for event in intents if event.kind not in MIGRATING]
     if moving and not _agree(snapshot):
-        if datetime.now(timezone.utc) - moving[-1].at < UNDER_WAY:
+        if snapshot.now - moving[-1].at < UNDER_WAY:
             what = f"a {moving[-1].kind} to {called(moving[-1].to_version)}"
             return Judgement(Class.SAFE, f"{what} is under way", under_way=True)
         if len(moving[-1].pointers) > 1:

@@ -13,7 +13,7 @@ from operator import attrgetter
 from typing import Generic, TypeVar
 
 from prodpointer.errors import ProdpointerError, RegistryError, RegistryUnavailable
-from prodpointer.history.log import EVENT_TAG, PACK_TAG
+from prodpointer.history.record import holds_events
 from prodpointer.mlflow_client import Registry
 from prodpointer.pointers.rule import Rule
 from prodpointer.types import ModelReply, ModelVersion
@@ -70,7 +70,7 @@ def read_fleet(registry: Registry, globs: Sequence[str], rules: Sequence[Rule]) 
 
 def _matters(version: ModelVersion, reply: ModelReply, aliases: set[str]) -> bool:
     """Tell whether a version holds events or is what an alias names."""
-    if any(key.startswith((EVENT_TAG, PACK_TAG)) for key in version.tags):
+    if holds_events(version):
         return True
     return any(number == version.version and alias.lower() in aliases for alias, number in reply.aliases.items())
 

@@ -17,7 +17,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from prodpointer.errors import InvalidName, ModelNotFound, PointerUnsupported
-from prodpointer.history import log
+from prodpointer.history import record
 from prodpointer.migration.apply import Effect, Migrator, PairResult
 from prodpointer.migration.assess import Class, Prefer
 from prodpointer.migration.finish import end_stages
@@ -259,7 +259,7 @@ class Migration:
         found = {
             event.alias: event.migration.stage
             for each in fleet
-            for event in log.events(each.versions or ())
+            for event in record.events(each.versions or ())
             if event.migration is not None and event.migration.run == run
         }
         ours = {rule.alias: rule.stage for rule in self.rules}
@@ -272,7 +272,7 @@ class Migration:
         for reply in self.fleet():
             if window := reply.tags.get(WINDOW_TAG):
                 marked[window] += 1
-            for event in log.events(reply.versions or ()):
+            for event in record.events(reply.versions or ()):
                 if event.migration is not None and event.kind != "undo":
                     moves.setdefault(event.migration.run, []).append(event)
         windows = [RunSummary(name, "start", count, None, None) for name, count in marked.items() if name not in moves]
@@ -357,7 +357,9 @@ def _took_part(reply: ModelReply, run: str) -> bool:
     """Tell whether the record of a model, or its tag, names a run."""
     if reply.tags.get(WINDOW_TAG) == run:
         return True
-    return any(event.migration is not None and event.migration.run == run for event in log.events(reply.versions or ()))
+    return any(
+        event.migration is not None and event.migration.run == run for event in record.events(reply.versions or ())
+    )
 
 
 def flatten(results: Iterable[Result[Any, list[PairResult]]]) -> list[PairResult]:

@@ -42,8 +42,8 @@ class Calls(Protocol):
         """Return one version."""
 
     @abstractmethod
-    def version_pages(self, name: str | None) -> Iterator[list[ModelVersion]]:
-        """Yield each page of the versions of one model, or of all models."""
+    def version_pages(self, name: str | None, tag: str | None = None) -> Iterator[list[ModelVersion]]:
+        """Yield each page of the versions of one model, or of all models; of those with a tag, where one is given."""
 
     @abstractmethod
     def download_uri(self, name: str, version: str) -> str:
@@ -117,9 +117,10 @@ class _ServerCalls(Calls):
         asked = {"name": name, "version": version}
         return converters.version_from_json(self._rest.once("GET", f"{_VERSIONS_API}/get", params=asked))
 
-    def version_pages(self, name: str | None) -> Iterator[list[ModelVersion]]:
+    def version_pages(self, name: str | None, tag: str | None = None) -> Iterator[list[ModelVersion]]:
         patience = None if name is None else 1.0
-        found = self._rest.pages(f"{_VERSIONS_API}/search", patience=patience, filter=_filter(name), **_PAGING)
+        asked = {"filter": _filter(name, tag), **_PAGING}
+        found = self._rest.pages(f"{_VERSIONS_API}/search", patience=patience, **asked)
         return map(converters.versions_from_json, found)
 
     def download_uri(self, name: str, version: str) -> str:
@@ -216,13 +217,13 @@ class _ClientCalls(Calls):
     def version(self, name: str, version: str) -> ModelVersion:
         return converters.model_version(self._client.get_model_version(name, version))
 
-    def version_pages(self, name: str | None) -> Iterator[list[ModelVersion]]:
+    def version_pages(self, name: str | None, tag: str | None = None) -> Iterator[list[ModelVersion]]:
         """Yield each page; the client of 2.0.1 takes nothing but the filter and answers with everything."""
         search = self._client.search_model_versions
         paging = dict(_PAGING) if "page_token" in inspect.signature(search).parameters else {}
 
         def ask(token: str | None) -> tuple[Any, Any]:
-            page = search(_filter(name), **(paging if token is None else {**paging, "page_token": token}))
+            page = search(_filter(name, tag), **(paging if token is None else {**paging, "page_token": token}))
             return page, getattr(page, "token", None) if paging else None
 
         for page in pages(ask):
@@ -323,7 +324,9 @@ def _wait_until_made(calls: Calls, version: ModelVersion, seconds: float) -> int
     return version.version
 
 
-def _filter(name: str | None) -> str:
-    """Return the filter for the versions of one model, or of all."""
+def _filter(name: str | None, tag: str | None) -> str:
+    """Return the filter for the versions of one model, or of all, and with a tag."""
     quote = '"' if name and "'" in name else "'"
-    return "" if name is None else f"name={quote}{name}{quote}"
+    wanted = [] if name is None else [f"name={quote}{name}{quote}"]
+    wanted += [] if tag is None else [f"tags.`{tag}` LIKE '%'"]
+    return " AND ".join(wanted)

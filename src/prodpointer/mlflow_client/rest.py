@@ -15,6 +15,8 @@ import random
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
+from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import Any, TypeVar
 from urllib.parse import urljoin
@@ -66,6 +68,7 @@ _PASSING = (408, *BUSY_STATUSES)
 _NOT_DONE = (429, 503)  # those that say that the request was not carried out
 _LONGEST_PAUSE = 120.0  # seconds; urllib3's
 
+_DATE_IS_OLD = timedelta(seconds=2)  # servers keep the second for a moment, and clocks drift a little
 _BLOCK = 64 * 1024  # bytes of an answer that are read, and decompressed, at once
 # What a request may carry to another origin than the one it was meant for; all else may identify the caller.
 _ANONYMOUS_HEADERS = {"accept", "accept-encoding", "connection", "content-length", "content-type", "user-agent"}
@@ -95,6 +98,8 @@ class Rest:
         self._addresses = addresses
         self._timeout = timeout
         self._of_runs = of_runs
+        self.clock_ahead = timedelta(0)
+        """How far the server's clock is ahead of this machine's, by its last answer; 0 below what that can show."""
 
     def answer(self, endpoint: str, *, at_root: bool = False) -> tuple[int, str]:
         """Return status and text of a GET, if wanted of the same server without the path in its address."""
@@ -190,7 +195,10 @@ class Rest:
     def _send(self, method: str, endpoint: str, seconds: float, **options: Any) -> Any:
         """Send a request with the credentials and the workspace, and return its answer."""
         workspace = self._addresses.workspace
-        return send_request(self._credentials(), method, endpoint, timeout=seconds, workspace=workspace, **options)
+        began = datetime.now(timezone.utc)
+        response = send_request(self._credentials(), method, endpoint, timeout=seconds, workspace=workspace, **options)
+        self.clock_ahead = _clock_ahead(response.headers.get("date"), began, datetime.now(timezone.utc))
+        return response
 
     def _read_document(self, response: Any, endpoint: str) -> dict[str, Any]:
         """Return the JSON of an answer; raise ``RegistryUnavailable`` for a gateway's, MLflow's for an error."""
@@ -207,6 +215,17 @@ class Rest:
             from mlflow.tracking._model_registry.utils import _get_store
         uri = self._addresses.tracking_uri if self._of_runs else self._addresses.registry_uri
         return call_in(self._addresses.workspace, lambda: _get_store(uri).get_host_creds())
+
+
+def _clock_ahead(date: str | None, began: datetime, ended: datetime) -> timedelta:
+    """Return how far a server's clock is ahead of this one; 0 where its ``Date``, in whole seconds, may be the same."""
+    try:
+        told = parsedate_to_datetime(date or "").astimezone(timezone.utc)
+    except (TypeError, ValueError):
+        return timedelta(0)
+    if began - _DATE_IS_OLD <= told <= ended + _DATE_IS_OLD:
+        return timedelta(0)
+    return told - ended
 
 
 def pages(ask: Callable[[str | None], tuple[T, Any]]) -> Iterator[T]:

@@ -5,16 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 
 from prodpointer.errors import InvalidName
-from prodpointer.history import log
+from prodpointer.history import log, record
 from prodpointer.mlflow_client import Capabilities
 from prodpointer.pointers.rule import Rule
 from prodpointer.types import ModelReply, ModelVersion, Pointers, Promotion, State
-
-UNDER_WAY = timedelta(seconds=60)
-"""How long an open intent counts as a promotion under way; after that its promoter was stopped half way."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +20,10 @@ class ModelSnapshot:
 
     ``requested`` is the override in force and ``source`` where it comes from; ``spelling`` is the alias as the registry
     spells it. ``dangling`` says that the alias names a deleted version: it does not count for reading, and a write
-    still moves it, since its readers would fail for ever. ``events`` are those of every alias, among which a new id has
-    to be the highest; ``moves`` are those of this alias that happened. ``taken`` is a time of the monotonic clock.
+    still moves it, since its readers would fail for ever. ``complete`` says that every version was read, and not only
+    those that hold events, the newest in each stage, and the one that the alias names. ``events`` are those of every
+    alias, among which a new id has to be the highest; ``moves`` are those of this alias that happened. ``taken`` is the
+    time of reading by the monotonic clock, ``now`` by the registry's.
     """
 
     rule: Rule
@@ -34,18 +33,32 @@ class ModelSnapshot:
     source: str
     spelling: str
     dangling: bool = False
+    complete: bool = True
     events: Sequence[Promotion] = ()
     moves: Sequence[Promotion] = ()
     taken: float = field(default_factory=time.monotonic, compare=False)
+    now: datetime = field(default_factory=lambda: datetime.now(timezone.utc), compare=False)
 
-    def with_versions(self, versions: Iterable[ModelVersion]) -> ModelSnapshot:
-        """Return the same pointers beside all versions of the model; an alias of another version dangles."""
+    def with_versions(
+        self, versions: Iterable[ModelVersion], *, complete: bool = True, now: datetime | None = None
+    ) -> ModelSnapshot:
+        """Return the same pointers beside the versions of the model; an alias of another version dangles."""
+        now = now or datetime.now(timezone.utc)
         reply = replace(self.reply, versions=tuple(versions))
         dangling = self.alias is not None and all(each.version != self.alias for each in reply.versions or ())
-        events = log.events(reply.versions or ())
-        read = replace(self, reply=reply, dangling=dangling, events=events, taken=time.monotonic())
+        events = record.events(reply.versions or ())
+        read = replace(
+            self,
+            reply=reply,
+            dangling=dangling,
+            complete=complete,
+            events=events,
+            taken=time.monotonic(),
+            now=now,
+        )
         settled = log.settled(read.recorded, read.live)
-        return replace(read, moves=log.add_unrecorded(settled, read.live, datetime.now(timezone.utc)))
+        moves = log.add_unrecorded(settled, read.live, now)
+        return replace(read, moves=log.in_time(moves))
 
     @property
     def alias(self) -> int | None:
@@ -85,8 +98,13 @@ class ModelSnapshot:
 
     @property
     def recorded(self) -> list[Promotion]:
-        """The events of this alias, oldest first."""
-        return [event for event in self.events if event.alias == self.rule.alias]
+        """The moves of this alias that were begun, oldest first."""
+        return [each for each in self.events if each.alias == self.rule.alias and each.state != "refused"]
+
+    @property
+    def refused(self) -> list[Promotion]:
+        """The promotions to this alias that gates refused, oldest first."""
+        return [each for each in self.events if each.alias == self.rule.alias and each.state == "refused"]
 
     @property
     def last_done(self) -> str:
@@ -135,7 +153,7 @@ class ModelSnapshot:
             return True
         last = next(event for event in self.recorded if event.event == self.last_done)
         met = (intent.after or "") >= (last.after or "")
-        return met or datetime.now(timezone.utc) - intent.at < UNDER_WAY
+        return met or self.now - intent.at < record.UNDER_WAY
 
     @property
     def in_stage(self) -> tuple[int, ...]:
@@ -175,7 +193,9 @@ class ModelSnapshot:
         return Pointers.STAGE not in pointers or self.in_stage == (() if number is None else (number,))
 
 
-def read_reply(rule: Rule, reply: ModelReply, capabilities: Capabilities, where: str) -> ModelSnapshot:
+def read_reply(
+    rule: Rule, reply: ModelReply, capabilities: Capabilities, where: str, *, now: datetime | None = None
+) -> ModelSnapshot:
     """Return a reply as one rule reads it.
 
     Raises ``InvalidName`` where two aliases differ only in case, so that it is unknown which of them is meant.
@@ -190,4 +210,4 @@ def read_reply(rule: Rule, reply: ModelReply, capabilities: Capabilities, where:
         )
     spelling = spellings[0] if spellings else rule.written or rule.alias
     snapshot = ModelSnapshot(rule, capabilities, reply, requested, source, spelling)
-    return snapshot if reply.versions is None else snapshot.with_versions(reply.versions)
+    return snapshot if reply.versions is None else snapshot.with_versions(reply.versions, now=now)

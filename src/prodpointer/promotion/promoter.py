@@ -10,15 +10,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from enum import Enum
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from prodpointer._identity import acting_user
-from prodpointer.errors import ExpectationFailed, GateFailed, PromotionLost, PromotionRefused
+from prodpointer.errors import (
+    AccessDenied,
+    ExpectationFailed,
+    GateFailed,
+    PromotionLost,
+    PromotionRefused,
+    RegistryUnavailable,
+)
 from prodpointer.gates.gate import Gate, judge, recorded, refusals
-from prodpointer.history import log
+from prodpointer.history import log, record
 from prodpointer.mlflow_client import CONTROL_MODEL as CONTROL_ALIAS
 from prodpointer.mlflow_client import Registry, ask_again_after, probe_capabilities, read_evidence
 from prodpointer.pointers.rule import Rule
@@ -30,8 +38,8 @@ from prodpointer.pointers.selection import (
     pointers_to_move,
 )
 from prodpointer.pointers.snapshot import ModelSnapshot, read_reply
-from prodpointer.promotion.recording import draft_event, keep_small, write_event
-from prodpointer.types import Kind, ModelReply, ModelVersion, Pointers, Promotion, called
+from prodpointer.promotion.recording import apply_changes, draft_event, make_findable, write_event
+from prodpointer.types import Kind, ModelReply, ModelVersion, Pointers, Promotion, State, Verdict, called
 from prodpointer.validation import plain_text
 
 
@@ -47,6 +55,10 @@ Expected = int | NotGiven | None
 SNAPSHOT_LASTS = 3.0
 """Seconds after which a promoter reads again before it moves anything: its process may have been stopped for longer."""
 
+SMALL = 1000
+"""Versions of a model that are listed whole where no record was found, to be sure that there is none."""
+
+_FRESH = 0.25  # seconds after which a version is read again before its record is rewritten
 _DOUBTS_AT_MOST = 2  # more snapshots, to tell a promotion that has just lost from a move by another tool
 _RAISED_AT_MOST = 100  # snapshots of one promotion, where others begin all the time
 _LONGEST_EVIDENCE = 500  # characters of an event that the gates may take, so that the reason has room too
@@ -85,22 +97,71 @@ class Promoter:
             found = probe_capabilities(self.registry, max_age=0.0)
         return read_reply(self.rule, reply, found, self.where)
 
-    def take_snapshot(self, *, retried: bool = False) -> ModelSnapshot:
-        """Ask for the model and all its versions; two requests at the same time, where the registry allows that.
+    def take_snapshot(self, *, retried: bool = False, complete: bool = False) -> ModelSnapshot:
+        """Ask for the model and the versions that hold events; two requests at the same time, if the registry allows.
 
-        ``retried`` is for a promotion under way, which waits for a server that restarts rather than stop half way.
+        Parameters
+        ----------
+        retried
+            For a promotion under way, which waits for a server that restarts rather than stop half way.
+        complete
+            Whether every version is wanted, for instance to know which of them are in a stage.
         """
+        wanted = self._tag_wanted(complete=complete)
         reply, versions = self.registry.together(
-            partial(self.registry.model, self.name, retried=retried), partial(self.registry.versions, self.name)
+            partial(self.registry.model, self.name, retried=retried),
+            partial(self.registry.versions, self.name, wanted),
         )
         pointers = self.read(reply)
         check_readable(pointers, self.where)
-        snapshot = pointers.with_versions(versions)
+        snapshot = self._with_versions(pointers, versions, wanted)
         if self.registry.takes_several and not snapshot.explains_live:
             # The promoter that moved it wrote its event first: a read after the move has it.
-            snapshot = pointers.with_versions(self.registry.versions(self.name))
+            wanted = self._tag_wanted(complete=snapshot.complete)
+            snapshot = self._with_versions(pointers, self.registry.versions(self.name, wanted), wanted)
         self._noticed(snapshot)
         return snapshot
+
+    def take_snapshot_to_show(self, reply: ModelReply) -> ModelSnapshot:
+        """Return a model as it was just read with every version that matters to a reader; one request more.
+
+        They are all its versions where it is small or a stage is in use, since any of them may be in the stage.
+        """
+        pointers = self.read(reply)
+        check_readable(pointers, self.where)
+        newest = max((each.version for each in reply.newest.values()), default=0)
+        uses_stage = pointers.stage is not None or pointers.requested in ("stage", "both")
+        wanted = self._tag_wanted(complete=uses_stage or newest <= SMALL)
+        snapshot = self._with_versions(pointers, self.registry.versions(self.name, wanted), wanted)
+        self._noticed(snapshot)
+        return snapshot
+
+    def with_record(self, pointers: ModelSnapshot) -> ModelSnapshot:
+        """Return pointers that were just read beside the versions that hold events; one request."""
+        wanted = self._tag_wanted(complete=False)
+        return self._with_versions(pointers, self.registry.versions(self.name, wanted), wanted)
+
+    def _tag_wanted(self, *, complete: bool) -> str | None:
+        """Return the tag of the versions to list, None for all of them."""
+        return record.RECORD_TAG if self.registry.finds_tags and not complete else None
+
+    def _with_versions(self, pointers: ModelSnapshot, found: Sequence[ModelVersion], tag: str | None) -> ModelSnapshot:
+        """Return pointers beside the versions that were found, and those that they name.
+
+        All are listed after all where some events were written before there was the tag, and where nothing was found
+        in a model that is small.
+        """
+        now = self.registry.now()
+        if tag is None:
+            return pointers.with_versions(found, now=now)
+        known = {each.version: each for each in (*pointers.reply.newest.values(), *found)}
+        if pointers.alias is not None and pointers.alias not in known:
+            named = self.registry.existing_version(self.name, pointers.alias)
+            known |= {} if named is None else {named.version: named}
+        nothing_in_small = not found and 0 < max(known, default=0) <= SMALL
+        if nothing_in_small or not all(map(record.is_found, known.values())):
+            return pointers.with_versions(self.registry.versions(self.name), now=now)
+        return pointers.with_versions([known[number] for number in sorted(known)], complete=False, now=now)
 
     def take_snapshot_to_move(self) -> ModelSnapshot:
         """Take a snapshot, and another where it does not show which move made live what is live."""
@@ -123,6 +184,7 @@ class Promoter:
         kind: Kind = "promote",
         snapshot: ModelSnapshot | None = None,
         dry_run: bool = False,
+        record_refusals: bool = False,
     ) -> Promotion:
         """Make a version live; see :meth:`prodpointer.RegisteredModel.promote`.
 
@@ -133,14 +195,20 @@ class Promoter:
         candidate = snapshot.version(number) or self.registry.version(self.name, number)
         pointers, _ = pointers_to_move(snapshot)
         self._check_promotable(candidate, pointers, snapshot)
+        if Pointers.STAGE in pointers and snapshot.stage == number and not snapshot.complete:
+            snapshot = self.take_snapshot(retried=True, complete=True)  # another version may be in the stage beside it
         move = self._draft(snapshot, candidate, pointers, kind=kind, reason=reason, by=by)
         if snapshot.names_alone(number, pointers):
             return replace(move, pointers=(), event=None, state="done")
         verdicts = self._judge_gates(candidate, snapshot, gates, across_datasets=across_datasets) if gates else ()
-        move = replace(move, gates=verdicts)
+        move = replace(move, gates=recorded(verdicts, longest=_LONGEST_EVIDENCE))
+        if not all(verdict.passed for verdict in verdicts):
+            if record_refusals and not dry_run:
+                self._write_refusal(move)
+            raise self._refused(candidate, verdicts)
         if dry_run:
             return replace(move, event=None)
-        self.write(move)
+        self._write_intent(move, candidate, snapshot)
         self._check_still_so(move, snapshot)
         return self._move(move, snapshot)
 
@@ -160,7 +228,7 @@ class Promoter:
         if snapshot.live is None:  # an alias alone, whose version was deleted: no version can hold the record
             pointer_for(pointers, snapshot, self.registry, self.name).clear()
             return replace(move, event=None, state="done")
-        self.write(move)
+        self._write_intent(move, snapshot.version(snapshot.live), snapshot)
         self._check_still_so(move, snapshot)
         return self._move(move, snapshot)
 
@@ -171,22 +239,37 @@ class Promoter:
 
     def _judge_gates(
         self, candidate: ModelVersion, snapshot: ModelSnapshot, gates: Sequence[Gate], *, across_datasets: bool
-    ) -> tuple[dict[str, Any], ...]:
-        """Return the evidence of gates that all passed; raise ``GateFailed`` where one did not."""
+    ) -> tuple[Verdict, ...]:
+        """Return one verdict for each gate."""
         wanted = {gate.metric for gate in gates}
         live = None if snapshot.live is None else snapshot.version(snapshot.live)
         production = None if live is None else read_evidence(self.registry, live, wanted)
         measured = read_evidence(self.registry, candidate, wanted)
-        verdicts = judge(gates, measured, production, across_datasets=across_datasets)
-        if not all(verdict.passed for verdict in verdicts):
-            error = GateFailed(
-                f"Version {candidate.version} of {self.name!r} does not pass: {refusals(verdicts)}",
-                where=self.where,
-                next_step="Nothing was moved. Promote a better version, or change the gates.",
-            )
-            error.verdicts = verdicts
-            raise error
-        return recorded(verdicts, longest=_LONGEST_EVIDENCE)
+        return tuple(judge(gates, measured, production, across_datasets=across_datasets))
+
+    def _refused(self, candidate: ModelVersion, verdicts: tuple[Verdict, ...]) -> GateFailed:
+        """Return the error for a candidate that a gate refused."""
+        error = GateFailed(
+            f"Version {candidate.version} of {self.name!r} does not pass: {refusals(verdicts)}",
+            where=self.where,
+            next_step="Nothing was moved. Promote a better version, or change the gates.",
+        )
+        error.verdicts = verdicts
+        return error
+
+    def _write_refusal(self, move: Promotion) -> None:
+        """Record that gates refused a promotion, where the caller may: the refusal itself matters more."""
+        with suppress(AccessDenied, RegistryUnavailable):
+            self._write(replace(move, state="refused"), self.registry.version(self.name, move.to_version or 0))
+
+    def _write_intent(self, move: Promotion, holder: ModelVersion | None, snapshot: ModelSnapshot) -> None:
+        """Write what is about to be moved; what others recorded since the version was read must not be overwritten."""
+        if not all(map(record.is_found, snapshot.versions)):
+            make_findable(self.registry, snapshot.versions)
+        is_first = holder is not None and record.RECORD_TAG not in holder.tags
+        if is_first and time.monotonic() - snapshot.taken > _FRESH:
+            holder = None  # is read again
+        self._write(move, holder)
 
     def _check_expected(self, snapshot: ModelSnapshot, expected: Expected) -> None:
         """Raise ``ExpectationFailed`` unless the live version is the one expected."""
@@ -230,7 +313,7 @@ class Promoter:
     ) -> Promotion:
         """Return the move that is intended now."""
         return replace(
-            draft_event(snapshot, version.version if version else None, version),
+            draft_event(snapshot, version.version if version else None, version, at=self.registry.now()),
             name=self.name,
             pointers=pointers.names,
             kind=kind,
@@ -249,7 +332,7 @@ class Promoter:
         snapshot = self.take_snapshot(retried=True)
         if snapshot.live in (before.live, move.to_version):
             return
-        self.write(replace(move, state="lost"))
+        self.close(move, "lost", snapshot)
         raise self._lost_to(move, snapshot.live, snapshot.recorded)
 
     def _choose_for_stage(self, move: Promotion, versions: Sequence[ModelVersion]) -> int | None:
@@ -265,7 +348,7 @@ class Promoter:
             if "alias" not in move.pointers and count == 0:
                 versions = self.registry.versions(self.name)
                 return versions, self._choose_for_stage(move, versions)
-            after = self.take_snapshot(retried=True)
+            after = self.take_snapshot(retried=True, complete="stage" in move.pointers)
             by_alias = "alias" in move.pointers
             return after.versions, after.alias if by_alias else self._choose_for_stage(move, after.versions)
 
@@ -273,34 +356,42 @@ class Promoter:
         pointer.clear() if move.to_version is None else pointer.set(move.to_version)
         return after
 
+    def _write(self, event: Promotion, holder: ModelVersion | None) -> None:
+        """Write an event to the version it moves to; a withdrawal, to the version withdrawn."""
+        if event.held_by is not None:
+            write_event(self.registry, event, holder or self.registry.version(self.name, event.held_by))
+
     def write(self, event: Promotion) -> None:
-        """Write one event to the version it moves to; a withdrawal, to the version withdrawn."""
-        write_event(self.registry, event, log.event_text(event))
+        """Write an event in its new state, to the version that holds it as it is now; one request more."""
+        self._write(event, None)
+
+    def close(self, move: Promotion, state: State, snapshot: ModelSnapshot) -> Promotion:
+        """Write how a move ended to the version that holds it, as it was read after its beginning; return the move."""
+        closed = replace(move, state=state)
+        is_fresh = time.monotonic() - snapshot.taken < _FRESH  # this process may have been stopped since
+        self._write(closed, snapshot.version(move.held_by or 0) if is_fresh else None)
+        return closed
 
     def _move(self, move: Promotion, before: ModelSnapshot) -> Promotion:
         """Move, read back what is live, close the event and return it; raise ``PromotionLost`` for another version."""
         move, snapshot = self._read_back(move, self._set(move, before))
         if self._alias_appeared(move, snapshot):
             move = replace(move, pointers=Pointers.BOTH.names)
-            self.write(move)
+            self._write(move, snapshot.version(move.held_by or 0))
             move, snapshot = self._read_back(move, self._set(move, snapshot))
         named = self._live_by(move, snapshot)
         if named != move.to_version:
-            self.write(replace(move, state="lost"))
+            self.close(move, "lost", snapshot)
             raise self._lost_to(move, named, snapshot.recorded)
         known = {each.event for each in before.recorded if each.state != "intended"} | {move.event}
         since = [each for each in snapshot.recorded if each.state == "done" and each.event not in known]
         if move.kind == "rollback" and since and since[-1].to_version == move.to_version:
-            self.write(replace(move, state="lost"))
+            self.close(move, "lost", snapshot)
             self._check_expected(snapshot, before.live)  # another rollback has done it for both
         # Another promotion was done between the snapshot and the move; of the same version, both replaced the same.
         if move.to_version is not None and since and since[-1].to_version != move.to_version:
             move = replace(move, from_version=since[-1].to_version, passing="")
-        move = replace(move, state="done")
-        self.write(move)
-        if (version := snapshot.version(move.to_version or 0)) is not None:
-            keep_small(self.registry, version)
-        return move
+        return self.close(move, "done", snapshot)
 
     def _alias_appeared(self, move: Promotion, snapshot: ModelSnapshot) -> bool:
         """Tell whether a model that had a stage alone got an alias meanwhile, by a migration, which has to move too."""
@@ -329,13 +420,10 @@ class Promoter:
         return move, snapshot
 
     def _raise_id(self, move: Promotion, snapshot: ModelSnapshot) -> Promotion:
-        """Write an intent again with an id after every event there is, and return it.
-
-        The old tag is overwritten and not deleted: MLflow's basic-auth asks for a right of its own for that.
-        """
+        """Write an intent again with an id after every event there is, and return it."""
         raised = replace(move, event=log.next_id(snapshot.events))
-        self.write(raised)
-        write_event(self.registry, move, f"{log.RAISED}{raised.event}")
+        holder = snapshot.version(move.held_by or 0) or self.registry.version(self.name, move.held_by or 0)
+        apply_changes(self.registry, record.raising(move, raised, holder), holder)
         return raised
 
     def _lost_to(self, move: Promotion, named: int | None, recorded: Sequence[Promotion]) -> PromotionLost:

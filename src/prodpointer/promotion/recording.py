@@ -1,22 +1,31 @@
-"""The record of moves as it is written: each event a tag of the version that holds it, older ones packed together."""
+"""The record of moves as it is written: tags of the version that holds an event."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import datetime, timezone
+from datetime import datetime
 
 from prodpointer.errors import AccessDenied
-from prodpointer.history import log
+from prodpointer.history import log, record
 from prodpointer.mlflow_client import Registry
 from prodpointer.pointers.snapshot import ModelSnapshot
 from prodpointer.types import ModelVersion, Promotion
 
 
-def draft_event(snapshot: ModelSnapshot, to: int | None, version: ModelVersion | None = None) -> Promotion:
+def draft_event(
+    snapshot: ModelSnapshot, to: int | None, version: ModelVersion | None = None, *, at: datetime
+) -> Promotion:
     """Return an intended move with an id after every event there is; who, why and which pointers the caller adds.
 
-    ``version`` is the one that it moves to, where it is newer than the snapshot.
+    Parameters
+    ----------
+    snapshot
+        The model as it is.
+    to, version
+        The version that it moves to, and what is known of it where it is newer than the snapshot.
+    at
+        The time by the registry's clock; never before that of the last event.
     """
     version = version or (None if to is None else snapshot.version(to))
     holder = snapshot.version(snapshot.live or 0) if to is None else version
@@ -25,7 +34,7 @@ def draft_event(snapshot: ModelSnapshot, to: int | None, version: ModelVersion |
         from_version=snapshot.live,
         to_version=to,
         pointers=(),
-        at=datetime.now(timezone.utc),
+        at=at,
         by="",
         event=log.next_id(snapshot.events),
         alias=snapshot.rule.alias,
@@ -37,31 +46,35 @@ def draft_event(snapshot: ModelSnapshot, to: int | None, version: ModelVersion |
     )
 
 
-def write_event(registry: Registry, event: Promotion, text: str) -> None:
-    """Write the tag of one event; a move from nothing to nothing is held by no version."""
-    if event.held_by is not None:
-        registry.tag_version(event.name, event.held_by, f"{log.EVENT_TAG}{event.event}", text)
+def write_event(registry: Registry, event: Promotion, holder: ModelVersion) -> ModelVersion:
+    """Write an event to the version that holds it, as it was read last, and return the version as it is then."""
+    return apply_changes(registry, record.changes(event, holder), holder)
 
 
-def keep_small(registry: Registry, version: ModelVersion) -> None:
-    """Pack the older events of a version where there are many."""
-    packed = log.packing(version)
-    if packed is None:
-        return
-    for key, text in packed.write.items():
+def apply_changes(registry: Registry, changes: record.Changes, version: ModelVersion) -> ModelVersion:
+    """Write and remove tags of a version, and return it as it is then."""
+    for key, text in changes.write.items():
         registry.tag_version(version.name, version.version, key, text)
-    there = registry.version(version.name, version.version).tags
-    if all(there.get(key) == text for key, text in packed.write.items()):
-        with suppress(AccessDenied):  # deleting a tag is a right of its own in MLflow's basic-auth (2.22.5, 3.17.2)
-            for key in packed.remove:
-                registry.untag_version(version.name, version.version, key)
+    with suppress(AccessDenied):  # deleting a tag is a right of its own in MLflow's basic-auth (2.22.5, 3.17.2)
+        for key in changes.remove:
+            registry.untag_version(version.name, version.version, key)
+    return changes.applied_to(version)
+
+
+def make_findable(registry: Registry, versions: Sequence[ModelVersion]) -> list[ModelVersion]:
+    """Give a tag that a search finds to versions whose events were written without one; return those as they are then.
+
+    From the oldest on, and the live one of a model is mostly the newest: what was interrupted is noticed there.
+    """
+    hidden = [each for each in versions if not record.is_found(each)]
+    return [apply_changes(registry, record.changes_to_find(each), each) for each in hidden]
 
 
 def remove_impossible(registry: Registry, versions: Sequence[ModelVersion]) -> list[tuple[int, str]]:
     """Delete the tags that no promotion can have written, and return them: of each its version and key."""
     removed = []
     with suppress(AccessDenied):
-        for number, key in log.record(versions).impossible:
+        for number, key in record.read_record(versions).impossible:
             registry.untag_version(versions[0].name, number, key)
             removed.append((number, key))
     return removed

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
-from prodpointer.history import log
+from prodpointer.history.record import read_record
 from prodpointer.pointers.selection import pointer_for
 from prodpointer.pointers.snapshot import ModelSnapshot
 from prodpointer.promotion.promoter import Promoter
-from prodpointer.promotion.recording import remove_impossible
+from prodpointer.promotion.recording import make_findable, remove_impossible
 from prodpointer.types import Pointers
 
 
@@ -27,17 +27,20 @@ def repair(promoter: Promoter, *, dry_run: bool = False) -> tuple[ModelSnapshot,
 
     ``dry_run`` changes nothing: the texts are those of the changes to come, the model is as it is.
     """
-    snapshot = promoter.take_snapshot()
+    snapshot = promoter.take_snapshot(complete=True)
     steps = [*_alias_steps(promoter, snapshot), *_stage_steps(promoter, snapshot), *_event_steps(promoter, snapshot)]
     if not dry_run:
+        make_findable(promoter.registry, snapshot.versions)
         for step in steps:
             step.take()
     impossible = (
-        log.record(snapshot.versions).impossible if dry_run else remove_impossible(promoter.registry, snapshot.versions)
+        read_record(snapshot.versions).impossible
+        if dry_run
+        else remove_impossible(promoter.registry, snapshot.versions)
     )
     mended = [step.text for step in steps]
     mended += [f"the tag {key} of version {number}: no event, removed" for number, key in impossible]
-    return (promoter.take_snapshot() if mended and not dry_run else snapshot), tuple(mended)
+    return (promoter.take_snapshot(complete=True) if mended and not dry_run else snapshot), tuple(mended)
 
 
 def _alias_steps(promoter: Promoter, snapshot: ModelSnapshot) -> Iterator[_Step]:

@@ -29,6 +29,7 @@ def _version_before(promoter: Promoter, snapshot: ModelSnapshot) -> int:
     before = [each for each in log.stack(snapshot.moves)[:-1] if each is not None and each != snapshot.live]
     if before:
         return before[-1]
+    snapshot = snapshot if snapshot.complete else promoter.take_snapshot(complete=True)
     archived = [each.version for each in snapshot.versions if each.stage == "Archived"]
     others = archived or [each.version for each in snapshot.versions if each.version != snapshot.live]
     kind = "archived versions" if archived else "other versions"
@@ -56,7 +57,7 @@ def _newest(versions: list[int]) -> str:
 
 def _check_usable(promoter: Promoter, target: int, snapshot: ModelSnapshot) -> None:
     """Raise where the version to go back to is deleted, not READY or without its artifact."""
-    version = snapshot.version(target)
+    version = snapshot.version(target) or promoter.registry.existing_version(promoter.name, target)
     if version is None:
         why = "was deleted" if _existed(target, snapshot) else "does not exist"
     elif version.status != "READY":
@@ -65,6 +66,7 @@ def _check_usable(promoter: Promoter, target: int, snapshot: ModelSnapshot) -> N
         why = "has lost its artifact"
     else:
         return
+    snapshot = snapshot if snapshot.complete else promoter.take_snapshot(complete=True)
     older = [each for each in log.stack(snapshot.moves)[:-1] if each not in {target, snapshot.live}]
     candidates = [each for each in older if snapshot.version(each or 0) is not None]
     hint = f"The next candidate is version {candidates[-1]}: name it" if candidates else "Name another version"
