@@ -98,3 +98,8 @@ __all__ = [
     "register",
     "rollback",
 ]
+
+
+def __dir__() -> list[str]:
+    """Return what is public, for those who look with ``dir`` or press the tab key."""
+    return sorted((*__all__, "__version__"))

@@ -5,6 +5,8 @@ Versions are ``int``, times are aware UTC datetimes, and a stage that is not set
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -144,6 +146,77 @@ class Run:
     datasets: tuple[str, ...]
 
 
+LIVE = "production"
+"""What a gate's text calls the live version's value."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The result of one gate.
+
+    The numbers are None where there is none or it is not finite, and ``reason`` then says why. ``threshold`` is the
+    value that had to be reached. A gate that passed has a reason too where something was not compared. Of a move that
+    was read from the record the longest texts are cut. The keys of the JSON may be read too: ``verdict["passed"]``.
+    """
+
+    gate: str
+    metric: str
+    candidate: float | None
+    production: float | None
+    threshold: float | None
+    passed: bool
+    reason: str = ""
+
+    def __getitem__(self, key: str) -> Any:
+        """Return a value by its key in JSON: moves had the documents themselves before they had verdicts."""
+        return self.as_json()[key]
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Verdict:
+        """Return the verdict that a document holds; what is not of its type there, is not there."""
+        gate, reason = (str(document.get(key) or "") for key in ("gate", "reason"))
+        candidate, production, threshold = (
+            _finite(document.get(key)) for key in ("candidate", "production", "threshold")
+        )
+        passed = document.get("passed") is True
+        return cls(gate, _metric_of(gate), candidate, production, threshold, passed, reason)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the keys that an event and ``promote --json`` hold; both numbers always, the rest where there is any.
+
+        NaN and infinities are null, since JSON has no name for them.
+        """
+        numbers_of = {"candidate": self.candidate, "production": self.production}
+        document: dict[str, Any] = {"gate": self.gate, **numbers_of, "passed": self.passed}
+        if self.threshold is not None:
+            document["threshold"] = self.threshold
+        if self.reason:
+            document["reason"] = self.reason
+        return document
+
+    def as_text(self) -> str:
+        """Return one line for people."""
+        values = [f"candidate {self.candidate!r}"] if self.candidate is not None else []
+        values += [f"{LIVE} {self.production!r}"] if self.production is not None else []
+        said = ", ".join(values) + (": " if values and self.reason else "") + self.reason
+        return f"{'passed' if self.passed else 'refused'}: {self.gate} ({said})"
+
+
+def _metric_of(gate: str) -> str:
+    """Return the metric with which the text of a gate begins; both may be cut."""
+    text = gate.strip()
+    if text[:1] in {"'", '"'}:
+        return text[1:].partition(text[0])[0]
+    return re.split(r"[\s<>=]", text, maxsplit=1)[0]
+
+
+def _finite(value: object) -> float | None:
+    """Return a number of JSON, or None."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if abs(value) <= sys.float_info.max else None  # no NaN is
+
+
 Kind = Literal["promote", "rollback", "withdraw", "unrecorded", "migrate", "bridge", "finish", "undo"]
 State = Literal["intended", "done", "lost", "refused"]
 MIGRATING = ("migrate", "bridge", "finish", "undo")
@@ -188,7 +261,8 @@ class Promotion:
     ``holder_created_at`` is when the version that holds the record was created: an event that was copied with the tags
     to another version does not count there. ``passing`` is the event by which the version that was found live was live,
     where that event was not done yet; empty where there was none, None in events written before this was noted.
-    ``workspace`` is the one that the model is in, None where none was named.
+    ``workspace`` is the one that the model is in, None where none was named. ``omitted_gates`` counts the verdicts for
+    which the record has no room.
     """
 
     name: str
@@ -198,7 +272,7 @@ class Promotion:
     at: datetime
     by: str
     reason: str = ""
-    gates: tuple[Mapping[str, Any], ...] = ()
+    gates: tuple[Verdict, ...] = ()
     event: str | None = None
     alias: str = "production"
     kind: Kind = "promote"
@@ -209,6 +283,7 @@ class Promotion:
     holder_created_at: datetime | None = None
     passing: str | None = None
     workspace: str | None = None
+    omitted_gates: int = 0
 
     @property
     def held_by(self) -> int | None:
@@ -219,7 +294,9 @@ class Promotion:
         """Return the keys that ``promote --json`` and ``history --json`` print; ``source`` says who recorded it."""
         keys = ("name", "from_version", "to_version", "pointers", "event", "at", "by", "reason", "gates")
         values = {**vars(self), "at": self.at.isoformat()}
-        values |= {"pointers": list(self.pointers), "gates": [dict(gate) for gate in self.gates]}
+        gates = [gate.as_json() for gate in self.gates]
+        gates += [{"omitted": self.omitted_gates}] if self.omitted_gates else []
+        values |= {"pointers": list(self.pointers), "gates": gates}
         document = {key: values[key] for key in (*keys, "kind", "state", "alias", "workspace", "sha256")}
         migration = self.migration.as_json() if self.migration else None
         source = "unrecorded" if self.kind == "unrecorded" else "prodpointer"
@@ -375,44 +452,3 @@ class Diagnosis:
 def _left_out(count: int) -> str:
     """Return how many rows of a list a notebook does not show: the first ones."""
     return f"and {count - _MOST_ROWS:,} before these" if count > _MOST_ROWS else ""
-
-
-LIVE = "production"
-"""What a gate's text calls the live version's value."""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """The result of one gate.
-
-    The numbers are None where there is none or it is not finite, and ``reason`` then says why. ``threshold`` is the
-    value that had to be reached. A gate that passed has a reason too where something was not compared.
-    """
-
-    gate: str
-    metric: str
-    candidate: float | None
-    production: float | None
-    threshold: float | None
-    passed: bool
-    reason: str = ""
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the keys that an event and ``promote --json`` hold; both numbers always, the rest where there is any.
-
-        NaN and infinities are null, since JSON has no name for them.
-        """
-        numbers_of = {"candidate": self.candidate, "production": self.production}
-        document: dict[str, Any] = {"gate": self.gate, **numbers_of, "passed": self.passed}
-        if self.threshold is not None:
-            document["threshold"] = self.threshold
-        if self.reason:
-            document["reason"] = self.reason
-        return document
-
-    def as_text(self) -> str:
-        """Return one line for people."""
-        values = [f"candidate {self.candidate!r}"] if self.candidate is not None else []
-        values += [f"{LIVE} {self.production!r}"] if self.production is not None else []
-        said = ", ".join(values) + (": " if values and self.reason else "") + self.reason
-        return f"{'passed' if self.passed else 'refused'}: {self.gate} ({said})"

@@ -15,11 +15,12 @@ import pytest
 from prodpointer.history.log import next_id
 from prodpointer.history.record import EVENT_TAG, PACK_TAG, changes, event_text, events, read_record
 from prodpointer.migration.migration import Migration
-from prodpointer.types import Before, ModelVersion, Promotion
+from prodpointer.types import Before, ModelVersion, Promotion, Verdict
 from tests.integration.conftest import HAS_ALIASES, Lab
 
 NOON = datetime(2026, 11, 3, 12, tzinfo=timezone.utc)
-MOVE = Promotion("news", 1, 2, ("alias",), NOON, "ada", gates=({"gate": "auc >= 0.5", "passed": True},), after="")
+PASSED = Verdict("auc >= 0.5", "auc", 0.75, None, None, passed=True)
+MOVE = Promotion("news", 1, 2, ("alias",), NOON, "ada", gates=(PASSED,), after="")
 ID = "000000000001-00000000"
 AHEAD = datetime(2126, 11, 3, 12, tzinfo=timezone.utc)
 DOCUMENT: dict[str, Any] = json.loads(

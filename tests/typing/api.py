@@ -57,6 +57,7 @@ number: int = news.register("run", "bundle", tags={"dataset": "clicks"}, local_p
 move: Promotion = news.promote(number, expected=None, reason="weekly retrain")
 from_version: int | None = move.from_version
 gated: Promotion = news.promote(number, gates=[Gate("auc", at_least=0.8), "auc >= production"], across_datasets=True)
+judged: list[tuple[str, bool, float | None]] = [(each.gate, each.passed, each.candidate) for each in gated.gates]
 undone: Promotion = news.withdraw()
 back: Promotion = news.rollback(to=1, expected=2, reason="worse")
 past: list[Promotion] = news.history()

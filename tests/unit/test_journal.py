@@ -11,7 +11,7 @@ from prodpointer.history import record
 from prodpointer.history.events import event_from
 from prodpointer.history.log import add_unrecorded, deciding, in_order, live_at, next_id, settled, stack
 from prodpointer.history.record import EVENT_TAG, LONGEST_EVENT, PACK_TAG, RECORD_TAG, event_text, events, record_text
-from prodpointer.types import Before, Kind, ModelVersion, Promotion, State
+from prodpointer.types import Before, Kind, ModelVersion, Promotion, State, Verdict
 
 NOON = datetime(2026, 11, 3, 12, tzinfo=timezone.utc)
 
@@ -147,18 +147,20 @@ def test_the_prefix_is_the_one_of_the_contract() -> None:
 def test_evidence_is_cut_only_where_the_reason_is_not_enough() -> None:
     """Of many gates as many as fit are kept, and the event can be read back."""
     gates = tuple(
-        {"gate": f"metric_{number} >= production + 0.002", "found": 0.5, "wanted": 0.4} for number in range(40)
+        Verdict(f"metric_{number} >= production + 0.002", f"metric_{number}", 0.5, 0.4, None, True)
+        for number in range(40)
     )
     text = event_text(replace(MOVE, gates=gates, reason="why"))
     assert len(text.split("\n")[1]) <= LONGEST_EVENT
-    kept = event_from("news", "1", text).gates
-    assert 3 < len(kept) < 40
-    assert kept == gates[: len(kept)]
+    back = event_from("news", "1", text)
+    assert 3 < len(back.gates) < 40
+    assert back.gates == gates[: len(back.gates)]
+    assert back.omitted_gates == 40 - len(back.gates)
 
 
 def test_a_long_name_of_a_model_takes_no_room_from_the_evidence() -> None:
     """When the version was created says to which one the event belongs."""
-    gates = tuple({"gate": f"metric_{number} >= production + 0.002", "passed": True} for number in range(8))
+    gates = tuple(Verdict(f"metric_{number} >= 0.5", f"metric_{number}", 0.75, None, None, True) for number in range(6))
     event = replace(MOVE, name="x" * 256, by="u" * 200, gates=gates, reason="why", holder_created_at=NOON)
     text = event_text(event)
     assert len(text.split("\n")[1]) <= LONGEST_EVENT

@@ -99,6 +99,19 @@ def test_public_names_are_exact() -> None:
     assert [name for name in listed if not hasattr(prodpointer, name)] == []
 
 
+def test_the_namespace_shows_what_is_public() -> None:
+    """``dir`` has the public names and the version, and none of the modules that importing them binds."""
+    assert dir(prodpointer) == sorted([*prodpointer.__all__, "__version__"])
+    assert "connection" in vars(prodpointer)
+
+
+def test_a_star_import_binds_what_is_public() -> None:
+    """``from prodpointer import *`` binds the names of ``__all__`` and nothing else."""
+    names: dict[str, object] = {}
+    exec("from prodpointer import *", names)
+    assert sorted(names.keys() - {"__builtins__"}) == prodpointer.__all__
+
+
 def test_the_rules_see_what_they_forbid(tmp_path: Path) -> None:
     """The tree walker tells an import at import time from one in a function or for types."""
     source = tmp_path / "example.py"

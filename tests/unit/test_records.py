@@ -22,6 +22,7 @@ from prodpointer.types import (
     Pulled,
     Run,
     Selection,
+    Verdict,
     utc_from_millis,
 )
 
@@ -42,7 +43,7 @@ def promotion(**changes: Any) -> Promotion:
         "at": MOMENT,
         "by": "ada",
         "reason": "weekly retrain",
-        "gates": ({"metric": "auc", "at_least": 0.3, "passed": True},),
+        "gates": (Verdict("auc >= 0.3", "auc", 0.5, None, 0.3, passed=True),),
         "event": "000000000007-ab12cd34",
     }
     return Promotion(**{**values, **changes})
@@ -145,14 +146,16 @@ def test_a_move_can_be_printed_as_json() -> None:
     document = json.loads(json.dumps(promotion().as_json()))
     assert document["at"] == "2026-11-03T12:30:15.123456+00:00"
     assert document["pointers"] == ["alias", "stage"]
-    assert document["gates"] == [{"metric": "auc", "at_least": 0.3, "passed": True}]
+    assert document["gates"] == [
+        {"gate": "auc >= 0.3", "candidate": 0.5, "production": None, "passed": True, "threshold": 0.3}
+    ]
 
 
 def test_printing_changes_no_gate() -> None:
     """The printed value is a copy: changing it does not change the move."""
     move = promotion()
     move.as_json()["gates"][0]["passed"] = False
-    assert move.gates[0]["passed"] is True
+    assert move.gates[0].passed is True
 
 
 @pytest.mark.parametrize(

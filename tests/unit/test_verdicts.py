@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from prodpointer.gates.gate import Evidence, Gate, Measurement, judge, recorded
+from prodpointer.gates.parser import parse_gate
 from prodpointer.types import Verdict
 
 LONGEST_SHOWN = 40
@@ -61,3 +62,43 @@ def test_three_datasets_are_named_and_the_rest_counted(datasets: str, told: str)
     )
     (found,) = judge([Gate("auc", better_than_production_by=0.0)], candidate, live)
     assert found.reason == f"measured on other datasets: version 4 on {told}, version 3 on z"
+
+
+# Read back from the record
+
+
+@pytest.mark.parametrize(
+    "gate", ["auc >= 0.1", "'a b' <= 3", '"it\'s" >= production + 0.002', "a.b/c:d-e >= 1", "'7' >= production"]
+)
+def test_a_verdict_survives_its_json(gate: str) -> None:
+    """What an event holds of a verdict is the verdict, its metric too, which stands in the gate's text."""
+    parsed = parse_gate(gate)
+    verdict = Verdict(str(parsed), parsed.metric, 0.5, None, 0.1, passed=True, reason="nothing was compared")
+    assert Verdict.from_json(json.loads(json.dumps(verdict.as_json()))) == verdict
+
+
+def test_the_number_of_omitted_verdicts_adds_up() -> None:
+    """What is cut again counts with what was cut before."""
+    found = verdicts("auc") * 6
+    assert recorded(found, longest=10_000, omitted=3)[-1] == {"omitted": 3}
+    cut = recorded(found, longest=200, omitted=3)
+    assert cut[-1] == {"omitted": 9 - (len(cut) - 1)}
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [{}, {"gate": 3, "candidate": "x", "passed": "yes"}, {"gate": None, "candidate": True, "threshold": 10**400}],
+    ids=["empty", "types", "numbers"],
+)
+def test_what_is_no_verdict_did_not_pass(odd: dict[str, Any]) -> None:
+    """Whatever another tool wrote is read as a verdict without numbers."""
+    verdict = Verdict.from_json(odd)
+    assert (verdict.passed, verdict.candidate, verdict.threshold) == (False, None, None)
+
+
+def test_the_keys_of_the_json_can_be_read() -> None:
+    """Code that took the verdicts of a move for dictionaries goes on."""
+    verdict = Verdict("auc >= 0.1", "auc", 0.5, None, 0.1, passed=True)
+    assert (verdict["gate"], verdict["candidate"], verdict["passed"]) == ("auc >= 0.1", 0.5, True)
+    with pytest.raises(KeyError):
+        verdict["found"]

@@ -219,21 +219,22 @@ def refusals(verdicts: Iterable[Verdict]) -> str:
     return "; ".join(f"{verdict.gate}: {verdict.reason}" for verdict in verdicts if not verdict.passed)
 
 
-def recorded(verdicts: Iterable[Verdict], *, longest: int) -> tuple[dict[str, Any], ...]:
+def recorded(verdicts: Iterable[Verdict], *, longest: int, omitted: int = 0) -> tuple[dict[str, Any], ...]:
     """Return the verdicts as JSON of at most ``longest`` characters, from 20 on, for an event.
 
     What does not fit goes in this order: the reasons, the thresholds and long gate texts, then whole verdicts from the
-    end, whose number is kept.
+    end, whose number is kept beside those ``omitted`` before.
     """
     full = [verdict.as_json() for verdict in verdicts]
+    rest = [{"omitted": omitted}] if omitted else []
     entries = full
     for kept in (full, [_without(each, "reason") for each in full], [_shortest(each) for each in full]):
         entries = kept
-        if _size(entries) <= longest:
-            return tuple(entries)
-    while entries and _size([*entries, {"omitted": len(full)}]) > longest:
+        if _size([*entries, *rest]) <= longest:
+            return (*entries, *rest)
+    while entries and _size([*entries, {"omitted": omitted + len(full)}]) > longest:
         entries = entries[:-1]
-    return (*entries, {"omitted": len(full) - len(entries)})
+    return (*entries, {"omitted": omitted + len(full) - len(entries)})
 
 
 def _judged(gate: Gate, candidate: Evidence, production: Evidence | None, across: bool) -> Verdict:

@@ -15,7 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, get_args
 
-from prodpointer.types import Before, Kind, Promotion, State, utc_from_millis
+from prodpointer.gates.gate import recorded
+from prodpointer.types import Before, Kind, Promotion, State, Verdict, utc_from_millis
 from prodpointer.validation import version_number
 
 
@@ -26,6 +27,7 @@ class NoEvent(ValueError):
 _ID = re.compile(r"[0-9]{12}-[0-9a-f]{8}")
 
 _LONGEST_TEXT = 5000  # characters; MLflow 2 holds no longer tags
+_LONGEST_EVIDENCE = 500  # characters of an event that the gates may take, so that the reason has room too
 _LARGEST_PACK = 1024 * 1024  # bytes of a pack's text once it is decompressed
 _DEEPEST = 6  # an event is four levels deep
 _KINDS = frozenset(get_args(Kind)) - {"unrecorded"}
@@ -39,6 +41,7 @@ _KEYS_OF_SOME = ("after", "migration", "model", "holder_created", "passing", "wo
 def document_of(event: Promotion) -> dict[str, Any]:
     """Return what an event's tag says; the tag's key says the id."""
     values = {**vars(event), "at": event.at.astimezone(timezone.utc).isoformat(), "model": event.name or None}
+    values["gates"] = list(recorded(event.gates, longest=_LONGEST_EVIDENCE, omitted=event.omitted_gates))
     values["migration"] = event.migration.as_json() if event.migration else None
     values["holder_created"] = millis(event.holder_created_at)
     return {key: values[key] for key in _KEYS} | {key: values[key] for key in _KEYS_OF_SOME if values[key] is not None}
@@ -165,6 +168,7 @@ def _event(name: str, event: str, values: Any) -> Promotion:
     if not isinstance(values, Mapping) or not set(_KEYS) <= set(values):
         raise NoEvent(f"not the text of an event: {str(values)[:80]!r}")
     given = {key: _CHECKED[key](values.get(key)) for key in (*_KEYS, *_KEYS_OF_SOME)}
+    given["gates"], given["omitted_gates"] = given["gates"]
     return Promotion(
         name=given.pop("model") or name, event=event, holder_created_at=given.pop("holder_created"), **given
     )
@@ -225,11 +229,12 @@ def _pointers(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _gates(value: Any) -> tuple[Mapping[str, Any], ...]:
-    """Return the verdicts of gates."""
+def _gates(value: Any) -> tuple[tuple[Verdict, ...], int]:
+    """Return the verdicts of gates, and how many more there were."""
     if not isinstance(value, list) or not all(isinstance(gate, dict) for gate in value):
         raise NoEvent(f"no verdicts: {value!r}")
-    return tuple(value)
+    omitted = [gate["omitted"] for gate in value if type(gate.get("omitted")) is int]
+    return tuple(Verdict.from_json(gate) for gate in value if "omitted" not in gate), max(0, sum(omitted))
 
 
 def _earlier(value: Any) -> str:

@@ -372,7 +372,7 @@ def _cut(event: Promotion) -> Promotion:
         room = _room_for_reason(event)
     event = replace(event, reason=_fitting(event.reason, max(0, room)))
     while event.gates and len(dumped(document_of(event))) > LONGEST_EVENT:
-        event = replace(event, gates=event.gates[:-1])
+        event = replace(event, gates=event.gates[:-1], omitted_gates=event.omitted_gates + 1)
     return event
 
 
@@ -399,7 +399,7 @@ def _smaller_packs(held: _Held) -> Changes:
     if sum(len(held.version.tags[key]) for key in packs) <= _PACKED_AT_MOST:
         return Changes({})
     every = {each.event or "": each for pack in packs.values() for each in pack}
-    plain = [replace(event, reason="", gates=(), sha256=None) for _, event in sorted(every.items())]
+    plain = [replace(event, reason="", gates=(), omitted_gates=0, sha256=None) for _, event in sorted(every.items())]
     made = dict(_packs(plain)) if plain else {}
     return Changes(made, tuple(key for key in packs if key not in made))
 

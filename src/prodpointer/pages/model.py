@@ -14,11 +14,9 @@ from datetime import datetime, timezone
 from importlib.metadata import version
 from typing import Any
 
-from prodpointer.errors import InvalidName
-from prodpointer.gates.parser import parse_gate
 from prodpointer.pages.html import code, file_of, policy, render, style_of
 from prodpointer.pages.periods import Part, Period, Timeline, grouped, lengths, periods_of, timeline_of
-from prodpointer.types import PointerStatus, Promotion, called
+from prodpointer.types import PointerStatus, Promotion, Verdict, called
 
 _HERE = "prodpointer.pages"
 _OPEN_ROWS = 20  # versions that are seen without a click
@@ -300,7 +298,7 @@ def _row(move: Promotion) -> dict[str, Any]:
         "versions": f"{_name(move.from_version)} → {_name(move.to_version)}",
         "by": move.by,
         "reason": move.reason,
-        "verdicts": [_verdict(gate) for gate in move.gates],
+        "verdicts": _verdicts(move),
         "pointers": " and ".join(move.pointers) if is_done else "",
         "event": move.event or "",
     }
@@ -311,34 +309,24 @@ def _name(version: int | None) -> str:
     return "nothing" if version is None else str(version)
 
 
-def _verdict(gate: Mapping[str, Any]) -> dict[str, Any]:
+def _verdicts(move: Promotion) -> list[dict[str, Any]]:
+    """Return the verdicts of the gates of a move in words."""
+    more = {"css": "omitted", "mark": "…", "word": "", "gate": f"{move.omitted_gates} more, not recorded", "detail": ""}
+    return [_verdict(gate) for gate in move.gates] + ([more] if move.omitted_gates else [])
+
+
+def _verdict(gate: Verdict) -> dict[str, Any]:
     """Return the verdict of one gate in words."""
-    if "omitted" in gate:
-        return {
-            "css": "omitted",
-            "mark": "…",
-            "word": "",
-            "gate": f"{gate['omitted']} more, not recorded",
-            "detail": "",
-        }
-    passed = bool(gate.get("passed"))
-    values = [(name, _value(gate, name)) for name in ("candidate", "production")]
-    numbers = ", ".join(f"{name} {_number(value)}" for name, value in values if value is not None)
-    reason = str(gate.get("reason") or "")
-    detail = "; ".join(filter(None, [numbers, reason])) if passed else reason or numbers
+    values = {"candidate": gate.candidate, "production": gate.production}
+    numbers = ", ".join(f"{name} {_number(value)}" for name, value in values.items() if value is not None)
+    detail = "; ".join(filter(None, [numbers, gate.reason])) if gate.passed else gate.reason or numbers
     return {
-        "css": "passed" if passed else "failed",
-        "mark": "✓" if passed else "✕",
-        "word": "passed" if passed else "refused",
-        "gate": str(gate.get("gate", "")),
+        "css": "passed" if gate.passed else "failed",
+        "mark": "✓" if gate.passed else "✕",
+        "word": "passed" if gate.passed else "refused",
+        "gate": gate.gate,
         "detail": detail,
     }
-
-
-def _value(gate: Mapping[str, Any], key: str) -> float | None:
-    """Return one of the numbers of a verdict, where it is one."""
-    value = gate.get(key)
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
 # The versions and their metrics
@@ -375,25 +363,13 @@ def _readings(move: Promotion) -> dict[str, list[_Reading]]:
     found: dict[str, list[_Reading]] = {}
     judged: dict[str, bool] = {}
     for gate in move.gates:
-        if "omitted" in gate:
-            continue
-        metric = _metric(str(gate.get("gate", "")))
-        judged[metric] = judged.get(metric, True) and bool(gate.get("passed"))
-        candidate, production = _value(gate, "candidate"), _value(gate, "production")
-        readings = found.setdefault(metric, [])
-        if move.from_version is not None and production is not None:
-            readings.append(_Reading(move.from_version, production, None))
-        if move.to_version is not None and candidate is not None:
-            readings.append(_Reading(move.to_version, candidate, judged[metric]))
+        judged[gate.metric] = judged.get(gate.metric, True) and gate.passed
+        readings = found.setdefault(gate.metric, [])
+        if move.from_version is not None and gate.production is not None:
+            readings.append(_Reading(move.from_version, gate.production, None))
+        if move.to_version is not None and gate.candidate is not None:
+            readings.append(_Reading(move.to_version, gate.candidate, judged[gate.metric]))
     return found
-
-
-def _metric(gate: str) -> str:
-    """Return the metric of a gate's text; the text itself where it was cut."""
-    try:
-        return parse_gate(gate).metric
-    except InvalidName:
-        return gate
 
 
 def _versions(

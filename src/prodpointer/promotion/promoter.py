@@ -25,7 +25,7 @@ from prodpointer.errors import (
     PromotionRefused,
     RegistryUnavailable,
 )
-from prodpointer.gates.gate import Gate, judge, recorded, refusals
+from prodpointer.gates.gate import Gate, judge, refusals
 from prodpointer.history import log, record
 from prodpointer.mlflow_client import CONTROL_MODEL as CONTROL_ALIAS
 from prodpointer.mlflow_client import Registry, ask_again_after, probe_capabilities, read_evidence
@@ -61,7 +61,6 @@ SMALL = 1000
 _FRESH = 0.25  # seconds after which a version is read again before its record is rewritten
 _DOUBTS_AT_MOST = 2  # more snapshots, to tell a promotion that has just lost from a move by another tool
 _RAISED_AT_MOST = 100  # snapshots of one promotion, where others begin all the time
-_LONGEST_EVIDENCE = 500  # characters of an event that the gates may take, so that the reason has room too
 
 
 class Promoter:
@@ -201,7 +200,7 @@ class Promoter:
         if snapshot.names_alone(number, pointers):
             return replace(move, pointers=(), event=None, state="done")
         verdicts = self._judge_gates(candidate, snapshot, gates, across_datasets=across_datasets) if gates else ()
-        move = replace(move, gates=recorded(verdicts, longest=_LONGEST_EVIDENCE))
+        move = replace(move, gates=verdicts)
         if not all(verdict.passed for verdict in verdicts):
             if record_refusals and not dry_run:
                 self._write_refusal(move)
