@@ -113,11 +113,12 @@ class Promoter:
         )
         pointers = self.read(reply)
         check_readable(pointers, self.where)
-        snapshot = self._with_versions(pointers, versions, wanted)
+        snapshot = self._with_versions(pointers, versions, wanted, is_move=retried)
         if self.registry.takes_several and not snapshot.explains_live:
             # The promoter that moved it wrote its event first: a read after the move has it.
             wanted = self._tag_wanted(complete=snapshot.complete)
-            snapshot = self._with_versions(pointers, self.registry.versions(self.name, wanted), wanted)
+            versions = self.registry.versions(self.name, wanted)
+            snapshot = self._with_versions(pointers, versions, wanted, is_move=retried)
         self._noticed(snapshot)
         return snapshot
 
@@ -144,21 +145,30 @@ class Promoter:
         """Return the tag of the versions to list, None for all of them."""
         return record.RECORD_TAG if self.registry.finds_tags and not complete else None
 
-    def _with_versions(self, pointers: ModelSnapshot, found: Sequence[ModelVersion], tag: str | None) -> ModelSnapshot:
+    def _with_versions(
+        self,
+        pointers: ModelSnapshot,
+        found: Sequence[ModelVersion],
+        tag: str | None,
+        *,
+        is_move: bool = False,
+    ) -> ModelSnapshot:
         """Return pointers beside the versions that were found, and those that they name.
 
-        All are listed after all where some events were written before there was the tag, and where nothing was found
-        in a model that is small.
+        All are listed after all where some events were written before there was the tag, where the search did not find
+        what the pointers show, and, unless a move waits, where nothing was found in a model that is small.
         """
         now = self.registry.now()
         if tag is None:
             return pointers.with_versions(found, now=now)
-        known = {each.version: each for each in (*pointers.reply.newest.values(), *found)}
-        if pointers.alias is not None and pointers.alias not in known:
+        known = {each.version: each for each in pointers.reply.newest.values()}
+        if pointers.alias is not None and pointers.alias not in {*known, *(each.version for each in found)}:
             named = self.registry.existing_version(self.name, pointers.alias)
             known |= {} if named is None else {named.version: named}
-        nothing_in_small = not found and 0 < max(known, default=0) <= SMALL
-        if nothing_in_small or not all(map(record.is_found, known.values())):
+        nothing_in_small = not is_move and not found and 0 < max(known, default=0) <= SMALL
+        missed = any(tag in known[number].tags for number in known.keys() - {each.version for each in found})
+        known |= {each.version: each for each in found}
+        if nothing_in_small or missed or not all(map(record.is_found, known.values())):
             return pointers.with_versions(self.registry.versions(self.name), now=now)
         return pointers.with_versions([known[number] for number in sorted(known)], complete=False, now=now)
 
