@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from prodpointer._telemetry import observed
 from prodpointer._warnings import warn_unverified
 from prodpointer.artifacts import register as registration
 from prodpointer.artifacts.cache import Cache
@@ -105,6 +106,12 @@ class RegisteredModel:
         return _restore, (self.name, self._registry.addresses.portable, self._registry.timeout, self._rule, self._cache)
 
     @property
+    def _labels(self) -> dict[str, str | None]:
+        """What the log and the spans call it."""
+        workspace = self._registry.addresses.workspace
+        return {"model": self.name, "alias": self._rule.alias, "workspace": workspace}
+
+    @property
     def selection(self) -> Selection:
         """Which pointer a promotion would move now, and why; at most two requests."""
         try:
@@ -121,6 +128,7 @@ class RegisteredModel:
             registry_version=snapshot.capabilities.shown_version,
         )
 
+    @observed
     def register(
         self,
         run_id: str,
@@ -184,6 +192,7 @@ class RegisteredModel:
             self.name, source.source, run_id=run_id, model_id=source.model_id, tags=own
         )
 
+    @observed
     def live_version(self) -> int | None:
         """Return the number of the live version as the pointers name it, or None; one request, two before None.
 
@@ -191,6 +200,7 @@ class RegisteredModel:
         """
         return self._loading.live_version()
 
+    @observed
     def production(self) -> ModelVersion | None:
         """Return the live version with its tags, or None when nothing is live; two requests.
 
@@ -201,6 +211,7 @@ class RegisteredModel:
         """
         return self._loading.production()
 
+    @observed
     def version(self, version: int | str) -> ModelVersion:
         """Return one version with its tags, live or not; one request.
 
@@ -209,10 +220,12 @@ class RegisteredModel:
         self._check_workspace()
         return self._registry.version(self.name, version_number(version))
 
+    @observed
     def status(self) -> PointerStatus:
         """Return what both pointers say, whether they agree, and the last recorded event; two requests."""
         return self._status(self._promoter.take_snapshot_to_show(self._registry.model(self.name)))
 
+    @observed
     def history(self) -> list[Promotion]:
         """Return every recorded event, oldest first, with unrecorded moves where they show; two requests.
 
@@ -226,6 +239,7 @@ class RegisteredModel:
         recorded = log.in_order(snapshot.moves, [*others, *snapshot.refused])
         return PromotionList(log.in_time(recorded))
 
+    @observed
     def report(self) -> str:
         """Return the status and the history as one HTML page that needs no other file; four requests.
 
@@ -241,6 +255,7 @@ class RegisteredModel:
             at=datetime.now(timezone.utc),
         )
 
+    @observed
     def live_at(self, when: datetime) -> ModelVersion | None:
         """Return the version that was live at a time by the record, or None where nothing was; two requests.
 
@@ -259,6 +274,7 @@ class RegisteredModel:
         number = log.live_at(snapshot.moves, aware) if snapshot.moves else snapshot.live
         return None if number is None else snapshot.version(number) or self.version(number)
 
+    @observed
     def promote(
         self,
         version: int | str,
@@ -321,6 +337,7 @@ class RegisteredModel:
             dry_run=dry_run,
         )
 
+    @observed
     def rollback(
         self,
         *,
@@ -355,6 +372,7 @@ class RegisteredModel:
         target = None if to is None else version_number(to)
         return roll_back(self._promoter, to=target, expected=_checked(expected), reason=reason, by=by, dry_run=dry_run)
 
+    @observed
     def withdraw(self, *, reason: str = "", by: str | None = None, dry_run: bool = False) -> Promotion:
         """Make nothing live any more and return the move; versions stay, in a stage they become Archived.
 
@@ -371,6 +389,7 @@ class RegisteredModel:
             self._loading.delivery.note_named(None)
         return withdrawn
 
+    @observed
     def repair(self, *, dry_run: bool = False) -> PointerStatus:
         """Make the rest follow what is live, which is never moved; return the status then, with what was ``mended``.
 
@@ -381,6 +400,7 @@ class RegisteredModel:
         snapshot, mended = repair(self._promoter, dry_run=dry_run)
         return replace(self._status(snapshot), mended=mended)
 
+    @observed
     def load_production(
         self,
         loader: Loader | None = None,
@@ -492,6 +512,7 @@ class RegisteredModel:
             failed=self._just_failed(),
         )
 
+    @observed
     def pull(self, destination: str | Path, *, verify: Verify = "warn") -> Pulled | None:
         """Copy the live version's verified artifact into a directory; None when nothing is live.
 
@@ -518,6 +539,7 @@ class RegisteredModel:
             copy_whole(entry.path, place)
         return Pulled(self.name, target.key.version, place, entry.sha256 if entry.recorded else None)
 
+    @observed
     def adopt(self, version: int | str) -> str:
         """Record the digest of a version that was registered elsewhere, and return it; live or not.
 

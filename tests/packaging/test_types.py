@@ -26,7 +26,11 @@ def installed(
     row: Row = request.param
     home = tmp_path_factory.mktemp(f"typed-{row.version}") / "environment"
     return made_environment(
-        home, row.python, f"mlflow=={row.version}", f"{distributions.wheel}[find,report]", as_of=row.as_of
+        home,
+        row.python,
+        f"mlflow=={row.version}",
+        f"{distributions.wheel}[find,otel,prometheus,report]",
+        as_of=row.as_of,
     )
 
 

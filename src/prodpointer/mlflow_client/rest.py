@@ -24,6 +24,7 @@ from urllib.parse import urljoin
 from packaging.version import Version
 
 from prodpointer.errors import RegistryError, RegistryUnavailable, UnsafeModel
+from prodpointer.mlflow_client.call_log import log_request
 from prodpointer.mlflow_client.deadline import cut_off
 from prodpointer.mlflow_client.installed import client_version
 from prodpointer.mlflow_client.uris import Addresses, has_same_origin, root_of
@@ -308,6 +309,7 @@ def send_request(
         The server redirects a write to another origin; it was not sent there.
     """
     failure: Exception | None = None
+    began = time.monotonic()
     with cut_off(timeout) as cut:
         try:
             response = _send_unread(
@@ -317,6 +319,8 @@ def send_request(
                 _read(response, limit, endpoint)
         except Exception as error:  # noqa: BLE001  # a closed connection fails in many ways; raised below
             failure = error
+    address = credentials if isinstance(credentials, str) else credentials.host
+    log_request(method, address, endpoint, NoAnswer() if cut.is_set() else failure or response.status_code, began)
     if cut.is_set():
         # Raised here and not above: how the connection broke once it was closed is not what happened.
         may_be_done = "" if method == "GET" else "; the write may still succeed"

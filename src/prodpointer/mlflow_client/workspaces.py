@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
@@ -17,6 +18,7 @@ from functools import cache, wraps
 from typing import Any, TypeVar
 
 from prodpointer.errors import InvalidName, WorkspaceNotFound
+from prodpointer.mlflow_client.call_log import log_call
 
 T = TypeVar("T")
 
@@ -127,13 +129,25 @@ class InWorkspace:
 
         @wraps(found)
         def called(*args: Any, **options: Any) -> Any:
-            return self._call(lambda: found(*args, **options))
+            return self._logged(name, lambda: found(*args, **options))
 
         return called
 
     def within(self, method: Callable[..., T], *args: Any) -> T:
         """Call a method of the inner's class in the same way."""
-        return self._call(lambda: method(self._inner, *args))
+        return self._logged(method.__name__, lambda: method(self._inner, *args))
+
+    def _logged(self, name: str, work: Callable[[], T]) -> T:
+        """Return what a call returns, and log its time."""
+        began = time.monotonic()
+        outcome: object = "done"
+        try:
+            return self._call(work)
+        except BaseException as error:
+            outcome = error
+            raise
+        finally:
+            log_call(name, outcome, began)
 
     def _call(self, work: Callable[[], T]) -> T:
         """Return what ``work`` returns, called in the workspace."""

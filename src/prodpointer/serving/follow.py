@@ -30,6 +30,7 @@ from prodpointer.errors import (
 from prodpointer.mlflow_client import cut_off_requests
 from prodpointer.pointers.snapshot import ModelSnapshot
 from prodpointer.serving.load import NO_ANSWER, Loading, LoadOptions
+from prodpointer.serving.metrics import count, forget, watch
 from prodpointer.serving.state import LiveStats, State
 from prodpointer.types import ModelReply, called
 
@@ -119,6 +120,7 @@ class Live:
         self._is_forked = False
         self._thread = self._new_thread()
         _handles.add(self)
+        watch(self, loading.labels)
         self._thread.start()
 
     def __repr__(self) -> str:
@@ -190,6 +192,7 @@ class Live:
         with self._resuming:
             self._stopped.set()
             self._take_over()
+        forget(self)
         with self._changed:
             self._changed.notify_all()
         if threading.current_thread() is not self._thread:
@@ -247,6 +250,7 @@ class Live:
         """Add to what is counted; :meth:`stats` returns values of one moment."""
         counted = self._counted
         self._counted = replace(counted, **{name: getattr(counted, name) + more[name] for name in more})
+        count(self._loading.labels, **more)
 
     def _pause(self) -> float:
         """Return the seconds until the next check: few at the start of an outage, then twice as many each time."""
@@ -408,11 +412,11 @@ class Live:
         """Count and log a swap."""
         self._counted = replace(
             self._counted,
-            swaps=self._counted.swaps + 1,
             last_swap=datetime.now(timezone.utc),
             load_seconds=None if loaded is None else loaded.seconds,
             bytes=None if loaded is None else loaded.size,
         )
+        self._count(swaps=1)
         moved = (self._loading.label, before or "nothing", self.version or "nothing")
         if loaded is None:
             _log.warning("%s: %s → %s: withdrawn, nothing serves", *moved)
@@ -500,6 +504,7 @@ class Live:
             self._is_forked = True
             self._thread = self._new_thread()
             self._take_over()
+            watch(self, self._loading.labels)
             try:
                 self._thread.start()
             except RuntimeError as error:  # no more threads, or the interpreter ends

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import weakref
 from collections.abc import Callable, Collection
 from copy import copy
@@ -10,6 +11,7 @@ from typing import Any, Literal, get_args
 
 from packaging.version import Version
 
+from prodpointer._telemetry import annotate
 from prodpointer._warnings import warn_about, warn_last_known_good, warn_unverified
 from prodpointer.artifacts.cache import Cache
 from prodpointer.artifacts.digest import DigestAhead
@@ -29,7 +31,10 @@ from prodpointer.mlflow_client import ArtifactStore, Registry
 from prodpointer.pointers.rule import Rule
 from prodpointer.pointers.selection import check_readable
 from prodpointer.pointers.snapshot import ModelSnapshot
+from prodpointer.serving.metrics import Labels
 from prodpointer.types import ModelReply, ModelVersion
+
+_log = logging.getLogger("prodpointer")
 
 OnUnavailable = Literal["raise", "last-known-good"]
 
@@ -98,6 +103,7 @@ class Loading:
     ) -> None:
         self.name = name
         self.label = f"{name}@{rule.alias}"
+        self.labels = Labels(name, rule.alias, registry.addresses.workspace or "", registry.addresses.shown)
         self._registry = registry
         self._rule = rule
         self._view = view
@@ -183,6 +189,7 @@ class Loading:
         target = self.find_target(reply, seen)
         if target is None:
             return None
+        annotate(version=target.key.version)
         delivering = self.delivery.deliver(target, verify=options.verify, warn=warn_unverified, examine=ahead.examine)
         with delivering as entry:
             model = options.load(entry)
@@ -221,7 +228,9 @@ class Loading:
         last = self.delivery.last_known_good()
         if last is None:
             raise self.explain_no_last_known_good(why)
+        annotate(version=last.key.version)
         model, _ = self.load_last(last, options, why, ahead)
+        _log.info("%s: last-known-good version %s loaded: %s", self.label, last.key.version, why)
         warn_last_known_good(self.name, last.key.version, last.at, why, named=self.delivery.last_named())
         return model
 
