@@ -205,7 +205,8 @@ class Promoter:
         pointers, _ = pointers_to_move(snapshot)
         self._check_promotable(candidate, pointers, snapshot)
         if Pointers.STAGE in pointers and snapshot.stage == number and not snapshot.complete:
-            snapshot = self.take_snapshot(retried=True, complete=True)  # another version may be in the stage beside it
+            # Another version may be in the stage beside it.
+            snapshot = snapshot.with_versions(self.registry.versions(self.name), now=self.registry.now())
         move = self._draft(snapshot, candidate, pointers, kind=kind, reason=reason, by=by)
         if snapshot.names_alone(number, pointers):
             return replace(move, pointers=(), event=None, state="done")
