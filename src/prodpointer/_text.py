@@ -1,7 +1,8 @@
-"""What of a text a reader cannot see, and how it is shown: escaped, and not longer than it helps."""
+"""How texts and numbers are shown: what a reader cannot see is escaped, and nothing is longer than it helps."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection
 
@@ -22,6 +23,8 @@ INVISIBLE = re.compile(
 )
 
 _LISTED = 5  # names
+_DIGITS = 6  # of a number, where they tell it from those beside it
+_ALL_DIGITS = 17  # tell any two floats apart
 
 
 def visible(text: str) -> str:
@@ -38,3 +41,21 @@ def list_some(names: Collection[str]) -> str:
     """Return the first few names in order, and how many more there are."""
     rest = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
     return ", ".join(sorted(names)[:_LISTED]) + rest
+
+
+def number_text(number: float, *beside: float) -> str:
+    """Return a number as people write it: 0.21, not 0.20999999999999996.
+
+    It has as many digits as tell it from different numbers ``beside`` it, which are written the same way.
+    """
+    for digits in range(_DIGITS, _ALL_DIGITS):
+        found = _rounded(number, digits)
+        if all(other == number or _rounded(other, digits) != found for other in beside):
+            return found
+    return repr(number)
+
+
+def _rounded(number: float, digits: int) -> str:
+    """Return a number of so many digits, or of more where it is a large one, whose end matters."""
+    whole = len(f"{abs(number):.0f}") if math.isfinite(number) and abs(number) < 1e15 else 0
+    return f"{number:.{max(digits, whole)}g}"

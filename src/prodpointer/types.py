@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from prodpointer._html import html_table
+from prodpointer._text import number_text
 
 Pointer = Literal["auto", "alias", "stage", "both"]
 POINTERS: tuple[str, ...] = get_args(Pointer)
@@ -196,8 +197,8 @@ class Verdict:
 
     def as_text(self) -> str:
         """Return one line for people."""
-        values = [f"candidate {self.candidate!r}"] if self.candidate is not None else []
-        values += [f"{LIVE} {self.production!r}"] if self.production is not None else []
+        values = [f"candidate {number_text(self.candidate)}"] if self.candidate is not None else []
+        values += [f"{LIVE} {number_text(self.production)}"] if self.production is not None else []
         said = ", ".join(values) + (": " if values and self.reason else "") + self.reason
         return f"{'passed' if self.passed else 'refused'}: {self.gate} ({said})"
 

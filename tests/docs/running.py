@@ -26,6 +26,7 @@ from tests.docs.blocks import Block
 from tests.docs.comparing import difference
 from tests.docs.logins import login_options
 from tests.servers import Server, free_port, serve
+from tests.terminal import run_on_terminal
 
 MAJOR = int(version("mlflow").split(".")[0])
 SECONDS = 180
@@ -163,11 +164,18 @@ class Page:
     def _shell(self, command: str) -> str:
         """Run a line of shell in the page's directory; a page that shows a failure shows its exit code with ``||``."""
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        environment = {**os.environ, "PATH": path, "PYTHONIOENCODING": "utf-8"}
+        words = ["bash", "-euo", "pipefail", "-c", self._real(command)]
+        if command.startswith("prodpointer "):
+            code, output, _ = run_on_terminal(words, self.directory, environment, seconds=SECONDS)
+            if code != 0:
+                raise Wrong(f"{command}\nended with {code}:\n{output}")
+            return self._shown(output)
         done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", self._real(command)],
+            words,
             check=False,
             cwd=self.directory,
-            env={**os.environ, "PATH": path, "PYTHONIOENCODING": "utf-8"},
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             # What a program of the page's own logs, and MLflow with it, is no part of what it answers.

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import subprocess
 import sys
 import tempfile
 import warnings
@@ -20,6 +19,7 @@ from mlflow import MlflowClient
 import prodpointer
 from tests import mlflow_table
 from tests.servers import serve
+from tests.terminal import run_on_terminal
 
 PAGE = mlflow_table.ROOT / "docs" / "migrating.md"
 BLOCK = re.compile(r"^```console\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -141,10 +141,9 @@ def _run(command: str, uri: str, directory: Path) -> str:
     settings = {"MLFLOW_TRACKING_URI": uri, "MLFLOW_TRACKING_USERNAME": "ada", "MLFLOW_DISABLE_TELEMETRY": "true"}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     env = {**os.environ, **settings, "PATH": path, "PYTHONIOENCODING": "utf-8"}
-    done = subprocess.run(command, shell=True, check=False, cwd=directory, env=env, capture_output=True, text=True)
-    if done.returncode not in (0, 4):
-        raise RuntimeError(f"{command} ended with {done.returncode}:\n{done.stderr}")
-    output = done.stdout
+    code, output, errors = run_on_terminal(["sh", "-c", command], directory, env, with_errors=False)
+    if code not in (0, 4):
+        raise RuntimeError(f"{command} ended with {code}:\n{errors}")
     for pattern, instead in CHANGES:
         output = pattern.sub(instead, output)
     return f"$ {command}\n" + "".join(f"{line.rstrip()}\n" for line in output.splitlines())

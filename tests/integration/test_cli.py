@@ -21,6 +21,7 @@ import mlflow
 import pytest
 
 import prodpointer
+from prodpointer._identity import acting_user
 from prodpointer.cli import main as command_line
 from tests.integration.conftest import HAS_ALIASES, IS_THREE, NEW_POINTER, Answer, Command, Lab, quiet
 
@@ -41,12 +42,13 @@ def at(cli: Command, lab: Lab) -> Command:
     return run
 
 
-def one_line(answer: Answer) -> str:
-    """Return the error that a command ended with: one line on standard error, nothing on standard output."""
+def the_error(answer: Answer) -> str:
+    """Return the error that a command ended with: the fact, then where and what next; nothing on standard output."""
     assert answer.out == ""
-    line, end, rest = answer.err.partition("\n")
-    assert (line.startswith("error: "), end, rest) == (True, "\n", "")
-    return line
+    first, *rest = answer.err.splitlines()
+    assert first.startswith("error: ")
+    assert [line[:9].rstrip() for line in rest] == ["  where:", "  next:"][-len(rest) :] * bool(rest)
+    return answer.err
 
 
 def apart(lab: Lab, name: str) -> None:
@@ -102,20 +104,21 @@ def test_register_without_the_artifact_fails(at: Command, lab: Lab, name: str) -
     """An artifact that the run does not have ends with 1 and one line."""
     answer = at("register", name, lab.run({"model.pkl": b""}), "gone.pkl")
     assert answer.exit_code == 1
-    assert "has no artifact 'gone.pkl'" in one_line(answer)
+    assert "has no artifact 'gone.pkl'" in the_error(answer)
 
 
 def test_promote_says_what_is_live(at: Command, lab: Lab, name: str) -> None:
     """A move is printed as what is live, what was, and what moved."""
     lab.model(name)
     answer = at("promote", name, "1")
-    assert (answer.exit_code, answer.out) == (0, f"{name}: version 1 is live (was nothing; moved {NEW_POINTER})\n")
+    assert answer.exit_code == 0
+    assert answer.out == f"{name}@production: none → 1 ({NEW_POINTER}) by {acting_user()}\n"
 
 
 def test_promote_says_when_nothing_had_to_move(at: Command, lab: Lab, name: str) -> None:
     """Promoting what is live is no move."""
     lab.model(name).promote(1)
-    assert at("promote", name, "1").out == f"{name}: version 1 is live (no pointer had to move)\n"
+    assert at("promote", name, "1").out == f"{name}@production: 1 already, nothing to move\n"
 
 
 def test_promote_prints_json(at: Command, lab: Lab, name: str) -> None:
@@ -142,14 +145,14 @@ def test_promote_with_the_wrong_expectation_ends_with_three(expected: str, at: C
     model.promote(1)
     answer = at("promote", name, "2", "--expected", expected)
     assert (answer.exit_code, model.live_version()) == (3, 1)
-    assert f"Version 1 of '{name}' is live" in one_line(answer)
+    assert f"Version 1 of '{name}' is live" in the_error(answer)
 
 
 def test_promote_where_nothing_is_live_says_so(at: Command, lab: Lab, name: str) -> None:
     """An expectation of a version where nothing is live speaks of nothing, not of a version None."""
     lab.model(name)
     answer = at("promote", name, "1", "--expected", "1")
-    assert (answer.exit_code, "None" in one_line(answer)) == (3, False)
+    assert (answer.exit_code, "None" in the_error(answer)) == (3, False)
 
 
 @pytest.mark.parametrize("version", ["abc", "0", "01", "1.0", "v1", ""])
@@ -157,14 +160,14 @@ def test_promote_of_no_version_is_wrong_usage(version: str, at: Command, lab: La
     """What is no version ends with 2 and one line."""
     lab.model(name)
     answer = at("promote", name, version)
-    assert (answer.exit_code, "Invalid version" in one_line(answer)) == (2, True)
+    assert (answer.exit_code, "Invalid version" in the_error(answer)) == (2, True)
 
 
 def test_promote_of_a_missing_version_fails(at: Command, lab: Lab, name: str) -> None:
     """A version that does not exist ends with 1 and one line that names it."""
     lab.model(name)
     answer = at("promote", name, "7")
-    assert (answer.exit_code, f"Version 7 of '{name}' does not exist" in one_line(answer)) == (1, True)
+    assert (answer.exit_code, f"Version 7 of '{name}' does not exist" in the_error(answer)) == (1, True)
 
 
 def test_withdraw_says_that_nothing_is_live(at: Command, lab: Lab, name: str) -> None:
@@ -173,7 +176,7 @@ def test_withdraw_says_that_nothing_is_live(at: Command, lab: Lab, name: str) ->
     model.promote(1)
     answer = at("withdraw", name)
     assert (answer.exit_code, model.live_version()) == (0, None)
-    assert answer.out == f"{name}: nothing is live (was version 1; moved {NEW_POINTER})\n"
+    assert answer.out == f"{name}@production: 1 → none ({NEW_POINTER}) by {acting_user()}\n"
 
 
 def test_withdraw_prints_json(at: Command, lab: Lab, name: str) -> None:
@@ -191,7 +194,7 @@ def test_rollback_goes_to_what_was_live_before(at: Command, lab: Lab, name: str)
         model.promote(version)
     answer = at("rollback", name, "--reason", "worse")
     assert (answer.exit_code, model.live_version()) == (0, 1)
-    assert answer.out == f"{name}: version 1 is live (was version 3; moved {NEW_POINTER})\n"
+    assert answer.out == f"{name}@production: 3 → 1 ({NEW_POINTER}) by {acting_user()}: worse\n"
     document = at("rollback", name, "--to", "2", "--json").document
     assert set(document) == MOVE_KEYS
     assert (document["from_version"], document["to_version"]) == (1, 2)
@@ -201,7 +204,7 @@ def test_rollback_without_a_record_fails(at: Command, lab: Lab, name: str) -> No
     """Without a known previous version, one line names the existing versions."""
     lab.model(name, 2).promote(1)
     answer = at("rollback", name)
-    assert (answer.exit_code, "other versions: 2" in one_line(answer)) == (1, True)
+    assert (answer.exit_code, "other versions: 2" in the_error(answer)) == (1, True)
 
 
 def test_rollback_with_the_wrong_expectation_ends_with_three(at: Command, lab: Lab, name: str) -> None:
@@ -227,7 +230,8 @@ def test_history_prints_json(at: Command, lab: Lab, name: str) -> None:
 def test_history_prints_a_table(at: Command, lab: Lab, name: str) -> None:
     """For people it is a line a move, with who and why; moves of other tools are among them."""
     model = lab.model(name, 2)
-    assert at("history", name).out == "No moves are recorded.\n"
+    nothing = at("history", name)
+    assert (len(nothing.out.splitlines()), nothing.err) == (1, "No moves are recorded.\n")
     model.promote(1, reason="weekly retrain", by="ada")
     apart_by_others(lab, name)
     lines = at("history", name).out.splitlines()
@@ -350,13 +354,14 @@ def test_status_of_an_empty_registry(cli: Command, tmp_path: Path) -> None:
     with quiet():
         prodpointer.connect("any", tracking_uri=uri)
     answer = cli("--tracking-uri", uri, "status")
-    assert (answer.exit_code, answer.out) == (0, "There are no registered models.\n")
+    assert (answer.exit_code, answer.err) == (0, "There are no registered models.\n")
+    assert len(answer.out.splitlines()) == 1
 
 
 def test_status_of_a_missing_model_fails(at: Command, name: str) -> None:
     """A typo must not look like a model without a live version."""
     answer = at("status", name, "--json")
-    assert (answer.exit_code, f"'{name}' does not exist" in one_line(answer)) == (1, True)
+    assert (answer.exit_code, f"'{name}' does not exist" in the_error(answer)) == (1, True)
 
 
 def test_a_model_that_cannot_be_told_hides_no_other(at: Command, lab: Lab, name: str) -> None:
@@ -377,12 +382,15 @@ def test_pointers_that_disagree_end_with_four(at: Command, lab: Lab, name: str) 
 
 
 def test_pointers_that_disagree_are_shown_to_people(at: Command, lab: Lab, name: str) -> None:
-    """The table says no under agreed."""
+    """The table says no under agreed, and below it stands why, and what to do."""
     lab.model(name, 2)
     apart(lab, name)
     answer = at("status", name)
     [row] = [line for line in answer.out.splitlines() if name in line]
-    assert (answer.exit_code, " no " in row) == (4, True)
+    assert (answer.exit_code, "\tno\t" in row) == (4, True)
+    first, *_, last = answer.err.splitlines()
+    assert first.startswith(f"{name}: ")
+    assert last == f"  next: prodpointer --tracking-uri {lab.uri} repair {name}"
 
 
 def test_a_warning_is_one_line_on_standard_error(at: Command, lab: Lab, name: str, tmp_path: Path) -> None:
@@ -430,7 +438,7 @@ def test_pull_where_nothing_is_live_fails(at: Command, lab: Lab, name: str, tmp_
     lab.model(name)
     answer = at("pull", name, tmp_path / "there")
     assert (answer.exit_code, (tmp_path / "there").exists()) == (1, False)
-    assert f"No version of '{name}' is live" in one_line(answer)
+    assert f"No version of '{name}' is live" in the_error(answer)
 
 
 def test_pull_replaces_nothing(at: Command, lab: Lab, name: str, tmp_path: Path) -> None:
@@ -439,7 +447,7 @@ def test_pull_replaces_nothing(at: Command, lab: Lab, name: str, tmp_path: Path)
     (tmp_path / "bundle").write_text("mine")
     answer = at("pull", name, tmp_path)
     assert (answer.exit_code, (tmp_path / "bundle").read_text()) == (1, "mine")
-    assert "already" in one_line(answer)
+    assert "already" in the_error(answer)
 
 
 def test_pull_of_changed_bytes_fails(at: Command, lab: Lab, name: str, tmp_path: Path) -> None:
@@ -449,7 +457,7 @@ def test_pull_of_changed_bytes_fails(at: Command, lab: Lab, name: str, tmp_path:
     lab.artifact(str(model.version(1).run_id), "bundle/model.pkl").write_bytes(b"other")
     answer = at("pull", name, tmp_path / "there")
     assert (answer.exit_code, (tmp_path / "there").exists()) == (1, False)
-    assert "are not those" in one_line(answer)
+    assert "are not those" in the_error(answer)
 
 
 def test_the_timeout_may_be_given(cli: Command, closed_port: int) -> None:
@@ -476,7 +484,7 @@ def test_pull_can_require_a_digest(at: Command, lab: Lab, name: str, tmp_path: P
     model.promote(1)
     answer = at("pull", name, tmp_path / "there", "--verify", "required")
     assert (answer.exit_code, (tmp_path / "there").exists()) == (1, False)
-    assert f"prodpointer adopt {name} 1" in one_line(answer)
+    assert f"prodpointer adopt {name} 1" in the_error(answer)
 
 
 def test_adopt_records_a_digest(at: Command, lab: Lab, name: str, tmp_path: Path) -> None:
@@ -548,7 +556,7 @@ COMMANDS: list[list[Any]] = [
 def test_a_registry_out_of_reach_ends_with_five(command: list[Any], cli: Command, closed_port: int) -> None:
     """If no server listens, every command ends with 5 and one line."""
     answer = cli("--tracking-uri", f"http://127.0.0.1:{closed_port}", *command)
-    assert (answer.exit_code, "no connection" in one_line(answer)) == (5, True)
+    assert (answer.exit_code, "no connection" in the_error(answer)) == (5, True)
 
 
 def test_a_registry_out_of_reach_is_told_within_seconds(
@@ -640,7 +648,7 @@ def test_nothing_configured_fails(cli: Command, tmp_path: Path, monkeypatch: pyt
     monkeypatch.chdir(tmp_path)
     answer = cli("status")
     assert (answer.exit_code, list(tmp_path.iterdir())) == (1, [])
-    assert "MLFLOW_TRACKING_URI" in one_line(answer)
+    assert "MLFLOW_TRACKING_URI" in the_error(answer)
 
 
 @pytest.mark.parametrize("command", [["status"], ["doctor"]], ids=" ".join)
@@ -679,7 +687,7 @@ def test_json_is_alone_on_standard_output(cli: Command, tmp_path: Path) -> None:
         "--tracking-uri", f"sqlite:///{tmp_path.as_posix()}/new.db", "--json", "register", "news", "0" * 32, "x"
     )
     assert answer.out == ""
-    assert answer.err.splitlines()[-1].startswith("error: ")
+    assert [line for line in answer.err.splitlines() if line.startswith("error: ")] != []
 
 
 def test_json_keeps_letters_as_they_are(at: Command, lab: Lab, name: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from prodpointer._text import number_text
 from prodpointer.errors import InvalidName
 from prodpointer.gates.gate import Evidence, Gate, Measurement, judge, recorded, refusals
 from prodpointer.gates.parser import gates_of, parse_gate
@@ -496,3 +497,25 @@ def test_a_record_never_outgrows_its_room(count: int) -> None:
         omitted = short[-1].get("omitted", 0)
         assert size(short) <= longest
         assert len(short) - (1 if omitted else 0) + omitted == count
+
+
+def test_numbers_are_shown_as_people_write_them() -> None:
+    """What floats add is left out; the digits that tell a value from its bound are shown."""
+    assert number_text(1 - 0.79) == "0.21"
+    assert number_text(0.1 + 0.2, 0.3) == "0.30000000000000004"
+    assert [number_text(each) for each in (1234567.0, 0.00012, 1e-9, 3.0, -0.5, math.inf)] == [
+        "1234567",
+        "0.00012",
+        "1e-09",
+        "3",
+        "-0.5",
+        "inf",
+    ]
+
+
+def test_a_refusal_shows_short_numbers() -> None:
+    """A missed bound of two sums of floats is told as 0.21 and 0.19."""
+    found = verdict("error <= production", measured(4, 1 - 0.79, metric="error"), measured(3, 1 - 0.81, metric="error"))
+    assert found.reason == "0.21 is above 0.19 (production 0.19)"
+    assert "(candidate 0.21, production 0.19: " in found.as_text()
+    assert found.candidate == 1 - 0.79

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from prodpointer.cli.terminal import waiting
+
 
 class SharedOption(click.Option):
     """An option that every command has; help lists it below the command's own."""
@@ -19,12 +21,22 @@ class Command(click.Command):
     ----------
     examples
         Command lines, without the name of the program.
+    runs_on
+        Whether the command goes on until it is stopped, so that its silence is no sign of waiting.
     """
 
-    def __init__(self, *arguments: Any, examples: Sequence[str] = (), **options: Any) -> None:
+    def __init__(self, *arguments: Any, examples: Sequence[str] = (), runs_on: bool = False, **options: Any) -> None:
         """Keep the examples."""
         super().__init__(*arguments, **options)
         self.examples = tuple(examples)
+        self.runs_on = runs_on
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; on a terminal a sign shows that it waits."""
+        if self.runs_on:
+            return super().invoke(ctx)
+        with waiting(as_json=any(each.params.get("as_json") for each in (ctx, ctx.find_root()))):
+            return super().invoke(ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the command's own options, then those that every command has."""

@@ -16,7 +16,7 @@ from prodpointer.cli.group import Group
 from prodpointer.cli.migrate import migrate
 from prodpointer.cli.moves import promote, repair, rollback, withdraw
 from prodpointer.cli.options import settings_of, shared_options
-from prodpointer.cli.output import say
+from prodpointer.cli.output import print_error
 from prodpointer.cli.registry import conformance, doctor
 from prodpointer.cli.report import report
 from prodpointer.cli.show import history, status
@@ -33,7 +33,7 @@ class _Commands(Group):
             with quiet():
                 return super().invoke(ctx)
         except ProdpointerError as error:
-            say(f"error: {error}", err=True)
+            print_error(error)
             ctx.exit(error.exit_code)
 
 

@@ -295,6 +295,7 @@ def verify(ctx: click.Context, /, **options: Any) -> None:
 
 
 @migrate.command(
+    runs_on=True,
     short_help="Copy moves by other tools to the other pointer.",
     examples=("migrate bridge --every 30", "migrate bridge --once"),
 )

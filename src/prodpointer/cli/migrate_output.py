@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prodpointer._text import visible
-from prodpointer.cli.output import SCHEMA_VERSION, json_text, print_json, print_table, say
+from prodpointer.cli.output import SCHEMA_VERSION, json_text, print_json, say
+from prodpointer.cli.tables import Column, print_table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -131,26 +131,25 @@ def print_checks(checks: Sequence[Checked]) -> None:
 
 def _print_first(head: Sequence[str], rows: Sequence[Sequence[str]], count: int, whole: str) -> None:
     """Print the first of ``count`` rows, and where to find all of them; nothing if there are none."""
-    from rich.table import Table
-
-    table = Table(*head)
-    for row in rows:
-        table.add_row(*map(visible, row))
     if rows:
-        print_table(table)
+        print_table([*(Column(title) for title in head[:-1]), Column(head[-1], wraps=True)], rows)
     if count > len(rows):
         say(f"... and {count - len(rows)} more: see {whole}")
 
 
 def print_runs(runs: Sequence[RunSummary]) -> None:
     """Print a line for each run."""
-    from rich.table import Table
-
-    table = Table("run", "kind", "models", "from (UTC)", "to (UTC)")
-    for run in runs:
-        times = [f"{at:%Y-%m-%d %H:%M:%S}" if at else "-" for at in (run.first, run.last)]
-        table.add_row(visible(run.name), run.kind, str(run.models), *times)
-    print_table(table if runs else "No runs are recorded.")
+    rows = [
+        (
+            run.name,
+            run.kind,
+            str(run.models),
+            *(f"{at:%Y-%m-%d %H:%M:%S}" if at else "-" for at in (run.first, run.last)),
+        )
+        for run in runs
+    ]
+    columns = ("run", "kind", "models", "from (UTC)", Column("to (UTC)", optional=True))
+    print_table(columns, rows, empty="No runs are recorded.")
 
 
 def print_stage_uses(uses: Sequence[StageUse]) -> None:

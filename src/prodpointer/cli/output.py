@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
 
 import click
 
 from prodpointer._text import INVISIBLE, visible
+from prodpointer.cli.tables import Cell, Column, Row, print_table
+from prodpointer.cli.terminal import Meaning, has_colour, paint, stop_waiting
 from prodpointer.diagnostics.conformance import Conformance
-from prodpointer.types import PointerStatus, Promotion, called
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from prodpointer.errors import ProdpointerError
+from prodpointer.types import Pointers, PointerStatus, Promotion, Verdict
 
 DISAGREE = 4
 """The exit code for pointers that disagree."""
@@ -23,38 +26,130 @@ SCHEMA_VERSION = 1
 
 
 def print_history(found: list[Promotion]) -> None:
-    """Print one line per event."""
-    from rich.table import Table
+    """Print one row per event."""
+    columns = (
+        Column("at (UTC)"),
+        Column("move"),
+        Column("state", only="pipe"),
+        Column("version", only="terminal"),
+        Column("from", only="pipe"),
+        Column("to", only="pipe"),
+        Column("pointers", optional=True),
+        Column("by", wraps=True),
+        Column("reason", wraps=True),
+    )
+    rows = [_event_row(each) for each in found]
+    print_table(columns, rows, empty="No moves are recorded.")
 
-    table = Table("at (UTC)", "move", "from", "to", "pointers", "by", "reason")
+
+def _event_row(event: Promotion) -> Row:
+    """Return the cells of one event."""
+    kind = event.kind if event.state == "done" else f"{event.kind} ({event.state})"
+    at = f"by {_time(event.at)}" if event.kind == "unrecorded" else _time(event.at)
+    return (
+        Cell(at, piped=event.at.isoformat()),
+        Cell(kind, "" if event.state == "done" else "warning", piped=event.kind),
+        event.state,
+        f"{_named(event.from_version)} → {_named(event.to_version)}",
+        _cell(event.from_version),
+        _cell(event.to_version),
+        " and ".join(event.pointers) if event.state == "done" else "-",
+        event.by,
+        event.reason,
+    )
+
+
+def print_move(move: Promotion, *, dry_run: bool = False) -> None:
+    """Print one move of a pointer and the gates that it passed; a dry run says that it is one."""
+    say(f"{'dry run: ' if dry_run else ''}{move_line(move)}")
+    for gate in move.gates:
+        say(f"  {_gate_line(gate)}")
+
+
+def move_line(move: Promotion) -> str:
+    """Return one move as a line: what moved from where to where, which pointers, by whom and why."""
+    pointer = f"{move.name}@{move.alias}"
+    if not move.pointers:
+        return f"{pointer}: {_named(move.to_version)} already, nothing to move"
+    because = f": {move.reason}" if move.reason else ""
+    moved = " and ".join(move.pointers)
+    return f"{pointer}: {_named(move.from_version)} → {_named(move.to_version)} ({moved}) by {move.by}{because}"
+
+
+def _gate_line(gate: Mapping[str, Any]) -> str:
+    """Return the verdict of a gate as it is kept in an event."""
+    if "gate" not in gate:
+        return f"and {gate.get('omitted')} more gates"
+    numbers = {key: gate.get(key) for key in ("candidate", "production", "threshold")}
+    return Verdict(gate["gate"], "", **numbers, passed=bool(gate["passed"]), reason=gate.get("reason", "")).as_text()
+
+
+def print_statuses(found: list[PointerStatus], *, options: str = "") -> None:
+    """Print one row per model, and below the table what to do where pointers disagree.
+
+    Parameters
+    ----------
+    found
+        The models.
+    options
+        The options, each after a blank, with which a suggested command addresses them too.
+    """
+    columns = (
+        Column("model"),
+        Column("live"),
+        Column("alias"),
+        Column("stage"),
+        Column("agreed"),
+        Column("pointer"),
+        Column("moved (UTC)", optional=True),
+        Column("by", wraps=True, optional=True),
+        Column("mismatch", only="pipe"),
+    )
+    print_table(columns, list(map(_status_row, found)), empty="There are no registered models.")
     for each in found:
-        kind = each.kind if each.state == "done" else f"{each.kind} ({each.state})"
-        at = f"by {each.at:%Y-%m-%d %H:%M:%S}" if each.kind == "unrecorded" else f"{each.at:%Y-%m-%d %H:%M:%S}"
-        pointers = " and ".join(each.pointers) if each.state == "done" else "-"
-        row = (at, kind, _cell(each.from_version), _cell(each.to_version), pointers, each.by, each.reason)
-        table.add_row(*map(visible, row))
-    print_table(table if found else "No moves are recorded.")
+        if not each.agreed:
+            _explain_mismatch(each, options)
 
 
-def print_move(move: Promotion) -> None:
-    """Print one move of a pointer."""
-    before = f"was {called(move.from_version)}; moved {' and '.join(move.pointers)}"
-    moved = before if move.pointers else "no pointer had to move"
-    say(f"{move.name}: {called(move.to_version)} is live ({moved})")
+def _status_row(found: PointerStatus) -> Row:
+    """Return the cells of one model."""
+    alias = f"{found.alias} (deleted)" if found.dangling else _cell(found.alias)
+    stage = ", ".join(map(str, found.in_stage)) if len(found.in_stage) > 1 else _cell(found.stage)
+    suspect: Meaning = "" if found.agreed else "warning"
+    last = found.last_event
+    return (
+        found.name,
+        Cell(_cell(found.live), "good" if found.live is not None else ""),
+        Cell(alias, suspect),
+        Cell(stage, suspect),
+        Cell("yes" if found.agreed else "no", suspect),
+        Pointers.where(alias=found.alias is not None, stage=found.stage is not None).choice,
+        Cell(_time(last.at) if last else "-", piped=last.at.isoformat() if last else "-"),
+        last.by if last else "-",
+        _mismatch(found),
+    )
 
 
-def print_statuses(found: list[PointerStatus]) -> None:
-    """Print one line per model."""
-    from rich.table import Table
+def _explain_mismatch(found: PointerStatus, options: str) -> None:
+    """Say on standard error why pointers disagree, who made the last recorded move, and what to do."""
+    say(f"{found.name}: {_mismatch(found)}", err=True, meaning="warning")
+    if (last := found.last_event) is not None:
+        move = f"{last.kind} {_named(last.from_version)} → {_named(last.to_version)}"
+        say(f"  last recorded: {move} by {last.by}, {_time(last.at)} UTC; other tools record nothing", err=True)
+    command = "repair" if found.live is not None else "promote"
+    version = "" if found.live is not None else " VERSION"
+    say(f"  next: prodpointer{options} {command} {shlex.quote(found.name)}{version}", err=True)
 
-    differ = any(each.mismatch for each in found)
-    table = Table("model", "live", "alias", "stage", "agreed", "pointer", *(("mismatch",) if differ else ()))
-    for each in found:
-        alias = f"{each.alias} (deleted)" if each.dangling else _cell(each.alias)
-        stage = ", ".join(map(str, each.in_stage)) if len(each.in_stage) > 1 else _cell(each.stage)
-        row = (each.name, _cell(each.live), alias, stage, "yes" if each.agreed else "no", each.pointer)
-        table.add_row(*map(visible, row), *((visible(each.mismatch),) if differ else ()))
-    print_table(table if found else "There are no registered models.")
+
+def _mismatch(found: PointerStatus) -> str:
+    """Return why the pointers of a model disagree, the empty text where they agree."""
+    if found.mismatch or found.agreed:
+        return found.mismatch
+    if found.dangling:
+        return f"the alias names version {found.alias}, which was deleted"
+    if len(found.in_stage) > 1:
+        return f"versions {' and '.join(map(str, found.in_stage))} are in the stage"
+    return f"the {'alias' if found.alias is None else 'stage'} is not set, and the model is marked for both"
 
 
 def print_conformance(found: Conformance) -> None:
@@ -70,28 +165,62 @@ def print_conformance(found: Conformance) -> None:
     say(found.row)
 
 
-def print_table(table: Table | str) -> None:
-    """Print a table, or a sentence in its place; cells wider than the terminal are wrapped."""
-    from rich.console import Console
-
-    for column in [] if isinstance(table, str) else table.columns:
-        column.overflow = "fold"
-    width = None if sys.stdout.isatty() else 1000  # a pipe has no width
-    Console(markup=False, emoji=False, highlight=False, width=width).print(table)
-
-
 def _cell(version: int | None) -> str:
     """Return a version as a table shows it."""
     return "-" if version is None else str(version)
 
 
-def say(text: str, *, err: bool = False) -> None:
+def _named(version: int | None) -> str:
+    """Return a version as one end of a move."""
+    return "none" if version is None else str(version)
+
+
+def _time(at: datetime) -> str:
+    """Return a time as a table shows it."""
+    return f"{at:%Y-%m-%d %H:%M:%S}"
+
+
+def say(text: str, *, err: bool = False, meaning: Meaning = "") -> None:
     """Print a text; control characters, which may come from the registry, are escaped."""
-    click.echo(visible(text), err=err)
+    _print(paint(visible(text), meaning, err=err), err=err)
+
+
+def print_error(error: ProdpointerError, *, about: str = "") -> None:
+    """Print an error on standard error: the fact on the first line, then the place and the next step.
+
+    Parameters
+    ----------
+    error
+        The error.
+    about
+        What it concerns, where several things are done.
+    """
+    fact = f"{about}: {error.what}" if about else error.what
+    _print(f"{paint('error:', 'bad', err=True)} {visible(fact)}", err=True)
+    for title, text in (("where:", error.where), ("next: ", error.next_step)):
+        if text:
+            _print(f"  {paint(title, 'aside', err=True)} {visible(text)}", err=True)
+
+
+def print_warning(text: str) -> None:
+    """Print a warning on standard error, in one line."""
+    _print(f"{paint('warning:', 'warning', err=True)} {visible(text)}", err=True)
+
+
+def _print(text: str, *, err: bool = False) -> None:
+    """Print a text; what the encoding of the stream does not have is written in letters that it has."""
+    stop_waiting()
+    encoding = (sys.stderr if err else sys.stdout).encoding or "utf-8"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        text = text.replace("→", "->").encode(encoding, "backslashreplace").decode(encoding)
+    click.echo(text, err=err, color=True if has_colour(err=err) else None)
 
 
 def print_json(document: dict[str, Any], *, indent: int | None = 2) -> None:
     """Print one JSON document, on one line where ``indent`` is None."""
+    stop_waiting()
     click.echo(json_text({"schema_version": SCHEMA_VERSION, **document}, indent=indent))
 
 

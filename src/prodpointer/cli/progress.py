@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 import click
+
+from prodpointer.cli.terminal import can_redraw, stop_waiting
 
 T = TypeVar("T")
 
@@ -26,7 +27,8 @@ def show_progress(results: Iterable[T], total: int, verb: str) -> Iterator[T]:
     verb
         The command that is running.
     """
-    if sys.stderr.isatty():
+    stop_waiting()
+    if can_redraw(err=True):
         yield from _with_bar(results, total, verb)
     else:
         yield from _with_lines(results, total, verb)

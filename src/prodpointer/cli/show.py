@@ -9,7 +9,7 @@ import click
 
 from prodpointer.cli.group import Command
 from prodpointer.cli.options import Settings, settings_of, shared_options
-from prodpointer.cli.output import DISAGREE, print_history, print_json, print_statuses, say
+from prodpointer.cli.output import DISAGREE, print_error, print_history, print_json, print_statuses, say
 from prodpointer.errors import AccessDenied, InvalidName, ModelNotFound, PointerUnsupported, ProdpointerError
 from prodpointer.registered_model import RegisteredModel
 from prodpointer.types import PointerStatus, called
@@ -54,8 +54,8 @@ def status(ctx: click.Context, /, names: tuple[str, ...], **options: Any) -> Non
     results = [_status(settings, name) for name in names or settings.names()]
     found = [each for each in results if isinstance(each, PointerStatus)]
     errors = [each for each in results if isinstance(each, ProdpointerError)]
-    for text in dict.fromkeys(map(str, errors)):
-        say(f"error: {text}", err=True)
+    for error in {str(each): each for each in errors}.values():
+        print_error(error)
     if found or not errors:
         _show_statuses(settings, found)
     if errors:

@@ -11,9 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import click
-
-from prodpointer._text import visible
+from prodpointer.cli.output import print_warning
 from prodpointer.errors import without_credentials
 
 _STOPPING = b"\nStopping after the models in progress. Press Ctrl-C again to interrupt them.\n"
@@ -71,4 +69,4 @@ def _handled(handler: Callable[[int, Any], Any], *numbers: signal.Signals) -> It
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
     """Print a warning to standard error; other libraries' warnings start with their class."""
     kind = "" if category.__module__.startswith("prodpointer") else f"{category.__name__}: "
-    click.echo(visible(f"warning: {kind}{without_credentials(str(message))}"), err=True)
+    print_warning(f"{kind}{without_credentials(str(message))}")

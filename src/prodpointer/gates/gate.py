@@ -17,6 +17,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from decimal import Context, Decimal
 from typing import Any, Literal
 
+from prodpointer._text import number_text
 from prodpointer.errors import InvalidName
 from prodpointer.types import LIVE, Verdict
 
@@ -186,7 +187,7 @@ class Gate:
         if self.better_than_production_by is not None and live is not None:
             better = _decimal(self.better_than_production_by)
             add = _DECIMAL.subtract if self._less_is_better else _DECIMAL.add
-            bounds.append((add(_decimal(live), better), f" ({LIVE} {live!r}{self._margin})"))
+            bounds.append((add(_decimal(live), better), f" ({LIVE} {number_text(live)}{self._margin})"))
         return bounds
 
     def strictest(self, live: float | None) -> tuple[Decimal, str] | None:
@@ -261,8 +262,8 @@ def _missed(value: float, bound: tuple[Decimal, str], *, less_is_better: bool) -
     """Return by what a value misses a bound, or the empty string where it reaches it."""
     threshold, origin = bound
     if less_is_better:
-        return f"{value!r} is above {_shown(threshold)}{origin}" if _decimal(value) > threshold else ""
-    return f"{value!r} is below {_shown(threshold)}{origin}" if _decimal(value) < threshold else ""
+        return f"{_compared(value, 'above', threshold)}{origin}" if _decimal(value) > threshold else ""
+    return f"{_compared(value, 'below', threshold)}{origin}" if _decimal(value) < threshold else ""
 
 
 def _other_datasets(metric: str, candidate: Evidence, production: Evidence) -> str:
@@ -319,9 +320,10 @@ def _json_number(number: Decimal) -> float | None:
     return found if math.isfinite(found) else None
 
 
-def _shown(number: Decimal) -> str:
-    """Return a bound as a float is written."""
-    return repr(float(number))
+def _compared(value: float, relation: str, threshold: Decimal) -> str:
+    """Return the two sides of a bound that was missed, each with the digits that tell them apart."""
+    bound = float(threshold)
+    return f"{number_text(value, bound)} is {relation} {number_text(bound, value)}"
 
 
 def _quoted(metric: str) -> str:
