@@ -215,6 +215,8 @@ class RegistryError(ProdpointerError):
 class ModelNotFound(ProdpointerError):
     """The registered model does not exist; a typo must not look like "nothing is live"."""
 
+    exit_code = 2
+
 
 class VersionNotFound(ProdpointerError):
     """The model version does not exist, or was deleted."""

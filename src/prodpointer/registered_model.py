@@ -141,6 +141,7 @@ class RegisteredModel:
         by: str | None = None,
         git_commit: str | None = None,
         if_exists: Literal["new", "reuse"] = "new",
+        dry_run: bool = False,
     ) -> int:
         """Register a run's artifact as a new version and return its number; nothing goes live.
 
@@ -162,12 +163,14 @@ class RegisteredModel:
         digest
             False records no digest, and loading will warn.
         by
-            The owner; by default ``MLFLOW_TRACKING_USERNAME``, else the operating system's user.
+            The owner; by default as for :meth:`promote`.
         git_commit
             The commit of the code that made the artifact; by default the one that the run recorded, else none.
         if_exists
             ``"reuse"`` returns the READY version that this run's artifact has already, so that a job that is tried
             again makes no second one; the tags given are added to it.
+        dry_run
+            Read and check everything and write nothing; the number returned is the one that the version would get.
 
         Raises
         ------
@@ -182,15 +185,28 @@ class RegisteredModel:
         probe_capabilities(self._registry, max_age=_A_MOMENT)
         source = registration.find_source(self._artifacts, run_id, artifact_file)
         if if_exists == "reuse" and (made := self._registered(run_id, source.source)) is not None:
-            self._add_tags(made, own)
+            if not dry_run:
+                self._add_tags(made, own)
             return made.version
         own = registration.default_tags(source.run, by) | own
         if digest:
             own |= registration.digest_tags(self._artifacts, source, sha256, local_path)
+        if dry_run:
+            return max((each.version for each in self._registry.versions(self.name)), default=0) + 1
         self._registry.create_model(self.name)
         return self._registry.create_version(
             self.name, source.source, run_id=run_id, model_id=source.model_id, tags=own
         )
+
+    def registered_version(self, run_id: str, artifact_file: str) -> int | None:
+        """Return the READY version that a run's artifact has already, as ``register(if_exists="reuse")`` finds it.
+
+        None where there is none. Raises ``ArtifactNotFound`` for a run or an artifact that does not exist.
+        """
+        probe_capabilities(self._registry, max_age=_A_MOMENT)
+        source = registration.find_source(self._artifacts, run_id, artifact_file)
+        made = self._registered(run_id, source.source)
+        return None if made is None else made.version
 
     @observed
     def live_version(self) -> int | None:
@@ -306,7 +322,9 @@ class RegisteredModel:
         record_refusals
             Whether a refusal by a gate is kept in the history, as an event in the state ``"refused"``.
         reason, by
-            Who and why, for the record; ``by`` is ``MLFLOW_TRACKING_USERNAME`` or the system's user by default.
+            Who and why, for the record. By default ``by`` is, in a job of GitHub Actions, GitLab CI, Jenkins, Azure
+            Pipelines, Buildkite or CircleCI, who started the job and its address; else ``MLFLOW_TRACKING_USERNAME``,
+            else the operating system's user.
         dry_run
             Read and check everything and write nothing: the move returned is ``"intended"`` and has no event, and what
             would refuse the promotion raises.
@@ -540,10 +558,11 @@ class RegisteredModel:
         return Pulled(self.name, target.key.version, place, entry.sha256 if entry.recorded else None)
 
     @observed
-    def adopt(self, version: int | str) -> str:
+    def adopt(self, version: int | str, *, dry_run: bool = False) -> str:
         """Record the digest of a version that was registered elsewhere, and return it; live or not.
 
-        The bytes are those that this machine downloads now, or the ones that it downloaded first.
+        The bytes are those that this machine downloads now, or the ones that it downloaded first. ``dry_run`` returns
+        their digest and records nothing in the registry.
 
         Raises
         ------
@@ -558,7 +577,7 @@ class RegisteredModel:
         target = Target(VersionKey.of(reply.created_at, found.version), found)
         with self._loading.delivery.deliver(target, verify="warn", warn=lambda *_: None, adopting=True) as entry:
             digest = entry.sha256
-        if found.sha256 is None:
+        if found.sha256 is None and not dry_run:
             self._registry.tag_version(self.name, found.version, DIGEST_TAG, digest)
             self._loading.delivery.mark_recorded(target)
         return digest

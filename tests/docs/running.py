@@ -111,6 +111,9 @@ class Page:
         if block.language == "python":
             compile(text, block.title, "exec")
             return
+        if block.language == "toml":
+            tomllib.loads(text)
+            return
         for command in _steps(yaml.safe_load(text)):
             self._shell(command)
 

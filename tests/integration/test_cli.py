@@ -361,7 +361,7 @@ def test_status_of_an_empty_registry(cli: Command, tmp_path: Path) -> None:
 def test_status_of_a_missing_model_fails(at: Command, name: str) -> None:
     """A typo must not look like a model without a live version."""
     answer = at("status", name, "--json")
-    assert (answer.exit_code, f"'{name}' does not exist" in the_error(answer)) == (1, True)
+    assert (answer.exit_code, f"'{name}' does not exist" in the_error(answer)) == (2, True)
 
 
 def test_a_model_that_cannot_be_told_hides_no_other(at: Command, lab: Lab, name: str) -> None:

@@ -9,7 +9,7 @@ import click
 
 from prodpointer.artifacts.fetch import Verify
 from prodpointer.cli.group import Command
-from prodpointer.cli.options import settings_of, shared_options
+from prodpointer.cli.options import BY, DRY_RUN, settings_of, shared_options
 from prodpointer.cli.output import print_json, say
 from prodpointer.errors import ProdpointerError
 
@@ -18,7 +18,8 @@ from prodpointer.errors import ProdpointerError
     cls=Command,
     examples=(
         "register news-recommender 7f3a9c… bundle",
-        "register news-recommender 7f3a9c… bundle --tag dataset=clicks-2026-11 --if-exists reuse",
+        "register news-recommender 7f3a9c… bundle --tag dataset=clicks-2026-11",
+        "register news-recommender 7f3a9c… bundle --if-exists reuse --dry-run",
     ),
 )
 @click.argument("name")
@@ -39,6 +40,8 @@ from prodpointer.errors import ProdpointerError
     default="new",
     help="If the artifact is already registered: create a new version, or reuse that one (default: new).",
 )
+@BY
+@DRY_RUN
 @shared_options
 @click.pass_context
 def register(  # noqa: PLR0917  # click passes them by name
@@ -53,6 +56,8 @@ def register(  # noqa: PLR0917  # click passes them by name
     git_commit: str | None,
     no_digest: bool,
     if_exists: Any,
+    by: str | None,
+    dry_run: bool,
     **options: Any,
 ) -> None:
     """Register ARTIFACT of the run RUN_ID as a new version.
@@ -60,7 +65,8 @@ def register(  # noqa: PLR0917  # click passes them by name
     It is a version of the registered model NAME, which is created if it does not exist. Nothing goes live.
     """
     settings = settings_of(ctx, options)
-    model = settings.model(name, create_database=None)
+    model = settings.model(name, create_database=False if dry_run else None)
+    reused = model.registered_version(run_id, artifact) if if_exists == "reuse" else None
     number = model.register(
         run_id,
         artifact,
@@ -70,12 +76,17 @@ def register(  # noqa: PLR0917  # click passes them by name
         digest=not no_digest,
         git_commit=git_commit,
         if_exists=if_exists,
+        by=by,
+        dry_run=dry_run,
     )
-    version = model.version(number)
+    sha256 = None if dry_run and number != reused else model.version(number).sha256
     if settings.as_json:
-        print_json({"name": name, "version": number, "sha256": version.sha256})
-    else:
-        say(f"{name}: registered version {number}, SHA-256 {version.sha256 or 'not recorded'}")
+        marks = {"reused": number == reused, **({"dry_run": True} if dry_run else {})}
+        print_json({"name": name, "version": number, "sha256": sha256, **marks})
+        return
+    done = "reused" if number == reused else "registered"
+    digest = "" if dry_run else f", SHA-256 {sha256 or 'not recorded'}"
+    say(f"{'dry run: ' if dry_run else ''}{name}: {done} version {number}{digest}")
 
 
 @click.command(
@@ -106,23 +117,24 @@ def pull(ctx: click.Context, /, name: str, destination: Path, verify: Verify, **
         say(f"{name}: copied version {pulled.version} to {pulled.path}")
 
 
-@click.command(cls=Command, examples=("adopt news-recommender 3",))
+@click.command(cls=Command, examples=("adopt news-recommender 3", "adopt news-recommender 3 --dry-run"))
 @click.argument("name")
 @click.argument("version")
+@DRY_RUN
 @shared_options
 @click.pass_context
-def adopt(ctx: click.Context, /, name: str, version: str, **options: Any) -> None:
+def adopt(ctx: click.Context, /, name: str, version: str, dry_run: bool, **options: Any) -> None:
     """Record the current digest of VERSION of NAME.
 
     For a version that another tool registered without a digest.
     """
     settings = settings_of(ctx, options)
     model = settings.model(name)
-    digest = model.adopt(version)
+    digest = model.adopt(version, dry_run=dry_run)
     if settings.as_json:
-        print_json({"name": name, "version": int(version), "sha256": digest})
+        print_json({"name": name, "version": int(version), "sha256": digest, **({"dry_run": True} if dry_run else {})})
     else:
-        say(f"{name}: the recorded SHA-256 of version {version} is {digest}")
+        say(f"{'dry run: ' if dry_run else ''}{name}: the SHA-256 of version {version} is {digest}")
 
 
 def _tags(pairs: tuple[str, ...]) -> dict[str, str]:

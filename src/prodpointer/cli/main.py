@@ -15,7 +15,7 @@ from prodpointer.cli.demo import demo
 from prodpointer.cli.group import Group
 from prodpointer.cli.migrate import migrate
 from prodpointer.cli.moves import promote, repair, rollback, withdraw
-from prodpointer.cli.options import settings_of, shared_options
+from prodpointer.cli.options import keep_settings, shared_options
 from prodpointer.cli.output import print_error
 from prodpointer.cli.registry import conformance, doctor
 from prodpointer.cli.report import report
@@ -50,7 +50,7 @@ def main(ctx: click.Context, /, **options: Any) -> None:
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 promotion refused or lost, 4 pointers disagree, 5 registry
     unavailable.
     """
-    ctx.obj = settings_of(ctx, options)
+    keep_settings(ctx, options)
 
 
 # One line for each section of the help, in its order; a new command joins one of them.

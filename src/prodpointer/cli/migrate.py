@@ -36,6 +36,7 @@ from prodpointer.cli.options import (
     WORKSPACE,
     Command,
     Settings,
+    is_given,
     settings_of,
 )
 from prodpointer.cli.output import print_json, say
@@ -115,7 +116,7 @@ def _opened(ctx: click.Context, options: dict[str, Any]) -> tuple[Settings, Migr
 
     chosen = {key: options.pop(key) for key in ("as_json", "timeout", "workspace", "registry_uri", "tracking_uri")}
     settings = settings_of(ctx, chosen)
-    if settings.pointer or settings.alias:
+    if is_given(ctx, "pointer", "alias"):
         raise click.UsageError("--pointer and --alias cannot be used with migrate. Use --map STAGE=ALIAS.")
     mapping = options.pop("mapping", ())
     for pair in mapping:

@@ -7,8 +7,9 @@ from typing import Any
 import click
 
 from prodpointer.cli.group import Command
-from prodpointer.cli.options import Settings, settings_of, shared_options
-from prodpointer.cli.output import DISAGREE, print_json, print_move, say
+from prodpointer.cli.options import DRY_RUN, YES, Settings, move_options, settings_of, shared_options
+from prodpointer.cli.output import DISAGREE, ask, move_line, print_json, print_move, say
+from prodpointer.cli.terminal import may_ask
 from prodpointer.promotion.promoter import NOT_GIVEN
 from prodpointer.types import Promotion
 
@@ -18,7 +19,7 @@ from prodpointer.types import Promotion
     examples=(
         "promote news-recommender 4",
         "promote news-recommender 4 --expected 3 --reason 'weekly retrain'",
-        "promote news-recommender 4 --gate 'auc >= production + 0.002'",
+        "promote news-recommender 4 --gate 'auc >= production + 0.002' --dry-run",
     ),
 )
 @click.argument("name")
@@ -31,7 +32,7 @@ from prodpointer.types import Promotion
     help="Refuse unless this condition holds, such as 'auc >= production + 0.002'; may be repeated.",
 )
 @click.option("--across-datasets", is_flag=True, help="Compare metrics even if the runs logged different datasets.")
-@click.option("--reason", default="", help="The reason, recorded in the history.")
+@move_options
 @shared_options
 @click.pass_context
 def promote(  # noqa: PLR0917  # click passes them by name
@@ -43,6 +44,8 @@ def promote(  # noqa: PLR0917  # click passes them by name
     gates: tuple[str, ...],
     across_datasets: bool,
     reason: str,
+    by: str | None,
+    dry_run: bool,
     **options: Any,
 ) -> None:
     """Make VERSION of NAME live.
@@ -52,34 +55,65 @@ def promote(  # noqa: PLR0917  # click passes them by name
     settings = settings_of(ctx, options)
     model = settings.model(name)
     move = model.promote(
-        version, expected=_expected(expected), gates=gates, across_datasets=across_datasets, reason=reason
+        version,
+        expected=_expected(expected),
+        gates=gates,
+        across_datasets=across_datasets,
+        reason=reason,
+        by=by,
+        dry_run=dry_run,
     )
-    _show_move(settings, move)
+    _show_move(settings, move, dry_run=dry_run)
 
 
-@click.command(cls=Command, examples=("withdraw news-recommender --reason 'wrong labels'",))
+@click.command(
+    cls=Command, examples=("withdraw news-recommender --reason 'wrong labels'", "withdraw news-recommender --yes")
+)
 @click.argument("name")
-@click.option("--reason", default="", help="The reason, recorded in the history.")
+@move_options
+@YES
 @shared_options
 @click.pass_context
-def withdraw(ctx: click.Context, /, name: str, reason: str, **options: Any) -> None:
+def withdraw(  # noqa: PLR0917  # click passes them by name
+    ctx: click.Context,
+    /,
+    name: str,
+    reason: str,
+    by: str | None,
+    dry_run: bool,
+    yes: bool,
+    **options: Any,
+) -> None:
     """Unset the pointers of NAME, so that no version is live.
 
-    The versions stay, and `rollback` undoes it.
+    On a terminal it asks first. The versions stay, and `rollback` undoes it.
     """
     settings = settings_of(ctx, options)
-    _show_move(settings, settings.model(name).withdraw(reason=reason))
+    model = settings.model(name)
+    if not (yes or dry_run) and may_ask():
+        planned = model.withdraw(reason=reason, by=by, dry_run=True)
+        if planned.pointers:
+            ask(move_line(planned))
+    _show_move(settings, model.withdraw(reason=reason, by=by, dry_run=dry_run), dry_run=dry_run)
 
 
 @click.command(cls=Command, examples=("rollback news-recommender", "rollback news-recommender --to 2 --expected 4"))
 @click.argument("name")
 @click.option("--to", help="The version to roll back to (default: the one that was live before).")
 @click.option("--expected", help="Refuse unless this version is live; 'none': no version is live.")
-@click.option("--reason", default="", help="The reason, recorded in the history.")
+@move_options
 @shared_options
 @click.pass_context
-def rollback(
-    ctx: click.Context, /, name: str, to: str | None, expected: str | None, reason: str, **options: Any
+def rollback(  # noqa: PLR0917  # click passes them by name
+    ctx: click.Context,
+    /,
+    name: str,
+    to: str | None,
+    expected: str | None,
+    reason: str,
+    by: str | None,
+    dry_run: bool,
+    **options: Any,
 ) -> None:
     """Make the version live that was live before.
 
@@ -87,25 +121,27 @@ def rollback(
     """
     settings = settings_of(ctx, options)
     model = settings.model(name)
-    _show_move(settings, model.rollback(to=to, expected=_expected(expected), reason=reason))
+    move = model.rollback(to=to, expected=_expected(expected), reason=reason, by=by, dry_run=dry_run)
+    _show_move(settings, move, dry_run=dry_run)
 
 
-@click.command(cls=Command, examples=("repair news-recommender",))
+@click.command(cls=Command, examples=("repair news-recommender", "repair news-recommender --dry-run"))
 @click.argument("name")
+@DRY_RUN
 @shared_options
 @click.pass_context
-def repair(ctx: click.Context, /, name: str, **options: Any) -> None:
+def repair(ctx: click.Context, /, name: str, dry_run: bool, **options: Any) -> None:
     """Set the other pointers of NAME to the live version.
 
     For use after an interrupted promotion, or a move by another tool. What is live does not change.
     """
     settings = settings_of(ctx, options)
-    found = settings.model(name).repair()
+    found = settings.model(name).repair(dry_run=dry_run)
     if settings.as_json:
-        print_json({"models": [found.as_json()]})
+        print_json({"models": [found.as_json()], **_dry(dry_run=dry_run)})
     else:
         for text in found.mended or ("nothing to repair",):
-            say(f"{name}: {text}")
+            say(f"{'dry run: ' if dry_run and found.mended else ''}{name}: {text}")
     if not found.agreed:
         ctx.exit(DISAGREE)
 
@@ -115,9 +151,14 @@ def _expected(text: str | None) -> Any:
     return NOT_GIVEN if text is None else None if text.lower() == "none" else text
 
 
-def _show_move(settings: Settings, move: Promotion) -> None:
+def _show_move(settings: Settings, move: Promotion, *, dry_run: bool) -> None:
     """Print one move of a pointer, as text or as JSON."""
     if settings.as_json:
-        print_json(move.as_json())
+        print_json({**move.as_json(), **_dry(dry_run=dry_run)})
     else:
-        print_move(move)
+        print_move(move, dry_run=dry_run)
+
+
+def _dry(*, dry_run: bool) -> dict[str, bool]:
+    """Return the key that marks the document of a dry run."""
+    return {"dry_run": True} if dry_run else {}

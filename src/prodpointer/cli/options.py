@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import fnmatch
+import os
+import re
+import shlex
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import click
 
 from prodpointer.cli.group import SharedOption
+from prodpointer.cli.profiles import PROFILE_VARIABLE, load_profile
 from prodpointer.connection import connect, registered_model_names
+from prodpointer.errors import ModelNotFound, without_credentials
 from prodpointer.registered_model import RegisteredModel
 from prodpointer.types import POINTERS
 
+_PATTERN = re.compile(r"[*?\[]")
 DEFAULT_TIMEOUT = 10.0
 """Seconds for each request."""
 
@@ -30,11 +37,28 @@ class Settings:
     alias: str | None = None
     timeout: float | None = None
     as_json: bool = False
+    profile: str | None = None
 
     def overridden_by(self, other: Settings) -> Settings:
         """Return these settings, overridden by those given in ``other``: options work before and after a command."""
         given = {key: value for key, value in vars(other).items() if value}
         return replace(self, **given)
+
+    def with_profile(self) -> Settings:
+        """Return these settings, completed by those of the profile that is named here or in the environment."""
+        name = self.profile or os.environ.get(PROFILE_VARIABLE)
+        return Settings(**vars(load_profile(name))).overridden_by(self) if name else self
+
+    @property
+    def shown(self) -> str:
+        """The options that select the registry and the pointer, each after a blank, for a command to copy."""
+        names = ("profile", "tracking_uri", "registry_uri", "workspace", "pointer", "alias")
+        given = {name: getattr(self, name) for name in names}
+        return "".join(
+            f" --{name.replace('_', '-')} {shlex.quote(without_credentials(value))}"
+            for name, value in given.items()
+            if value
+        )
 
     def model(self, name: str, *, create_database: bool | None = False) -> RegisteredModel:
         """Connect to one registered model; unless allowed, a missing SQLite file is not created."""
@@ -59,6 +83,30 @@ class Settings:
             workspace=self.workspace,
             timeout=timeout,
         )
+
+    def matching(self, patterns: Sequence[str]) -> list[str]:
+        """Return the models that names and patterns such as ``churn-*`` stand for, each once; all without any.
+
+        Raises
+        ------
+        ModelNotFound
+            No model matches a pattern.
+        """
+        if not patterns:
+            return self.names()
+        if not any(map(_PATTERN.search, patterns)):
+            return list(dict.fromkeys(patterns))
+        every = self.names()
+        found: list[str] = []
+        for pattern in patterns:
+            is_name = pattern in every or not _PATTERN.search(pattern)
+            matching = [pattern] if is_name else fnmatch.filter(every, pattern)
+            if not matching:
+                raise ModelNotFound(
+                    f"No registered model matches {pattern!r}.", next_step="`prodpointer status` lists the models."
+                )
+            found += matching
+        return list(dict.fromkeys(found))
 
 
 JSON = click.option(
@@ -85,6 +133,13 @@ TRACKING_URI = click.option(
 )
 
 
+PROFILE = click.option(
+    "--profile",
+    cls=SharedOption,
+    help="The profile of the configuration file to take these options from (default: PRODPOINTER_PROFILE).",
+)
+
+
 def shared_options(command: Command) -> Command:
     """Add the options that every command shares."""
     for option in (
@@ -97,12 +152,40 @@ def shared_options(command: Command) -> Command:
         WORKSPACE,
         REGISTRY_URI,
         TRACKING_URI,
+        PROFILE,
     ):
         command = option(command)
     return command
 
 
+BY = click.option("--by", help="Who acts, for the record (default: the CI job and who started it, else the user).")
+REASON = click.option("--reason", default="", help="The reason, recorded in the history.")
+DRY_RUN = click.option("--dry-run", is_flag=True, help="Read and check everything, show the result, and write nothing.")
+YES = click.option("--yes", "-y", is_flag=True, help="Do not ask on a terminal.")
+
+
+def move_options(command: Command) -> Command:
+    """Add the options of what moves a pointer: who, why, and whether at all."""
+    for option in (DRY_RUN, BY, REASON):
+        command = option(command)
+    return command
+
+
 def settings_of(ctx: click.Context, options: dict[str, Any]) -> Settings:
-    """Return the settings of a command: its own options, then those of the group."""
-    above = ctx.obj if isinstance(ctx.obj, Settings) else Settings()
-    return above.overridden_by(Settings(**options))
+    """Return the settings of a command: its own options, then those of the group, then those of the profile."""
+    return _given(ctx).overridden_by(Settings(**options)).with_profile()
+
+
+def keep_settings(ctx: click.Context, options: dict[str, Any]) -> None:
+    """Keep the options of the group for its commands."""
+    ctx.obj = Settings(**options)
+
+
+def _given(ctx: click.Context) -> Settings:
+    """Return the options that were given before the command."""
+    return ctx.obj if isinstance(ctx.obj, Settings) else Settings()
+
+
+def is_given(ctx: click.Context, *names: str) -> bool:
+    """Tell whether one of these options was given before the command, and not by a profile alone."""
+    return any(getattr(_given(ctx), name) for name in names)

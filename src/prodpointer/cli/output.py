@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +15,7 @@ from prodpointer.cli.tables import Cell, Column, Row, print_table
 from prodpointer.cli.terminal import Meaning, has_colour, paint, stop_waiting
 from prodpointer.diagnostics.conformance import Conformance
 from prodpointer.errors import ProdpointerError
-from prodpointer.types import Pointers, PointerStatus, Promotion, Verdict
+from prodpointer.types import Pointers, PointerStatus, Promotion
 
 DISAGREE = 4
 """The exit code for pointers that disagree."""
@@ -63,7 +62,7 @@ def print_move(move: Promotion, *, dry_run: bool = False) -> None:
     """Print one move of a pointer and the gates that it passed; a dry run says that it is one."""
     say(f"{'dry run: ' if dry_run else ''}{move_line(move)}")
     for gate in move.gates:
-        say(f"  {_gate_line(gate)}")
+        say(f"  {gate.as_text()}")
 
 
 def move_line(move: Promotion) -> str:
@@ -74,14 +73,6 @@ def move_line(move: Promotion) -> str:
     because = f": {move.reason}" if move.reason else ""
     moved = " and ".join(move.pointers)
     return f"{pointer}: {_named(move.from_version)} → {_named(move.to_version)} ({moved}) by {move.by}{because}"
-
-
-def _gate_line(gate: Mapping[str, Any]) -> str:
-    """Return the verdict of a gate as it is kept in an event."""
-    if "gate" not in gate:
-        return f"and {gate.get('omitted')} more gates"
-    numbers = {key: gate.get(key) for key in ("candidate", "production", "threshold")}
-    return Verdict(gate["gate"], "", **numbers, passed=bool(gate["passed"]), reason=gate.get("reason", "")).as_text()
 
 
 def print_statuses(found: list[PointerStatus], *, options: str = "") -> None:
@@ -205,6 +196,14 @@ def print_error(error: ProdpointerError, *, about: str = "") -> None:
 def print_warning(text: str) -> None:
     """Print a warning on standard error, in one line."""
     _print(f"{paint('warning:', 'warning', err=True)} {visible(text)}", err=True)
+
+
+def ask(move: str) -> None:
+    """Ask on standard error whether to make a move, and end the command unless the answer is yes."""
+    say(move, err=True)
+    if not click.confirm("Continue?", err=True):
+        say("Nothing was changed.", err=True)
+        raise click.exceptions.Exit(1)
 
 
 def _print(text: str, *, err: bool = False) -> None:

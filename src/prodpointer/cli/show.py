@@ -40,18 +40,18 @@ def history(ctx: click.Context, /, name: str, when: str | None, **options: Any) 
         print_history(found)
 
 
-@click.command(cls=Command, examples=("status", "status news-recommender churn", "status --json"))
+@click.command(cls=Command, examples=("status", "status news-recommender 'churn-*'", "status --json"))
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @shared_options
 @click.pass_context
 def status(ctx: click.Context, /, names: tuple[str, ...], **options: Any) -> None:
     """Show the live version, the alias and the stage of models.
 
-    Without NAME: of all models. Exit code 4: the pointers of a model disagree. For a model that cannot be read the
-    error is printed and sets the exit code; the others are shown.
+    NAME may be a pattern such as 'churn-*'; without NAME: all models. Exit code 4: the pointers of a model disagree.
+    For a model that cannot be read the error is printed and sets the exit code; the others are shown.
     """
     settings = settings_of(ctx, options)
-    results = [_status(settings, name) for name in names or settings.names()]
+    results = [_status(settings, name) for name in settings.matching(names)]
     found = [each for each in results if isinstance(each, PointerStatus)]
     errors = [each for each in results if isinstance(each, ProdpointerError)]
     for error in {str(each): each for each in errors}.values():
@@ -77,7 +77,7 @@ def _show_statuses(settings: Settings, found: list[PointerStatus]) -> None:
     if settings.as_json:
         print_json({"models": [each.as_json() for each in found]})
     else:
-        print_statuses(found)
+        print_statuses(found, options=settings.shown)
 
 
 def _print_live_at(settings: Settings, model: RegisteredModel, when: str) -> None:

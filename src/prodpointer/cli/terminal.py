@@ -32,6 +32,11 @@ def is_terminal(*, err: bool = False) -> bool:
     return stream.isatty()
 
 
+def may_ask() -> bool:
+    """Tell whether a person can be asked: who reads standard error, and types."""
+    return is_terminal(err=True) and sys.stdin is not None and sys.stdin.isatty()
+
+
 def can_redraw(*, err: bool = False) -> bool:
     """Tell whether what was drawn there can be drawn again: on a terminal that is not a dumb one."""
     return is_terminal(err=err) and os.environ.get("TERM") != "dumb"
