@@ -16,6 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 from packaging.requirements import Requirement
 
 from prodpointer import _warnings

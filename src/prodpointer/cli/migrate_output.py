@@ -12,6 +12,7 @@ import click
 
 from prodpointer.cli.output import SCHEMA_VERSION, json_text, print_json, say
 from prodpointer.cli.tables import Column, print_table
+from prodpointer.cli.terminal import stop_waiting
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,6 +36,7 @@ def print_plan_json(plan: Plan) -> None:
 
 def _print_long_json(head: dict[str, Any], key: str, items: Iterable[dict[str, Any]]) -> None:
     """Print one JSON document whose last key is a list, item by item, to limit the memory for large fleets."""
+    stop_waiting()
     head = {"schema_version": SCHEMA_VERSION, **head}
     click.echo(json_text(head).removesuffix("\n}") + f',\n  "{key}": [', nl=False)
     end = "]\n}"
@@ -170,6 +172,7 @@ def _numbered(number: int, noun: str) -> str:
 
 def print_diff(text: str) -> None:
     """Print a diff: on a terminal without what that would act on, elsewhere as the files have it."""
+    stop_waiting()
     if sys.stdout.isatty():
         for line in text.splitlines():
             say(line)

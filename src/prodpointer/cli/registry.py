@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Any
 
@@ -13,6 +12,7 @@ from prodpointer.cli.group import Command
 from prodpointer.cli.options import DEFAULT_TIMEOUT, settings_of, shared_options
 from prodpointer.cli.output import print_conformance, print_json
 from prodpointer.cli.signals import interrupted_by_signals
+from prodpointer.cli.terminal import has_colour, stop_waiting
 from prodpointer.diagnostics.conformance import check_registry
 from prodpointer.types import POINTERS
 
@@ -55,10 +55,11 @@ def _say_state(line: str) -> None:
     """Print a line of the screen, its state in colour on a terminal that has some."""
     text = visible(line)
     state = next((each for each in _COLOURS if each in text[:10]), None)
-    if state is not None and not os.environ.get("NO_COLOR"):
+    if state is not None and has_colour():
         head, rest = text.split(state, 1)
         text = click.style(head + state, fg=_COLOURS[state]) + rest
-    click.echo(text)
+    stop_waiting()
+    click.echo(text, color=True if has_colour() else None)
 
 
 def _can_show(text: str) -> bool:
