@@ -45,7 +45,7 @@ class Block:
         if self.language == "mermaid" and not self.title:
             return "diagram"
         if self.title:
-            return "file" if self.language in ("python", "yaml", "toml") else ""
+            return "file" if self.language in ("python", "yaml", "toml", "ini") else ""
         if self.language == "sh":
             return "in .ci/run"
         return self.language if self.language in ("python", "console", "text") else ""

@@ -119,6 +119,8 @@ class Page:
         if block.language == "toml":
             tomllib.loads(text)
             return
+        if block.language == "ini":  # a unit of systemd
+            return
         for command in _steps(yaml.safe_load(text)):
             self._shell(command)
 

@@ -11,7 +11,7 @@ from prodpointer.mlflow_client.capabilities import (
     probe_capabilities,
 )
 from prodpointer.mlflow_client.capabilities import forget as forget_capabilities
-from prodpointer.mlflow_client.deadline import cut_off_requests
+from prodpointer.mlflow_client.deadline import cut_off, cut_off_requests
 from prodpointer.mlflow_client.installed import client_version
 from prodpointer.mlflow_client.metrics import read_evidence
 from prodpointer.mlflow_client.mlmodel import check_links, load_flavor
@@ -33,6 +33,7 @@ __all__ = [
     "ask_again_after",
     "check_links",
     "client_version",
+    "cut_off",
     "cut_off_requests",
     "disk_error",
     "forget_capabilities",

@@ -1,0 +1,225 @@
+"""One look at all models: what changed since the last look goes into the cursor's outbox.
+
+While nothing changes a sweep costs one request for each page of models. A page shows every pointer, when a stage moved
+last, and the tags of each model and of the newest version in each stage. Only a model of which one of these changed is
+read with its record, from which every move since is taken. What does not show there, such as a promotion that lost, or
+a move there and back, is found when the model changes next, or by the full sweep that reads all records now and then.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from operator import attrgetter
+from typing import Any
+
+from prodpointer.errors import AccessDenied, InvalidName, ModelNotFound, PointerUnsupported, ProdpointerError
+from prodpointer.history import record
+from prodpointer.mlflow_client import ask_again_after, probe_capabilities
+from prodpointer.pointers.snapshot import ModelSnapshot
+from prodpointer.types import ModelReply
+from prodpointer.watch.changes import Change, News, PointerRecord, Position, begin, find_news
+from prodpointer.watch.cursor import Cursor, Known
+from prodpointer.watch.documents import document_of, event_id, source_of
+from prodpointer.watch.listing import Watched, slim
+
+FULL_EVERY = 600.0
+"""Seconds after which a sweep reads the records of all models."""
+
+_OF_ONE_MODEL = (AccessDenied, InvalidName, PointerUnsupported)
+_READS = 3  # of a model whose pointer moved without a record, until two of them agree
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What one sweep did: how many models it saw and read, how many events it found, and models it could not read."""
+
+    models: int = 0
+    read: int = 0
+    events: int = 0
+    failed: Mapping[str, ProdpointerError] = field(default_factory=dict)
+
+
+class Sweeper:
+    """Looks at all models and puts their new events into the outbox of a cursor.
+
+    Parameters
+    ----------
+    watched
+        The registry, the models and the pointers.
+    cursor
+        Where it goes on, and where it puts what it finds.
+    since
+        With a new cursor, the time from which on events are sent; None for now.
+    """
+
+    def __init__(self, watched: Watched, cursor: Cursor, *, since: datetime | None = None) -> None:
+        self._watched = watched
+        self._cursor = cursor
+        self._since = since
+        self._addresses = watched.registry.addresses
+        self._unreadable: dict[str, str] = {}
+        self.source = source_of(self._addresses.identity, self._addresses.workspace)
+        """The CloudEvents source of the events."""
+
+    def sweep(self) -> Swept:
+        """Look at all models once.
+
+        Raises
+        ------
+        RegistryUnavailable, AccessDenied, RegistryUnsupported, RegistryError
+            The models cannot be listed or read; what was found until then is kept.
+        InvalidName
+            With a new cursor: a name or a pattern matches no model.
+        """
+        probe_capabilities(self._watched.registry, max_age=ask_again_after(self._watched.registry))
+        if self._cursor.about("begun") is None:
+            return self._begin()
+        full = self._is_full_due()
+        swept = Swept()
+        replies: dict[str, ModelReply] = {}
+        for page in self._watched.replies():
+            swept = replace(swept, models=swept.models + len(page))
+            for reply in page:
+                mark = _mark(reply)
+                if self._is_changed(reply, mark):
+                    swept = self._look(swept, reply, mark)
+            if full:
+                replies |= {reply.name: slim(reply) for reply in page}
+        return self._look_at_records(replies, swept) if full else swept
+
+    def _begin(self) -> Swept:
+        """Read all records, and note as reported what is older than the first event to send."""
+        replies: dict[str, ModelReply] = {}
+        marks: dict[str, str] = {}
+        for page in self._watched.replies():
+            replies |= {reply.name: slim(reply) for reply in page}
+            marks |= {reply.name: _mark(reply) for reply in page}
+        self._check_names(replies)
+        swept = Swept(len(replies))
+        for reply in self._watched.records(replies):
+            if self._cursor.mark(reply.name) is None:  # else a process that began was stopped after this model
+                swept = self._look(swept, reply, marks[reply.name], first=True)
+        self._cursor.note("begun", datetime.now(timezone.utc).isoformat())
+        self._note_full()
+        return swept
+
+    def _check_names(self, names: Mapping[str, object]) -> None:
+        """Raise where a name or a pattern matches nothing."""
+        for glob in self._watched.globs:
+            if not any(replace(self._watched, globs=(glob,)).matches(name) for name in names):
+                where, step = self._addresses.shown, "Check the name."
+                raise InvalidName(f"No registered model matches {glob!r}.", where=where, next_step=step)
+
+    def _is_changed(self, reply: ModelReply, mark: str) -> bool:
+        """Tell whether a model is new, made anew or looks different, or a promotion of it is under way."""
+        if self._cursor.mark(reply.name) == (reply.created_at, mark, False):
+            return False
+        return self._unreadable.get(reply.name) != mark
+
+    def _is_full_due(self) -> bool:
+        """Tell whether the last full sweep is long ago; by the wall clock, since another process may have made it."""
+        return not 0 <= time.time() - float(self._cursor.about("full") or 0) < FULL_EVERY
+
+    def _note_full(self) -> None:
+        """Note that all records were read."""
+        self._cursor.note("full", str(time.time()))
+        self._unreadable.clear()
+
+    def _look_at_records(self, replies: Mapping[str, ModelReply], swept: Swept) -> Swept:
+        """Read the models of which a record holds something that was not reported."""
+        for reply in self._watched.records(replies, found_by_tag=True):
+            reported = self._cursor.reported(reply.name)
+            events = record.events(reply.versions or (), self._watched.alias)
+            if any(reported.get(each.event or "") != each.state for each in events if each.state != "intended"):
+                known = self._cursor.mark(reply.name)
+                swept = self._look(swept, replies[reply.name], known[1] if known else "")
+        self._note_full()
+        return swept
+
+    def _look(self, swept: Swept, reply: ModelReply, mark: str, *, first: bool = False) -> Swept:
+        """Report what is new of one model; one that cannot be read holds up no other."""
+        try:
+            count = self._report(reply, mark, first=first)
+        except ModelNotFound:  # deleted meanwhile
+            return swept
+        except _OF_ONE_MODEL as error:
+            self._unreadable[reply.name] = mark
+            return replace(swept, failed={**swept.failed, reply.name: error})
+        return replace(swept, read=swept.read + 1, events=swept.events + count)
+
+    def _report(self, reply: ModelReply, mark: str, *, first: bool) -> int:
+        """Put the new events of one model into the outbox, with the new positions, and return how many they are."""
+        known = self._cursor.known(reply.name)
+        if known is not None and known.created_at != reply.created_at:
+            self._cursor.forget(reply.name)
+            known = None
+        known = known or Known(reply.name, reply.created_at)
+        found = self._find(reply, known, first=first)
+        waiting = {event: at for news in found.values() for event, at in news.waiting.items()}
+        changes = sorted((each for news in found.values() for each in news.changes), key=attrgetter("order"))
+        documents = [self._document(change, reply) for change in changes]
+        now_known = Known(
+            reply.name,
+            reply.created_at,
+            mark,
+            any(news.under_way for news in found.values()),
+            {**known.positions, **{alias: news.position for alias, news in found.items()}},
+            {event: state for news in found.values() for event, state in news.closed.items()},
+            waiting,
+        )
+        self._cursor.keep(now_known, documents)
+        return len(documents)
+
+    def _find(self, reply: ModelReply, known: Known, *, first: bool) -> dict[str, News]:
+        """Return what is new of each pointer of a model.
+
+        The pointers are not read at the same moment as the record. So a move that is not recorded counts once two reads
+        agree on it.
+        """
+        before: set[str] | None = None
+        found: dict[str, News] = {}
+        for attempt in range(_READS):
+            if attempt == 0 and reply.versions is not None:
+                capabilities = probe_capabilities(
+                    self._watched.registry, max_age=ask_again_after(self._watched.registry)
+                )
+                snapshots = self._watched.snapshots(reply, capabilities, known.positions)
+            else:
+                snapshots = self._watched.read(reply.name, known.positions)
+            found = {each.rule.alias: self._find_in(each, known, first=first) for each in snapshots}
+            doubts = {change.key for news in found.values() if news.doubtful for change in news.changes}
+            if not any(news.doubtful for news in found.values()) or doubts == before:
+                break
+            before = doubts
+        return found
+
+    def _find_in(self, snapshot: ModelSnapshot, known: Known, *, first: bool) -> News:
+        """Return what is new of one pointer as it was read."""
+        now = snapshot.now
+        pointer = PointerRecord.of(snapshot, self._addresses.workspace)
+        if not first:
+            position = known.positions.get(pointer.alias, Position())
+            return find_news(pointer, position, known.reported, known.waiting, now)
+        position, reported = begin(pointer, self._since, now)
+        news = find_news(pointer, position, reported, {}, now)
+        return replace(news, closed={**reported, **news.closed}, doubtful=news.doubtful or not pointer.explains_live)
+
+    def _document(self, change: Change, reply: ModelReply) -> dict[str, Any]:
+        """Return an event as it is sent."""
+        own_id = event_id(self.source, change.event, reply.created_at, change.key)
+        return document_of(change.event, own_id, self._addresses.shown)
+
+
+def _mark(reply: ModelReply) -> str:
+    """Return what tells whether a model on a page changed: a digest of what it shows of pointers and record."""
+    newest = [
+        (str(stage), each.version, str(each.updated_at), sorted(each.tags.items()))
+        for stage, each in reply.newest.items()
+    ]
+    shown = [sorted(reply.aliases.items()), sorted(newest), str(reply.updated_at), sorted(reply.tags.items())]
+    return hashlib.sha256(json.dumps(shown).encode()).hexdigest()[:32]
