@@ -13,6 +13,7 @@ from prodpointer.artifacts.cache import Cache
 from prodpointer.errors import InvalidName, ModelNotFound, RegistryUnavailable
 from prodpointer.mlflow_client import Place, Registry, open_registry, probe_capabilities
 from prodpointer.pointers.rule import POINTER_VARIABLE, Rule, known_pointer
+from prodpointer.promotion.statuses import Statuses, read_statuses
 from prodpointer.registered_model import RegisteredModel
 from prodpointer.serving.load import NO_ANSWER
 from prodpointer.types import Pointer, Promotion
@@ -122,6 +123,34 @@ def registered_model_names(
     registry = open_registry(tracking_uri, registry_uri, timeout=timeout, workspace=workspace)
     probe_capabilities(registry)  # raises where what answers is not a registry, which might list nothing
     return registry.names()
+
+
+def registered_model_statuses(
+    *,
+    tracking_uri: str | None = None,
+    registry_uri: str | None = None,
+    workspace: str | None = None,
+    pointer: Pointer = "auto",
+    alias: str = "production",
+    stages: Mapping[str, str] | None = None,
+    timeout: float = 10.0,
+) -> Statuses:
+    """Yield the status of every registered model by name, or the error of a model that cannot be read.
+
+    It costs requests for pages of models and versions, not for models; no database is made.
+
+    Parameters
+    ----------
+    tracking_uri, registry_uri, workspace, pointer, alias, stages, timeout
+        As for :func:`connect`.
+
+    Raises
+    ------
+    RegistryUnavailable, AccessDenied, RegistryUnsupported, SchemaMismatch, InvalidName
+        As for :func:`connect`.
+    """
+    rule = rule_for(alias, stages, pointer)
+    return read_statuses(open_registry(tracking_uri, registry_uri, timeout=timeout, workspace=workspace), rule)
 
 
 def _check_levels(name: str, registry: Registry) -> None:

@@ -41,7 +41,7 @@ from prodpointer.pointers.snapshot import ModelSnapshot
 from prodpointer.promotion.promoter import NOT_GIVEN, Expected, NotGiven, Promoter
 from prodpointer.promotion.repair import repair
 from prodpointer.promotion.rollback import roll_back
-from prodpointer.promotion.sync import describe_mismatch
+from prodpointer.promotion.statuses import status_of
 from prodpointer.serving.follow import Live, OnWithdraw
 from prodpointer.serving.load import Loading, LoadOptions, OnUnavailable, check_on_unavailable
 from prodpointer.serving.state import State
@@ -239,7 +239,8 @@ class RegisteredModel:
     @observed
     def status(self) -> PointerStatus:
         """Return what both pointers say, whether they agree, and the last recorded event; two requests."""
-        return self._status(self._promoter.take_snapshot_to_show(self._registry.model(self.name)))
+        snapshot = self._promoter.take_snapshot_to_show(self._registry.model(self.name))
+        return status_of(snapshot, self._registry.addresses.workspace)
 
     @observed
     def history(self) -> list[Promotion]:
@@ -416,7 +417,7 @@ class RegisteredModel:
         what would be ``mended`` beside the status as it is.
         """
         snapshot, mended = repair(self._promoter, dry_run=dry_run)
-        return replace(self._status(snapshot), mended=mended)
+        return replace(status_of(snapshot, self._registry.addresses.workspace), mended=mended)
 
     @observed
     def load_production(
@@ -639,23 +640,6 @@ class RegisteredModel:
             except InvalidName as unread:  # MLflow 3.11.1 and later refuse to look for such a name, so it may be there
                 step = f"For a new model choose a name without them. One that is there already: {unread.next_step}"
                 raise InvalidName(refusal.what, where=unread.where, next_step=step) from None
-
-    def _status(self, snapshot: ModelSnapshot) -> PointerStatus:
-        """Return what a snapshot says of the two pointers."""
-        incomplete = snapshot.requested == "both" and (snapshot.alias is None) != (snapshot.stage is None)
-        return PointerStatus(
-            name=self.name,
-            live=snapshot.live,
-            alias=snapshot.alias,
-            stage=snapshot.stage,
-            agreed=not (snapshot.dangling or snapshot.differ or incomplete or len(snapshot.in_stage) > 1),
-            pointer=pointers_to_move(snapshot)[0].choice,
-            last_event=snapshot.recorded[-1] if snapshot.recorded else None,
-            dangling=snapshot.dangling,
-            in_stage=snapshot.in_stage,
-            mismatch=describe_mismatch(snapshot),
-            workspace=self._registry.addresses.workspace,
-        )
 
 
 def _checked(expected: int | str | NotGiven | None) -> Expected:

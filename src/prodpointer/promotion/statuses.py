@@ -1,0 +1,89 @@
+"""The status of one model from a snapshot, and of all models of a registry in a request for each page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from prodpointer.errors import InvalidName, PointerUnsupported
+from prodpointer.history.record import RECORD_TAG, is_found
+from prodpointer.mlflow_client import Registry, probe_capabilities
+from prodpointer.pointers.rule import Rule
+from prodpointer.pointers.selection import check_readable, pointers_to_move
+from prodpointer.pointers.snapshot import ModelSnapshot, read_reply
+from prodpointer.promotion.sync import describe_mismatch
+from prodpointer.types import ModelReply, ModelVersion, PointerStatus
+
+Statuses = Iterator[PointerStatus | InvalidName | PointerUnsupported]
+
+
+def status_of(snapshot: ModelSnapshot, workspace: str | None) -> PointerStatus:
+    """Return what a snapshot says of the two pointers."""
+    incomplete = snapshot.requested == "both" and (snapshot.alias is None) != (snapshot.stage is None)
+    return PointerStatus(
+        name=snapshot.reply.name,
+        live=snapshot.live,
+        alias=snapshot.alias,
+        stage=snapshot.stage,
+        agreed=not (snapshot.dangling or snapshot.differ or incomplete or len(snapshot.in_stage) > 1),
+        pointer=pointers_to_move(snapshot)[0].choice,
+        last_event=snapshot.recorded[-1] if snapshot.recorded else None,
+        dangling=snapshot.dangling,
+        in_stage=snapshot.in_stage,
+        mismatch=describe_mismatch(snapshot),
+        workspace=workspace,
+    )
+
+
+def read_statuses(registry: Registry, rule: Rule) -> Statuses:
+    """Yield the status of each registered model by name, or the error that concerns this model alone.
+
+    A request is sent for each page of models and each page of versions: of those that hold events, and of all versions
+    where a stage is in use, since any of them may be in the stage.
+    """
+    capabilities, where = probe_capabilities(registry), registry.addresses.shown
+    replies = sorted((reply for page in registry.model_pages() for reply in page), key=lambda reply: reply.name)
+    versions = _versions(registry, rule, replies)
+
+    def status(reply: ModelReply) -> PointerStatus | InvalidName | PointerUnsupported:
+        try:
+            pointers = read_reply(rule, reply, capabilities, where)
+            check_readable(pointers, where)
+        except (InvalidName, PointerUnsupported) as error:
+            return error
+        snapshot = pointers.with_versions(versions.get(reply.name, ()), now=registry.now())
+        return status_of(snapshot, registry.addresses.workspace)
+
+    yield from map(status, replies)
+
+
+def _versions(registry: Registry, rule: Rule, replies: Sequence[ModelReply]) -> dict[str, list[ModelVersion]]:
+    """Return the versions of each model that its status needs, lowest number first."""
+    if registry.finds_tags and not any(rule.stage in reply.newest for reply in replies):
+        recorded = _by_model(each for page in registry.version_pages(RECORD_TAG) for each in page)
+        found = {reply.name: _with_newest(reply, recorded.get(reply.name, [])) for reply in replies}
+        if all(_is_enough(reply, rule, recorded.get(reply.name, []), found[reply.name]) for reply in replies):
+            return found
+    return _by_model(each for page in registry.version_pages() for each in page) if replies else {}
+
+
+def _by_model(versions: Iterable[ModelVersion]) -> dict[str, list[ModelVersion]]:
+    """Return versions by the name of their model."""
+    found: dict[str, list[ModelVersion]] = {}
+    for version in sorted(versions, key=lambda each: each.version):
+        found.setdefault(version.name, []).append(version)
+    return found
+
+
+def _with_newest(reply: ModelReply, recorded: Sequence[ModelVersion]) -> list[ModelVersion]:
+    """Return the versions that were found and those that the reply itself holds."""
+    known = {each.version: each for each in (*reply.newest.values(), *recorded)}
+    return [known[number] for number in sorted(known)]
+
+
+def _is_enough(reply: ModelReply, rule: Rule, recorded: Sequence[ModelVersion], found: Sequence[ModelVersion]) -> bool:
+    """Tell whether the versions found are all that the status needs: those with events, and what the alias names."""
+    numbers = {each.version for each in found}
+    named = {number for alias, number in reply.aliases.items() if alias.lower() == rule.alias}
+    searched = {each.version for each in recorded}
+    missed = any(RECORD_TAG in each.tags and each.version not in searched for each in found)
+    return named <= numbers and not missed and all(map(is_found, found))
