@@ -55,25 +55,6 @@ def _logged(auc: float) -> str:
     return str(run.info.run_id)
 
 
-def _two_models_with_stages(page: Page) -> None:
-    """Make two models as jobs of MLflow 2 leave them: a version in Production, and one in Staging."""
-    client = mlflow.MlflowClient("sqlite:///fleet.db")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # MLflow's own, that stages are deprecated
-        for name, stages in (("churn", ["Production"]), ("news-ranker", ["Archived", "Production", "Staging"])):
-            client.create_registered_model(name)
-            for stage in stages:
-                version = client.create_model_version(name, "s3://models/bundle").version
-                client.transition_model_version_stage(name, version, stage)
-
-
-def _two_regions(page: Page) -> None:
-    """Register two versions in each of two databases, the first of each live."""
-    for region in ("europe", "america"):
-        churn = _registered("churn", f"sqlite:///{region}.db", versions=2)
-        churn.promote(1)
-
-
 def _three_versions(page: Page) -> None:
     """Register three versions, none of them live, in the registry that the page has named."""
     _registered("churn", os.environ["MLFLOW_TRACKING_URI"], versions=3)
@@ -116,8 +97,6 @@ def _of_no_known_kind(page: Page) -> None:
 
 HAPPENINGS: dict[str, Callable[[Page], None]] = {
     "a run with a bundle": _run_of_a_bundle,
-    "two models with stages": _two_models_with_stages,
-    "a bundle for two regions": _two_regions,
     "three versions of churn": _three_versions,
     "plain MLflow moves the stage to version 3": _moved_by_plain_mlflow,
     "a live version of churn": _one_live,
