@@ -15,7 +15,7 @@ from prodpointer.artifacts import loaders, register
 from prodpointer.cli import demo
 from prodpointer.cli import main as cli
 from prodpointer.diagnostics.conformance import Conformance
-from prodpointer.history import log
+from prodpointer.history import record
 from prodpointer.migration import migration, plan
 from prodpointer.stage_finder.finder import StageUse
 from prodpointer.types import Diagnosis, PointerStatus, Promotion, Pulled
@@ -113,7 +113,7 @@ def test_the_configuration_has_every_tag() -> None:
     written = {
         *(
             value
-            for module in (log, loaders, types, register)
+            for module in (record, loaders, types, register)
             for name, value in vars(module).items()
             if name.endswith("_TAG") and isinstance(value, str)
         ),
