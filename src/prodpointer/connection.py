@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -134,6 +134,7 @@ def registered_model_statuses(
     alias: str = "production",
     stages: Mapping[str, str] | None = None,
     timeout: float = 10.0,
+    names: Container[str] | None = None,
 ) -> Statuses:
     """Yield the status of every registered model by name, or the error of a model that cannot be read.
 
@@ -141,6 +142,8 @@ def registered_model_statuses(
 
     Parameters
     ----------
+    names
+        The models that are wanted; by default all of them.
     tracking_uri, registry_uri, workspace, pointer, alias, stages, timeout
         As for :func:`connect`.
 
@@ -150,7 +153,8 @@ def registered_model_statuses(
         As for :func:`connect`.
     """
     rule = rule_for(alias, stages, pointer)
-    return read_statuses(open_registry(tracking_uri, registry_uri, timeout=timeout, workspace=workspace), rule)
+    registry = open_registry(tracking_uri, registry_uri, timeout=timeout, workspace=workspace)
+    return read_statuses(registry, rule, names)
 
 
 def _check_levels(name: str, registry: Registry) -> None:

@@ -6,7 +6,7 @@ import fnmatch
 import os
 import re
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -14,8 +14,9 @@ import click
 
 from prodpointer.cli.group import SharedOption
 from prodpointer.cli.profiles import PROFILE_VARIABLE, load_profile
-from prodpointer.connection import connect, registered_model_names
+from prodpointer.connection import connect, registered_model_names, registered_model_statuses
 from prodpointer.errors import ModelNotFound, without_credentials
+from prodpointer.promotion.statuses import Statuses
 from prodpointer.registered_model import RegisteredModel
 from prodpointer.types import POINTERS
 
@@ -84,6 +85,19 @@ class Settings:
             timeout=timeout,
         )
 
+    def statuses(self, names: Container[str] | None) -> Statuses:
+        """Return the status of every registered model, or of those named, or the errors of models."""
+        pointer: Any = self.pointer or "auto"
+        return registered_model_statuses(
+            tracking_uri=self.tracking_uri,
+            registry_uri=self.registry_uri,
+            workspace=self.workspace,
+            pointer=pointer,
+            alias=self.alias or "production",
+            timeout=self.timeout or DEFAULT_TIMEOUT,
+            names=names,
+        )
+
     def matching(self, patterns: Sequence[str]) -> list[str]:
         """Return the models that names and patterns such as ``churn-*`` stand for, each once; all without any.
 
@@ -94,12 +108,12 @@ class Settings:
         """
         if not patterns:
             return self.names()
-        if not any(map(_PATTERN.search, patterns)):
+        if not any(map(is_pattern, patterns)):
             return list(dict.fromkeys(patterns))
         every = self.names()
         found: list[str] = []
         for pattern in patterns:
-            is_name = pattern in every or not _PATTERN.search(pattern)
+            is_name = pattern in every or not is_pattern(pattern)
             matching = [pattern] if is_name else fnmatch.filter(every, pattern)
             if not matching:
                 raise ModelNotFound(
@@ -107,6 +121,11 @@ class Settings:
                 )
             found += matching
         return list(dict.fromkeys(found))
+
+
+def is_pattern(name: str) -> bool:
+    """Tell whether a name may stand for several models."""
+    return _PATTERN.search(name) is not None
 
 
 JSON = click.option(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timezone
 from typing import Any
 
 import click
 
 from prodpointer.cli.group import Command
-from prodpointer.cli.options import Settings, settings_of, shared_options
+from prodpointer.cli.options import Settings, is_pattern, settings_of, shared_options
 from prodpointer.cli.output import DISAGREE, print_error, print_history, print_json, print_statuses, say
 from prodpointer.errors import AccessDenied, InvalidName, ModelNotFound, PointerUnsupported, ProdpointerError
 from prodpointer.registered_model import RegisteredModel
@@ -51,7 +52,7 @@ def status(ctx: click.Context, /, names: tuple[str, ...], **options: Any) -> Non
     For a model that cannot be read the error is printed and sets the exit code; the others are shown.
     """
     settings = settings_of(ctx, options)
-    results = [_status(settings, name) for name in settings.matching(names)]
+    results = list(_statuses(settings, names))
     found = [each for each in results if isinstance(each, PointerStatus)]
     errors = [each for each in results if isinstance(each, ProdpointerError)]
     for error in {str(each): each for each in errors}.values():
@@ -62,6 +63,16 @@ def status(ctx: click.Context, /, names: tuple[str, ...], **options: Any) -> Non
         ctx.exit(errors[0].exit_code)
     if not all(each.agreed for each in found):
         ctx.exit(DISAGREE)
+
+
+def _statuses(settings: Settings, names: tuple[str, ...]) -> Iterable[PointerStatus | ProdpointerError]:
+    """Return the statuses of named models one by one, and those of many by pages."""
+    if not names:
+        return settings.statuses(None)
+    matching = settings.matching(names)
+    if any(map(is_pattern, names)):
+        return settings.statuses(set(matching))
+    return (_status(settings, name) for name in matching)
 
 
 def _status(settings: Settings, name: str) -> PointerStatus | ProdpointerError:

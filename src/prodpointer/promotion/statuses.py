@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 
 from prodpointer.errors import InvalidName, PointerUnsupported
 from prodpointer.history.record import RECORD_TAG, is_found
@@ -34,14 +34,16 @@ def status_of(snapshot: ModelSnapshot, workspace: str | None) -> PointerStatus:
     )
 
 
-def read_statuses(registry: Registry, rule: Rule) -> Statuses:
-    """Yield the status of each registered model by name, or the error that concerns this model alone.
+def read_statuses(registry: Registry, rule: Rule, names: Container[str] | None = None) -> Statuses:
+    """Yield the status of each registered model by name, or of those named; or the error that concerns a model alone.
 
     A request is sent for each page of models and each page of versions: of those that hold events, and of all versions
     where a stage is in use, since any of them may be in the stage.
     """
     capabilities, where = probe_capabilities(registry), registry.addresses.shown
-    replies = sorted((reply for page in registry.model_pages() for reply in page), key=lambda reply: reply.name)
+    every = (reply for page in registry.model_pages() for reply in page)
+    wanted = (reply for reply in every if names is None or reply.name in names)
+    replies = sorted(wanted, key=lambda reply: reply.name)
     versions = _versions(registry, rule, replies)
 
     def status(reply: ModelReply) -> PointerStatus | InvalidName | PointerUnsupported:
