@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -10,7 +11,9 @@ import click
 
 from prodpointer.cli.group import Command
 from prodpointer.cli.options import Settings, is_pattern, settings_of, shared_options
-from prodpointer.cli.output import DISAGREE, print_error, print_history, print_json, print_statuses, say
+from prodpointer.cli.output import DISAGREE, json_text, print_error, print_history, print_json, print_statuses, say
+from prodpointer.cli.times import WHEN
+from prodpointer.cli.watch import open_watched
 from prodpointer.errors import AccessDenied, InvalidName, ModelNotFound, PointerUnsupported, ProdpointerError
 from prodpointer.registered_model import RegisteredModel
 from prodpointer.types import PointerStatus, called
@@ -18,18 +21,45 @@ from prodpointer.types import PointerStatus, called
 
 @click.command(
     cls=Command,
-    examples=("history news-recommender", "history news-recommender --at 2026-11-23T12:00", "history m --json"),
+    examples=(
+        "history news-recommender",
+        "history news-recommender --at 2026-11-23T12:00",
+        "history m --json",
+        "history --all --since 2026-01-01 --jsonl",
+    ),
 )
-@click.argument("name")
+@click.argument("name", required=False)
 @click.option("--at", "when", help="Show the version that was live at this time, such as 2026-11-23T12:00 (UTC).")
+@click.option("--all", "every", is_flag=True, help="Export the events of all models and pointers, as --jsonl.")
+@click.option("--since", type=WHEN, help="Leave out earlier events.")
+@click.option("--until", type=WHEN, help="Leave out events from this time on.")
+@click.option("--jsonl", is_flag=True, help="Print one JSON document per event and line, with the keys of watch.")
 @shared_options
 @click.pass_context
-def history(ctx: click.Context, /, name: str, when: str | None, **options: Any) -> None:
+def history(  # noqa: PLR0917  # click passes them by name
+    ctx: click.Context,
+    /,
+    name: str | None,
+    when: str | None,
+    every: bool,
+    since: datetime | None,
+    until: datetime | None,
+    jsonl: bool,
+    **options: Any,
+) -> None:
     """Show each move of the pointer of NAME, oldest first.
 
-    Moves by other tools are included where they can be seen, as unrecorded.
+    Moves by other tools are included where they can be seen, as unrecorded. With --all the events of each model are
+    in order, and --alias limits them to one pointer. For a model that cannot be read the error is printed and sets the
+    exit code; the others are exported.
     """
     settings = settings_of(ctx, options)
+    if every == (name is not None) or (when is not None and (every or jsonl or since or until)):
+        raise click.UsageError("Give NAME, with or without --at, or --all --jsonl.")
+    if (every or since or until) and not jsonl:
+        raise click.UsageError("--all, --since and --until need --jsonl.")
+    if jsonl or name is None:
+        ctx.exit(_export(settings, name, since, until))
     model = settings.model(name)
     if when is not None:
         _print_live_at(settings, model, when)
@@ -89,6 +119,26 @@ def _show_statuses(settings: Settings, found: list[PointerStatus]) -> None:
         print_json({"models": [each.as_json() for each in found]})
     else:
         print_statuses(found, options=settings.shown)
+
+
+def _export(settings: Settings, name: str | None, since: datetime | None, until: datetime | None) -> int:
+    """Print events as they are read, one per line, and return the exit code."""
+    from prodpointer.watch.export import export, export_model
+
+    failures: list[ProdpointerError] = []
+
+    def failed(name: str, error: ProdpointerError) -> None:
+        failures.append(error)
+        say(f"error: {name}: {error}", err=True)
+
+    if name is None:
+        documents = export(open_watched(settings, ()), since=since, until=until, failed=failed)
+    else:
+        chosen = replace(settings, alias=settings.alias or "production")
+        documents = export_model(open_watched(chosen, ()), name, since=since, until=until)
+    for document in documents:
+        click.echo(json_text(document, indent=None))
+    return failures[0].exit_code if failures else 0
 
 
 def _print_live_at(settings: Settings, model: RegisteredModel, when: str) -> None:

@@ -149,6 +149,22 @@ def find_news(
     return News(tuple(changes), position, closed, still, bool(under_way), doubtful)
 
 
+def list_changes(pointer: PointerRecord, now: datetime) -> list[Change]:
+    """Return the whole history of a pointer, with the promotions that are under way or lost and unrecorded moves."""
+    happened = {move.event for move in pointer.moves}
+    others = [event for event in pointer.recorded if event.event not in happened]
+    moves = log.add_unrecorded(pointer.moves, pointer.live, now)
+    last, changes = "", list[Change]()
+    for event in log.in_time(log.in_order(moves, others)):
+        if event.event is None:
+            key = f"{last} +0 {event.from_version} {event.to_version}"
+            changes.append(Change(event, key, (last, 1)))
+        else:
+            changes.append(Change(event, f"{event.event} {event.state}", (event.event, 0)))
+            last = event.event if event.event in happened else last
+    return changes
+
+
 def _unrecorded(
     pointer: PointerRecord, position: Position, to: int | None, at: datetime
 ) -> tuple[list[Change], Position]:

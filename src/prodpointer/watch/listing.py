@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import chain
 
+from prodpointer.errors import AccessDenied, InvalidName, PointerUnsupported
 from prodpointer.history import record
 from prodpointer.mlflow_client import Capabilities, Place, Registry
 from prodpointer.pointers.rule import Rule
 from prodpointer.pointers.snapshot import ModelSnapshot, read_reply
 from prodpointer.promotion.promoter import Promoter
 from prodpointer.types import ModelReply, ModelVersion
+
+OF_ONE_MODEL = (AccessDenied, InvalidName, PointerUnsupported)
+"""Errors about one model, which keep no other one from being read."""
 
 _PAGED = (Place.SERVER, Place.DATABASE)  # others list versions of one model only, or in no order
 
@@ -36,7 +40,14 @@ class Watched:
 
     def matches(self, name: str) -> bool:
         """Tell whether a model is looked at."""
-        return not self.globs or any(fnmatchcase(name, glob) for glob in self.globs)
+        return not self.globs or any(glob == name or fnmatchcase(name, glob) for glob in self.globs)
+
+    def check_names(self, names: Collection[str]) -> None:
+        """Raise ``InvalidName`` where a name or a pattern matches none of these models."""
+        for glob in self.globs:
+            if glob not in names and not any(fnmatchcase(name, glob) for name in names):
+                where, step = self.registry.addresses.shown, "`prodpointer status` lists the models."
+                raise InvalidName(f"No registered model matches {glob!r}.", where=where, next_step=step)
 
     def read(self, name: str, known: Iterable[str] = ()) -> list[ModelSnapshot]:
         """Read one model, and return a snapshot for each of its pointers; two requests, and one for each more alias.

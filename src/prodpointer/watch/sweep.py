@@ -17,7 +17,7 @@ from datetime import datetime, timezone
 from operator import attrgetter
 from typing import Any
 
-from prodpointer.errors import AccessDenied, InvalidName, ModelNotFound, PointerUnsupported, ProdpointerError
+from prodpointer.errors import ModelNotFound, ProdpointerError
 from prodpointer.history import record
 from prodpointer.mlflow_client import ask_again_after, probe_capabilities
 from prodpointer.pointers.snapshot import ModelSnapshot
@@ -25,12 +25,11 @@ from prodpointer.types import ModelReply
 from prodpointer.watch.changes import Change, News, PointerRecord, Position, begin, find_news
 from prodpointer.watch.cursor import Cursor, Known
 from prodpointer.watch.documents import document_of, event_id, source_of
-from prodpointer.watch.listing import Watched, slim
+from prodpointer.watch.listing import OF_ONE_MODEL, Watched, slim
 
 FULL_EVERY = 600.0
 """Seconds after which a sweep reads the records of all models."""
 
-_OF_ONE_MODEL = (AccessDenied, InvalidName, PointerUnsupported)
 _READS = 3  # of a model whose pointer moved without a record, until two of them agree
 
 
@@ -99,7 +98,7 @@ class Sweeper:
         for page in self._watched.replies():
             replies |= {reply.name: slim(reply) for reply in page}
             marks |= {reply.name: _mark(reply) for reply in page}
-        self._check_names(replies)
+        self._watched.check_names(replies)
         swept = Swept(len(replies))
         for reply in self._watched.records(replies):
             if self._cursor.mark(reply.name) is None:  # else a process that began was stopped after this model
@@ -107,13 +106,6 @@ class Sweeper:
         self._cursor.note("begun", datetime.now(timezone.utc).isoformat())
         self._note_full()
         return swept
-
-    def _check_names(self, names: Mapping[str, object]) -> None:
-        """Raise where a name or a pattern matches nothing."""
-        for glob in self._watched.globs:
-            if not any(replace(self._watched, globs=(glob,)).matches(name) for name in names):
-                where, step = self._addresses.shown, "Check the name."
-                raise InvalidName(f"No registered model matches {glob!r}.", where=where, next_step=step)
 
     def _is_changed(self, reply: ModelReply, mark: str) -> bool:
         """Tell whether a model is new, made anew or looks different, or a promotion of it is under way."""
@@ -147,7 +139,7 @@ class Sweeper:
             count = self._report(reply, mark, first=first)
         except ModelNotFound:  # deleted meanwhile
             return swept
-        except _OF_ONE_MODEL as error:
+        except OF_ONE_MODEL as error:
             self._unreadable[reply.name] = mark
             return replace(swept, failed={**swept.failed, reply.name: error})
         return replace(swept, read=swept.read + 1, events=swept.events + count)
