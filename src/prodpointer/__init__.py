@@ -5,7 +5,7 @@ Importing this package does not import MLflow.
 
 from importlib.metadata import version as _version
 
-from prodpointer.connection import DropIn, connect, drop_in, load_production, promote, register, rollback
+from prodpointer.connection import DropIn, aconnect, connect, drop_in, load_production, promote, register, rollback
 from prodpointer.errors import (
     AccessDenied,
     ArtifactNotFound,
@@ -91,6 +91,7 @@ __all__ = [
     "Verdict",
     "VersionNotFound",
     "WorkspaceNotFound",
+    "aconnect",
     "connect",
     "drop_in",
     "load_production",

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from prodpointer._asynchronous import awaitable
 from prodpointer.artifacts.cache import Cache
 from prodpointer.errors import InvalidName, ModelNotFound, RegistryUnavailable
 from prodpointer.mlflow_client import Place, Registry, open_registry, probe_capabilities
@@ -99,6 +100,11 @@ def connect(
     except RegistryUnavailable as failure:
         model.not_asked(failure)
     return model
+
+
+@awaitable(connect)
+def aconnect() -> None:
+    """Return what :func:`connect` returns, while the loop of asyncio goes on; the parameters are the same."""
 
 
 def registered_model_names(

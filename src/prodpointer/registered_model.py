@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from prodpointer._asynchronous import awaited, followed
+from prodpointer._cancellation import raise_if_cancelled
 from prodpointer._telemetry import observed
 from prodpointer._warnings import warn_unverified
 from prodpointer.artifacts import register as registration
@@ -193,6 +195,7 @@ class RegisteredModel:
             own |= registration.digest_tags(self._artifacts, source, sha256, local_path)
         if dry_run:
             return max((each.version for each in self._registry.versions(self.name)), default=0) + 1
+        raise_if_cancelled()
         self._registry.create_model(self.name)
         return self._registry.create_version(
             self.name, source.source, run_id=run_id, model_id=source.model_id, tags=own
@@ -582,6 +585,72 @@ class RegisteredModel:
             self._registry.tag_version(self.name, found.version, DIGEST_TAG, digest)
             self._loading.delivery.mark_recorded(target)
         return digest
+
+    # The same verbs for asyncio; the decorator gives each of them the parameters and the type of its verb.
+
+    @awaited(register, writes=True)
+    def aregister(self) -> None:
+        """Await :meth:`register`; a cancellation is raised once the version is registered, or where nothing was."""
+
+    @awaited(promote, writes=True)
+    def apromote(self) -> None:
+        """Await :meth:`promote`; a cancellation is raised once the move is done, or where none had begun."""
+
+    @awaited(rollback, writes=True)
+    def arollback(self) -> None:
+        """Await :meth:`rollback`; cancelled as :meth:`apromote` is."""
+
+    @awaited(withdraw, writes=True)
+    def awithdraw(self) -> None:
+        """Await :meth:`withdraw`; cancelled as :meth:`apromote` is."""
+
+    @awaited(repair, writes=True)
+    def arepair(self) -> None:
+        """Await :meth:`repair`; a cancellation is raised at its end."""
+
+    @awaited(adopt, writes=True)
+    def aadopt(self) -> None:
+        """Await :meth:`adopt`; a cancellation is raised at its end."""
+
+    @awaited(load_production)
+    def aload_production(self) -> None:
+        """Await :meth:`load_production`; a cancellation stops the download, and a loader that runs goes on."""
+
+    @awaited(pull)
+    def apull(self) -> None:
+        """Await :meth:`pull`; a cancellation stops the download."""
+
+    @awaited(production)
+    def aproduction(self) -> None:
+        """Await :meth:`production`."""
+
+    @awaited(live_version)
+    def alive_version(self) -> None:
+        """Await :meth:`live_version`."""
+
+    @awaited(version)
+    def aversion(self) -> None:
+        """Await :meth:`version`."""
+
+    @awaited(status)
+    def astatus(self) -> None:
+        """Await :meth:`status`."""
+
+    @awaited(history)
+    def ahistory(self) -> None:
+        """Await :meth:`history`."""
+
+    @awaited(live_at)
+    def alive_at(self) -> None:
+        """Await :meth:`live_at`."""
+
+    @awaited(report)
+    def areport(self) -> None:
+        """Await :meth:`report`."""
+
+    @followed(follow)
+    def afollow(self) -> None:
+        """``async with`` what :meth:`follow` returns: leaving closes it, and the loop of asyncio goes on meanwhile."""
 
     def not_asked(self, failure: RegistryUnavailable) -> None:
         """Note that the registry was down a moment ago, so that loading the last-known-good version does not ask again.

@@ -145,6 +145,25 @@ again = registry.promote(version, name="news", alias="staging")
 undo = registry.rollback()
 bundle = registry.load_production()
 
+
+async def serve() -> None:
+    """Each verb has a twin for asyncio, with its parameters."""
+    fraud: RegisteredModel = await prodpointer.aconnect("fraud", pointer="both", timeout=5)
+    made: int = await fraud.aregister("run", "bundle", tags={"dataset": "clicks"})
+    moves: list[Promotion] = [await fraud.apromote(made, expected=None, gates=["auc >= 0.8"])]
+    moves += [await fraud.arollback(to=1), *await fraud.ahistory()]
+    states: list[PointerStatus] = [await fraud.astatus(), await fraud.arepair()]
+    files: list[Path] = [pulled.path for pulled in [await fraud.apull("here")] if pulled is not None]
+    async with fraud.afollow(every=30, warm_up=lambda model: model.predict(1)) as following:
+        print(moves, states, files, await following.await_ready(60), following.age)
+        await following.aclose()
+    print(await fraud.aload_production(lambda path: path.read_bytes(), verify="required"))
+    await fraud.apromote(1.5)  # type: ignore[arg-type]
+    await fraud.apromote(1, expcted=2)  # type: ignore[call-arg]
+    fraud.afollow(on_withdraw="drop")  # type: ignore[arg-type]
+    await prodpointer.aconnect("fraud", pointer="aliases")  # type: ignore[arg-type]
+
+
 news.promote("2", expected=1)
 news.promote(1.5)  # type: ignore[arg-type]
 news.follow(on_withdraw="drop")  # type: ignore[arg-type]

@@ -28,8 +28,8 @@ class Command(click.Command):
     def __init__(self, *arguments: Any, examples: Sequence[str] = (), runs_on: bool = False, **options: Any) -> None:
         """Keep the examples."""
         super().__init__(*arguments, **options)
-        self.examples = tuple(examples)
-        self.runs_on = runs_on
+        self.examples: tuple[str, ...] = tuple(examples)
+        self.runs_on: bool = runs_on
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; on a terminal a sign shows that it waits."""
@@ -57,13 +57,13 @@ class Group(click.Group):
         As for :class:`Command`.
     """
 
-    command_class = Command
+    command_class: type[click.Command] | None = Command
 
     def __init__(self, *arguments: Any, examples: Sequence[str] = (), **options: Any) -> None:
         """Start without sections."""
         options["context_settings"] = {"help_option_names": ["-h", "--help"], **options.get("context_settings", {})}
         super().__init__(*arguments, **options)
-        self.examples = tuple(examples)
+        self.examples: tuple[str, ...] = tuple(examples)
         self.sections: dict[str, list[str]] = {}
 
     def add(self, section: str, *commands: click.Command) -> None:

@@ -21,6 +21,7 @@ from prodpointer.mlflow_client.registry import Registry
 from prodpointer.mlflow_client.rest import CONTROL_MODEL
 from prodpointer.mlflow_client.run_logging import ScratchExperiment, log_directory
 from prodpointer.mlflow_client.uris import Addresses, Place
+from prodpointer.mlflow_client.worker import begin
 
 __all__ = [
     "CONTROL_MODEL",
@@ -31,6 +32,7 @@ __all__ = [
     "Registry",
     "ScratchExperiment",
     "ask_again_after",
+    "begin",
     "check_links",
     "client_version",
     "cut_off",

@@ -12,6 +12,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Protocol
 
+from prodpointer._cancellation import cancel_check
 from prodpointer.errors import ArtifactNotFound, ProdpointerError, RegistryError
 from prodpointer.mlflow_client.converters import LoggedModel
 from prodpointer.mlflow_client.exceptions import error_code, shown_cause, translate
@@ -58,8 +59,14 @@ class ArtifactStore:
 
     def __init__(self, registry: Registry, *, stopped: Callable[[], bool] = lambda: False) -> None:
         self._registry = registry
-        self.is_stopped = stopped
+        self._stopped = stopped
         self._tracking_uri = registry.addresses.tracking_uri
+
+    @property
+    def is_stopped(self) -> Callable[[], bool]:
+        """What tells whether the downloads that this caller begins now were cancelled."""
+        was_cancelled = cancel_check()
+        return lambda: self._stopped() or was_cancelled()
 
     @property
     def beside_registry(self) -> bool:

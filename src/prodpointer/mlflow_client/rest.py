@@ -99,7 +99,7 @@ class Rest:
         self._addresses = addresses
         self._timeout = timeout
         self._of_runs = of_runs
-        self.clock_ahead = timedelta(0)
+        self.clock_ahead: timedelta = timedelta(0)
         """How far the server's clock is ahead of this machine's, by its last answer; 0 below what that can show."""
 
     def answer(self, endpoint: str, *, at_root: bool = False) -> tuple[int, str]:

@@ -16,6 +16,7 @@ from enum import Enum
 from functools import partial
 from typing import Final
 
+from prodpointer._cancellation import raise_if_cancelled
 from prodpointer._identity import acting_user
 from prodpointer.errors import (
     AccessDenied,
@@ -274,6 +275,7 @@ class Promoter:
 
     def _write_intent(self, move: Promotion, holder: ModelVersion | None, snapshot: ModelSnapshot) -> None:
         """Write what is about to be moved; what others recorded since the version was read must not be overwritten."""
+        raise_if_cancelled()
         if not all(map(record.is_found, snapshot.versions)):
             make_findable(self.registry, snapshot.versions)
         is_first = holder is not None and record.RECORD_TAG not in holder.tags

@@ -27,7 +27,7 @@ from prodpointer.errors import (
     RegistryUnavailable,
     without_credentials,
 )
-from prodpointer.mlflow_client import cut_off_requests
+from prodpointer.mlflow_client import begin, cut_off_requests
 from prodpointer.pointers.snapshot import ModelSnapshot
 from prodpointer.serving.load import NO_ANSWER, Loading, LoadOptions
 from prodpointer.serving.metrics import count, forget, watch
@@ -41,6 +41,7 @@ _SHORTEST = 1 / 16  # of the interval: the first pause of an outage
 _LONGEST_PAUSE = 600.0  # seconds until a version that failed is tried again, or an interval where that is longer
 _DOUBLED_AT_MOST = 30  # times; by then every pause is the longest
 _A_MOMENT = 0.001  # seconds
+_ASYNC_LOOK_AGAIN = 0.02  # seconds between two looks of a coroutine that waits for the first object
 _CLOSE_WITHIN = 1.0  # seconds that closing waits for a thread that may hang in the caller's code or in a request
 _READ = ("model", "version", "serving")  # the attributes that a service reads
 _handles: weakref.WeakSet[Live] = weakref.WeakSet()
@@ -183,6 +184,22 @@ class Live:
             return self._changed.wait_for(lambda: self._serves is not None or self._is_over, timeout) and (
                 self._serves is not None
             )
+
+    async def await_ready(self, timeout: float | None = None) -> bool:
+        """Wait as :meth:`wait_ready` does, while the loop of asyncio goes on."""
+        import asyncio  # slow to import, and there already where a coroutine runs
+
+        until = None if timeout is None else time.monotonic() + timeout
+        # The thread knows no loop that it could wake: there may be several.
+        while not self.wait_ready(0) and not self._is_over and (until is None or time.monotonic() < until):  # noqa: ASYNC110
+            await asyncio.sleep(_ASYNC_LOOK_AGAIN)
+        return self._serves is not None
+
+    async def aclose(self) -> None:
+        """Stop following as :meth:`close` does, while the loop of asyncio goes on."""
+        import asyncio
+
+        await asyncio.shield(asyncio.wrap_future(begin(self.close)[0]))
 
     def close(self) -> None:
         """Stop following, which cancels requests and downloads; ``model`` stays what it is.

@@ -102,8 +102,8 @@ class Loading:
         is_stopped: Callable[[], bool] = lambda: False,
     ) -> None:
         self.name = name
-        self.label = f"{name}@{rule.alias}"
-        self.labels = Labels(name, rule.alias, registry.addresses.workspace or "", registry.addresses.shown)
+        self.label: str = f"{name}@{rule.alias}"
+        self.labels: Labels = Labels(name, rule.alias, registry.addresses.workspace or "", registry.addresses.shown)
         self._registry = registry
         self._rule = rule
         self._view = view
