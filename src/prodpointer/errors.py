@@ -184,6 +184,17 @@ class ArtifactStoreUnavailable(RegistryUnavailable):
     """The registry answers, and the store of the artifacts does not within ``timeout``."""
 
 
+class MoveUnconfirmed(RegistryUnavailable):
+    """The registry was lost while a pointer was being moved: the move may be done.
+
+    ``version`` is the one that was to go live, None for a withdrawal; ``event`` is the id of its record.
+    """
+
+    exit_code = 1
+    version: int | None = None
+    event: str | None = None
+
+
 class AccessDenied(ProdpointerError):
     """The registry or the artifact store was reached and refuses: 401, 403, or a Host header it does not accept."""
 

@@ -26,6 +26,7 @@ from prodpointer import (
     MirroredPointer,
     ModelNotFound,
     ModelVersion,
+    MoveUnconfirmed,
     NothingToRollBack,
     PointerDriftWarning,
     PointerStatus,
@@ -97,6 +98,8 @@ except ExpectationFailed as refused:
 except GateFailed as refused:
     verdicts: tuple[Verdict, ...] = refused.verdicts
     reasons: list[str] = [each.reason for each in refused.verdicts if not each.passed]
+except MoveUnconfirmed as unconfirmed:
+    meant: int | None = unconfirmed.version
 except PromotionLost as lost:
     winner: int | None = lost.winner
     event: str | None = lost.event

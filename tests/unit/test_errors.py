@@ -120,6 +120,7 @@ def test_the_text_is_what_where_next(what: str, where: str, next_step: str, text
     ("kind", "code"),
     [
         (errors.RegistryUnavailable, 5),
+        (errors.MoveUnconfirmed, 1),
         (errors.ArtifactStoreUnavailable, 5),
         (errors.PromotionRefused, 3),
         (errors.ExpectationFailed, 3),

@@ -22,6 +22,7 @@ from prodpointer.errors import (
     AccessDenied,
     ExpectationFailed,
     GateFailed,
+    MoveUnconfirmed,
     PromotionLost,
     PromotionRefused,
     RegistryUnavailable,
@@ -385,6 +386,25 @@ class Promoter:
         return closed
 
     def _move(self, move: Promotion, before: ModelSnapshot) -> Promotion:
+        """Move and return the closed event; raise ``MoveUnconfirmed`` where the registry is lost on the way."""
+        try:
+            return self._move_and_confirm(move, before)
+        except RegistryUnavailable as error:
+            raise self._unconfirmed(move, error) from error
+
+    def _unconfirmed(self, move: Promotion, error: RegistryUnavailable) -> MoveUnconfirmed:
+        """Return the error for a move during which the registry was lost."""
+        to = "withdrawal" if move.to_version is None else f"version {move.to_version}"
+        unconfirmed = MoveUnconfirmed(
+            f"The registry was lost while the pointer of {self.name!r} was being moved ({to}); the move may be done. "
+            f"{error.what}",
+            where=error.where or self.where,
+            next_step=f"Run `prodpointer status {self.name}`; `prodpointer repair {self.name}` completes the record.",
+        )
+        unconfirmed.version, unconfirmed.event = move.to_version, move.event
+        return unconfirmed
+
+    def _move_and_confirm(self, move: Promotion, before: ModelSnapshot) -> Promotion:
         """Move, read back what is live, close the event and return it; raise ``PromotionLost`` for another version."""
         move, snapshot = self._read_back(move, self._set(move, before))
         if self._alias_appeared(move, snapshot):
