@@ -16,7 +16,7 @@ from prodpointer.cli import demo
 from prodpointer.cli import main as cli
 from prodpointer.diagnostics.conformance import Conformance
 from prodpointer.history import record
-from prodpointer.migration import migration, plan
+from prodpointer.migration import plan, runs
 from prodpointer.stage_finder.finder import StageUse
 from prodpointer.types import Diagnosis, PointerStatus, Promotion, Pulled
 from tests.docs.blocks import ELSEWHERE, blocks, name_of, pages
@@ -129,7 +129,7 @@ PRINTED: dict[str, dict[str, Any]] = {
     "`doctor`": Diagnosis("sqlite:///registry.db", "3.17.2", None, "alias", "", ()).as_json(),
     "| `conformance` |": Conformance("sqlite:///registry.db", "3.17.2", None, ()).as_json(),
     "`steps`; each with `did`": demo.Step("trained").as_json(),
-    "`migrate undo`": migration.RunSummary("set-aliases", "migrate", 1, None, None).as_json(),
+    "`migrate runs`": runs.RunSummary("set-aliases", "migrate", 1, None, None).as_json(),
     "`migrate find`": StageUse(Path("train.py"), 1, "read", "what", "text", "instead").as_json(),
     "`migrate plan`": plan.Plan("sqlite:///registry.db", None, (), ()).as_json(),
 }

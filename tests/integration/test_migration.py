@@ -59,7 +59,7 @@ def test_a_plan_tells_what_would_change(fleet: Fleet, staged: str) -> None:
 
 def test_a_plan_counts_the_classes(fleet: Fleet, staged: str) -> None:
     """How many models are of each class."""
-    fleet.add("aliased", alias=1)
+    fleet.add("agreed", alias=1, stage=1)
     fleet.add("apart", alias=1, stage=2)
     assert fleet.plan().counts == {"SAFE": 1, "NEEDS A DECISION": 1, "NOTHING TO DO": 1}
 
@@ -674,10 +674,11 @@ def test_a_mark_of_ones_own_survives_the_end_and_the_way_back(fleet: Fleet, stag
     assert fleet.tags(staged) == {POINTER_TAG: "both"}
 
 
-def test_an_unknown_run_undoes_nothing(fleet: Fleet, staged: str) -> None:
-    """Nothing is touched."""
+def test_an_unknown_run_is_refused(fleet: Fleet, staged: str) -> None:
+    """Nothing is touched, and the error names the run."""
     fleet.apply("run")
-    assert fleet.undo("walk") == []
+    with pytest.raises(InvalidName, match="No run 'walk' is recorded"):
+        fleet.undo("walk")
 
 
 def test_the_runs_are_listed(fleet: Fleet, staged: str) -> None:
@@ -710,7 +711,7 @@ def test_a_plan_with_work_ends_with_4(at: Command, staged: str) -> None:
 
 def test_a_plan_without_work_ends_with_0(at: Command, fleet: Fleet) -> None:
     """There is nothing to do, and no table."""
-    fleet.add("aliased", alias=1)
+    fleet.lab.client.set_registered_model_tag(fleet.add("agreed", alias=1, stage=1), POINTER_TAG, "both")
     answer = at("plan")
     assert (answer.exit_code, answer.out) == (0, "0 SAFE, 0 NEEDS A DECISION, 1 NOTHING TO DO\n")
 
@@ -730,13 +731,17 @@ def test_a_plan_can_be_a_document(at: Command, staged: str) -> None:
         "reason",
         "target",
         "choices",
+        "changes",
+        "after_start",
     }
 
 
 def test_the_document_of_nothing_is_one_too(cli: Command, lab: Lab) -> None:
-    """No model matches, and it is still JSON."""
-    answer = cli("--tracking-uri", lab.uri, "--json", "migrate", "plan", "--models", "no-such-model")
-    assert (answer.exit_code, answer.document["models"]) == (0, [])
+    """No model has a pointer, and it is still JSON."""
+    fleet = fresh(lab)
+    fleet.add("bare")
+    answer = cli("--tracking-uri", lab.uri, "--json", "migrate", "plan", "--models", fleet.glob)
+    assert (answer.exit_code, [model["start"] for model in answer.document["models"]]) == (0, [True])
 
 
 def test_a_plan_can_be_a_page(at: Command, staged: str, tmp_path: Path) -> None:

@@ -194,7 +194,7 @@ WORK = [
         model(None, production(3), recorded=[event(1, 3)]),
         Class.DECISION,
         choices={"stage": 3},
-        says="taken away, since event 000000000001",
+        says="removed, since event 000000000001",
     ),
     Case(
         "the stage was emptied",

@@ -8,7 +8,7 @@ import re
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from html.parser import HTMLParser
 
@@ -17,7 +17,7 @@ from packaging.version import Version
 
 from prodpointer.errors import ProdpointerError
 from prodpointer.migration.assess import Class, Judgement, judge
-from prodpointer.migration.plan import Pair, Plan, Planned
+from prodpointer.migration.plan import Change, Pair, Plan, Planned
 from prodpointer.migration.report import plan_page
 from prodpointer.mlflow_client.capabilities import Capabilities
 from prodpointer.pointers.rule import Rule
@@ -145,7 +145,10 @@ def pair(
     **choices: int,
 ) -> Pair:
     """Return one alias and its stage, judged."""
-    return Pair(of.lower(), of, names, holds, Judgement(kind, reason, target, choices, under_way))
+    named = () if names is None else (names,)
+    found = [Change("alias", of.lower(), named, target or 0), Change("stage", of, holds, target or 0)]
+    changes = [change for change in found if target is not None and change.was != (target,)]
+    return Pair(of.lower(), of, names, holds, Judgement(kind, reason, target, choices, under_way), tuple(changes))
 
 
 def model(name: str, *pairs: Pair, problem: str = "") -> Planned:
@@ -266,7 +269,7 @@ def test_the_heading_says_which_registry_and_when() -> None:
 def test_the_heading_says_what_is_not_known() -> None:
     """A registry that does not tell its version and a plan without patterns are called so."""
     found = Page(plan_page(Plan("sqlite:///mlflow.db", None, (), ()), NOON))
-    assert found.texts("dd")[1:3] == ["not told", "none: every model"]
+    assert found.texts("dd")[1:3] == ["unknown", "none: every model"]
 
 
 # What to do next
@@ -274,46 +277,64 @@ def test_the_heading_says_what_is_not_known() -> None:
 
 def test_an_empty_fleet_asks_for_another_look() -> None:
     """Where no model matches, the registry and the patterns are what to look at."""
-    assert page().step == "No registered model was found: look at the registry and at the patterns."
+    assert page().step == "No registered model was found: check the registry and the patterns."
 
 
 def test_a_fleet_that_is_done_is_verified() -> None:
     """Where nothing is to be done, the next command proves it."""
-    assert page(nothing("a")).step == (
-        "Nothing is to be done or decided: prodpointer migrate verify asks as plain clients do."
-    )
+    assert page(nothing("a")).step == "prodpointer migrate verify compares the pointers as plain clients read them."
 
 
 def test_a_safe_fleet_is_applied() -> None:
     """Where nothing is to be decided, one command does all."""
-    assert page(safe("a"), nothing("b")).step == "prodpointer migrate apply carries what is safe (1 model)."
+    assert page(safe("a"), nothing("b")).step == (
+        "prodpointer migrate apply moves 1 pointer of 1 model without a decision."
+    )
+
+
+def test_a_fleet_that_is_not_marked_is_started_first() -> None:
+    """``start`` comes before ``apply``, with how many models it marks; also where nothing else is to be done."""
+    marked = replace(safe("a"), marked=True)
+    assert page(marked, replace(nothing("b"), marked=True)).step == (
+        "prodpointer migrate start marks 2 models, so that every promotion moves both pointers. "
+        "prodpointer migrate apply then moves 1 pointer of 1 model without a decision."
+    )
+    assert page(replace(nothing("b"), marked=True)).step.startswith("prodpointer migrate start marks 1 model,")
+
+
+def test_what_start_does_to_a_model_is_shown() -> None:
+    """Beside the pointers that move, and with what moves only after it."""
+    alone = replace(pair(Class.SAFE, target=3, names=3), after_start=True)
+    assert page(replace(model("a", alone), marked=True)).models[0][-2] == (
+        "start: every promotion moves both pointers\nstage Production: nothing → 3, after start"
+    )
 
 
 def test_the_command_names_the_patterns_of_the_plan() -> None:
     """The command is about the same models, as a shell takes it."""
     assert page(safe("a"), globs=("news-*", "it's")).step.startswith(
-        "prodpointer migrate apply --models 'news-*' --models 'it'\"'\"'s' carries"
+        "prodpointer migrate apply --models 'news-*' --models 'it'\"'\"'s' moves"
     )
 
 
 def test_decisions_are_asked_for_by_pattern() -> None:
     """Where there are decisions, the command that settles them is told beside the one that does the rest."""
     assert page(*MIXED).step == (
-        "prodpointer migrate apply carries what is safe; what needs a decision (2 models) stays as it is until you "
-        "say, pattern by pattern, which side counts: "
+        "prodpointer migrate apply moves 4 pointers of 4 models without a decision. "
+        "2 models need a decision: choose the pointer that counts, pattern by pattern: "
         "prodpointer migrate apply --models 'PATTERN' --prefer alias|stage|journal."
     )
 
 
 def test_decisions_alone_do_not_send_anybody_to_apply() -> None:
     """Where nothing is safe, no command is told that would do nothing."""
-    assert page(decision("a")).step.startswith("What needs a decision (1 model) stays as it is until you say")
+    assert page(decision("a")).step.startswith("1 model needs a decision: choose the pointer")
 
 
 def test_decisions_without_a_choice_wait_for_what_their_reasons_name() -> None:
     """Where no side can be preferred, no preference is asked for."""
     assert page(model("a/b", problem="rename it")).step == (
-        "What needs a decision (1 model) waits for what its reasons name, and then for another plan."
+        "1 model needs a decision: do what the reasons say, then make another plan."
     )
 
 
@@ -328,8 +349,8 @@ def test_each_side_tells_how_many_it_settles() -> None:
     assert [each.text for each in found.all("li") if each.within("section", **{"class": "next"})] == [
         "--prefer alias settles 2, with what the alias names",
         "--prefer stage settles 1, with what the stage holds, the highest of several",
-        "--prefer journal settles 0, with what the record of moves tells",
-        "no side settles 1: their reasons name what has to be done first",
+        "--prefer journal settles 0, with what the recorded moves say",
+        "no side settles 1: do what their reasons say first",
     ]
 
 
@@ -499,8 +520,8 @@ def test_a_row_says_what_is_and_what_will_be() -> None:
         (pair(Class.SAFE, target=3, holds=(3,)), "alias production: nothing → 3"),
         (pair(Class.SAFE, target=3, names=3), "stage Production: nothing → 3"),
         (pair(Class.SAFE, target=5, names=3, holds=(3, 4)), "alias production: 3 → 5\nstage Production: 3 and 4 → 5"),
-        (pair(Class.SAFE, names=3, holds=(3,)), "Production: the record is closed"),
-        (pair(Class.SAFE, names=3, holds=(4,), under_way=True), "Production: waits for the move"),
+        (pair(Class.SAFE, names=3, holds=(3,)), "Production: the open record is closed"),
+        (pair(Class.SAFE, names=3, holds=(4,), under_way=True), "Production: waits for the promotion"),
         (pair(Class.DECISION, names=3, holds=(4,), journal=4, stage=4, alias=3),
          "Production: alias 3 · stage 4 · journal 4"),
         (pair(Class.DECISION, names=3, of="Staging", alias=3), "Staging: alias 3"),
@@ -522,13 +543,13 @@ def test_several_versions_in_a_stage_are_all_named() -> None:
 def test_a_model_with_a_problem_is_left_alone() -> None:
     """What lies in the name is the reason, whatever the pointers are like."""
     (row,) = page(model("a/b", pair(Class.SAFE, target=3, holds=(3,)), problem="rename it")).models
-    assert row == ["a/b", "NEEDS A DECISION", "3", "—", "left alone", "rename it"]
+    assert row == ["a/b", "NEEDS A DECISION", "3", "—", "not changed", "rename it"]
 
 
 def test_pointers_that_could_not_be_read_are_unknown() -> None:
     """A model without pairs has its cells like the others, with a question mark."""
     found = page(safe("a"), model("b", problem="delete one of its aliases"))
-    assert found.models[0] == ["b", "NEEDS A DECISION", "?", "?", "left alone", "delete one of its aliases"]
+    assert found.models[0] == ["b", "NEEDS A DECISION", "?", "?", "not changed", "delete one of its aliases"]
 
 
 def test_every_column_has_a_button_in_its_head() -> None:

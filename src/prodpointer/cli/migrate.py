@@ -5,6 +5,7 @@ Results go to standard output; progress goes to standard error, as a bar on a te
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -12,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from prodpointer._text import visible
 from prodpointer.cli.group import Group
 from prodpointer.cli.migrate_output import (
+    numbered,
     print_checks,
     print_diff,
     print_fixed,
@@ -63,8 +66,9 @@ WORK_TO_DO = 4
 def migrate() -> None:
     """Migrate registered models from stages to aliases, without downtime.
 
-    plan shows what would change; start, apply, verify and finish do it; undo reverts a run; bridge copies moves by
-    other tools to the other pointer; find lists source code that still uses stages.
+    plan shows what start and apply would change; verify compares the pointers as plain clients read them; finish
+    empties the stages; runs lists what was done, and undo reverts a run; bridge copies moves by other tools to the
+    other pointer; find lists source code that still uses stages.
     """
 
 
@@ -97,6 +101,9 @@ _FAILURES = click.option(
 )
 _RUN = click.option("--run", help="The name of this run, for undo (default: generated).")
 _REASON = click.option("--reason", default="", help="The reason, recorded in the history.")
+_BY = click.option("--by", help="Who moves the pointers, recorded in the history (default: the current user).")
+_DRY_RUN = click.option("--dry-run", is_flag=True, help="Show what would change, without changing anything.")
+_YES = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 
 
 def _options(*own: Callable[[Any], Any]) -> Callable[[Command], Command]:
@@ -131,6 +138,7 @@ def _opened(ctx: click.Context, options: dict[str, Any]) -> tuple[Settings, Migr
         mapping=dict(pair.split("=", 1) for pair in mapping),
         at_once=options.pop("at_once", 8),
         most_failures=options.pop("max_failures", 20),
+        must_match=True,
     )
     return settings, migration
 
@@ -143,7 +151,7 @@ def _opened(ctx: click.Context, options: dict[str, Any]) -> tuple[Settings, Migr
 @_options()
 @click.pass_context
 def plan(ctx: click.Context, /, html: Path | None, **options: Any) -> None:
-    """Show for each model what would change and why, without changing anything.
+    """Show for each model what start and then apply would change and why, without changing anything.
 
     Exit code 0: nothing to do. 4: work to do, or models that need a decision.
     """
@@ -162,75 +170,162 @@ def plan(ctx: click.Context, /, html: Path | None, **options: Any) -> None:
 
 @migrate.command(
     short_help="Mark the models, so that promotions move both pointers.",
-    examples=("migrate start --models 'news-*' --run week-1",),
+    examples=("migrate start --models 'news-*' --run week-1", "migrate start --dry-run"),
 )
-@_options(_RUN, _AT_ONCE, _FAILURES)
+@_options(_RUN, _DRY_RUN, _AT_ONCE, _FAILURES)
 @click.pass_context
-def start(ctx: click.Context, /, run: str | None, **options: Any) -> None:
+def start(ctx: click.Context, /, run: str | None, dry_run: bool, **options: Any) -> None:
     """Begin the migration: mark the models, so that every promotion moves both pointers.
 
-    The mark is the tag prodpointer.pointer=both. Models that already have this tag are not changed.
+    The mark is the tag prodpointer.pointer=both. Models that have this tag already, and models whose stages finish has
+    emptied, are not changed.
     """
-    _run(ctx, options, run, lambda migration, name: migration.start(name))
+    _run(ctx, options, run, lambda migration, name: migration.start(name, dry_run=dry_run), dry_run=dry_run)
 
 
 @migrate.command(
     short_help="Set the missing pointers.",
-    examples=("migrate apply --models 'news-*' --run week-1", "migrate apply --prefer alias"),
+    examples=(
+        "migrate apply --models 'news-*' --run week-1",
+        "migrate apply --prefer alias --dry-run",
+        "migrate apply --by ada --reason 'off stages, MLFLOW-101'",
+    ),
 )
 @click.option(
     "--prefer",
     type=click.Choice(("alias", "stage", "journal")),
     help="Which pointer counts for models that need a decision (default: they are not changed).",
 )
-@_options(_RUN, _REASON, _AT_ONCE, _FAILURES)
+@_options(_RUN, _REASON, _BY, _DRY_RUN, _AT_ONCE, _FAILURES)
 @click.pass_context
-def apply(ctx: click.Context, /, prefer: Any, run: str | None, reason: str, **options: Any) -> None:
+def apply(ctx: click.Context, /, prefer: Any, run: str | None, dry_run: bool, **options: Any) -> None:
     """Set the missing pointers; each model is read again right before it is changed.
 
     Can be interrupted and run again. Exit code 4: some models need a decision and were not changed.
     """
-    _run(
-        ctx, options, run, lambda migration, name: migration.apply(migration.plan(), name, prefer=prefer, reason=reason)
+    record = _record(options)
+
+    def begin(migration: Migration, name: str) -> Iterator[Any]:
+        return migration.apply(migration.plan(), name, prefer=prefer, dry_run=dry_run, **record)
+
+    _run(ctx, options, run, begin, dry_run=dry_run)
+
+
+@migrate.command(
+    short_help="Empty the stages of models whose readers use the alias.",
+    examples=("migrate finish --models 'news-*' --dry-run", "migrate finish --models '*' --yes"),
+)
+@_options(_RUN, _REASON, _BY, _DRY_RUN, _YES, _AT_ONCE, _FAILURES)
+@click.pass_context
+def finish(ctx: click.Context, /, run: str | None, dry_run: bool, yes: bool, **options: Any) -> None:
+    """Empty the stages of models whose readers use the alias: name them with --models ('*' for all). Can be undone.
+
+    Asks for confirmation on a terminal, unless --yes is given.
+    """
+    if not options["models"]:
+        raise click.UsageError("Name the models whose readers use the alias: --models 'news-*' ('*' for all).")
+    record = _record(options)
+
+    def begin(migration: Migration, name: str) -> Iterator[Any]:
+        if not (yes or dry_run) and can_ask():
+            stages = " and ".join(rule.stage or "" for rule in migration.rules)
+            _ask(
+                f"Empty the stages {stages} of {numbered(len(migration.models()), 'model')} in "
+                f"{migration.registry.addresses.shown}? Clients that read them will find no version."
+            )
+        return migration.finish(name, dry_run=dry_run, **record)
+
+    _run(ctx, options, run, begin, dry_run=dry_run)
+
+
+@migrate.command(
+    short_help="Restore the pointers to their state before a run.",
+    examples=("migrate undo week-1 --dry-run", "migrate undo week-1 --reason 'readers were not ready'"),
+)
+@click.argument("run", required=False)
+@_options(_REASON, _BY, _DRY_RUN, _YES, _AT_ONCE, _FAILURES)
+@click.pass_context
+def undo(ctx: click.Context, /, run: str | None, dry_run: bool, yes: bool, **options: Any) -> None:
+    """Restore the pointers to their state before RUN; models promoted since are not changed.
+
+    Undo the last run first: where a later run changed the same models, this asks on a terminal, and refuses elsewhere,
+    unless --yes is given. Without RUN: list the recorded runs, as migrate runs does.
+    """
+    record = _record(options)
+    if run is None:
+        _show_runs(ctx, options)
+        return
+
+    def begin(migration: Migration, name: str) -> Iterator[Any]:
+        results = migration.undo(name, dry_run=dry_run, **record)
+        if not (yes or dry_run):
+            _check_order(migration, name)
+        return results
+
+    _run(ctx, options, run, begin, dry_run=dry_run)
+
+
+@migrate.command(
+    short_help="List the recorded runs.", examples=("migrate runs", "migrate runs --models 'news-*' --json")
+)
+@_options()
+@click.pass_context
+def runs(ctx: click.Context, /, **options: Any) -> None:
+    """List the recorded runs, the oldest first: kind, number of models, by whom, when, and the state.
+
+    The state is done, undone, partly undone, interrupted (run the command again to complete it), or open for a start
+    whose mark is still set.
+    """
+    _show_runs(ctx, options)
+
+
+def _record(options: dict[str, Any]) -> dict[str, Any]:
+    """Take the options that are only recorded out of those of a command, and return them."""
+    return {key: options.pop(key) for key in ("reason", "by")}
+
+
+def _show_runs(ctx: click.Context, options: dict[str, Any]) -> None:
+    """Print the recorded runs."""
+    settings, migration = _opened(ctx, options)
+    found = migration.runs()
+    if settings.as_json:
+        print_json({"runs": [each.as_json() for each in found]})
+    else:
+        print_runs(found)
+
+
+def can_ask() -> bool:
+    """Tell whether there is a person who can answer a question."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _ask(question: str) -> None:
+    """Ask on standard error for a confirmation; end the command without one."""
+    click.confirm(visible(question), abort=True, err=True)
+
+
+def _check_order(migration: Migration, run: str) -> None:
+    """Ask before a run is undone before later ones that changed the same models; refuse where nobody can be asked."""
+    later = migration.later_runs(run)
+    if not later:
+        return
+    newest = ", ".join(f"{name!r} ({numbered(count, 'model')})" for name, count in later.items())
+    what = f"Later runs changed models of the run {run!r}: {newest}. These models would be left as they are."
+    if can_ask():
+        _ask(f"{what} Undo the others?")
+        return
+    raise ProdpointerError(
+        what, next_step=f"Undo the last run first: `prodpointer migrate undo {list(later)[-1]}`, or give --yes."
     )
 
 
-@migrate.command(
-    short_help="Empty the stages of models whose readers use the alias.", examples=("migrate finish --models 'news-*'",)
-)
-@_options(_RUN, _REASON, _AT_ONCE, _FAILURES)
-@click.pass_context
-def finish(ctx: click.Context, /, run: str | None, reason: str, **options: Any) -> None:
-    """Empty the stages of models whose readers use the alias: name them with --models ('*' for all). Can be undone."""
-    if not options["models"]:
-        raise click.UsageError("Name the models whose readers use the alias: --models 'news-*' ('*' for all).")
-    _run(ctx, options, run, lambda migration, name: migration.finish(name, reason=reason))
-
-
-@migrate.command(
-    short_help="Restore the pointers to their state before a run.", examples=("migrate undo", "migrate undo week-1")
-)
-@click.argument("run", required=False)
-@_options(_REASON, _AT_ONCE, _FAILURES)
-@click.pass_context
-def undo(ctx: click.Context, /, run: str | None, reason: str, **options: Any) -> None:
-    """Restore the pointers to their state before RUN; models promoted since are not changed.
-
-    Without RUN: list the recorded runs.
-    """
-    if run is not None:
-        _run(ctx, options, run, lambda migration, name: migration.undo(name, reason=reason))
-        return
-    settings, migration = _opened(ctx, options)
-    runs = migration.runs()
-    if settings.as_json:
-        print_json({"runs": [each.as_json() for each in runs]})
-    else:
-        print_runs(runs)
-
-
 def _run(
-    ctx: click.Context, options: dict[str, Any], run: str | None, begin: Callable[[Migration, str], Iterator[Any]]
+    ctx: click.Context,
+    options: dict[str, Any],
+    run: str | None,
+    begin: Callable[[Migration, str], Iterator[Any]],
+    *,
+    dry_run: bool,
 ) -> None:
     """Execute one run, show its progress, and print its results."""
     from prodpointer.migration.migration import flatten, run_name
@@ -248,10 +343,12 @@ def _run(
                 errors.append(result.error)
     steps.sort(key=lambda step: (step.name, step.alias))
     if settings.as_json:
-        print_steps_json(name, steps)
+        print_steps_json(name, steps, dry_run=dry_run)
     else:
-        print_steps(name, verb, steps, stopped=_stopped(migration, errors))
-    ctx.exit(_exit_code(steps, errors, stopped=migration.stopped.is_set()))
+        print_steps(name, verb, steps, stopped=_stopped(migration, errors), dry_run=dry_run)
+    code = _exit_code(steps, errors, stopped=migration.stopped.is_set())
+    work = dry_run and any(step.outcome in ("moved", "closed") for step in steps)
+    ctx.exit(code or (WORK_TO_DO if work else 0))
 
 
 def _stopped(migration: Migration, errors: list[ProdpointerError]) -> str:
@@ -310,19 +407,19 @@ def verify(ctx: click.Context, /, **options: Any) -> None:
 @click.option("--once", is_flag=True, help="Run one sweep and exit, for use with a scheduler.")
 @click.option("--start", "mark", is_flag=True, help="Mark models as start does, including new ones.")
 @click.option("--run", help="The name of this run in the history (default: generated).")
-@_options(_AT_ONCE)
+@_options(_REASON, _BY, _AT_ONCE)
 @click.pass_context
 def bridge(ctx: click.Context, /, every: float, once: bool, mark: bool, run: str | None, **options: Any) -> None:
     """Copy moves that plain MLflow makes on one pointer to the other, until SIGTERM or Ctrl-C. One line per move."""
     from prodpointer.migration.bridge import Bridge
     from prodpointer.migration.migration import run_name
 
-    name = run_name(run)
+    name, record = run_name(run), _record(options)
     settings, migration = _opened(ctx, options)
-    say(f"bridge {name}: every {every:g} s, until SIGTERM or Ctrl-C", err=True)
+    say(f"bridge {name}: {'one sweep' if once else f'every {every:g} s, until SIGTERM or Ctrl-C'}", err=True)
     last: Sweep | None = None
     with stopped_by_signals(migration.stopped):
-        for last in Bridge(migration, name, every=every, mark=mark).sweeps():
+        for last in Bridge(migration, name, every=every, mark=mark, **record).sweeps():
             _print_sweep(settings, name, last)
             if once:
                 migration.stopped.set()

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from prodpointer.migration.apply import PairResult
-    from prodpointer.migration.migration import Checked, RunSummary
+    from prodpointer.migration.migration import Checked
     from prodpointer.migration.plan import Pair, Plan
+    from prodpointer.migration.runs import RunSummary
     from prodpointer.stage_finder.finder import StageUse
 
 _MOST_ROWS = 50
@@ -59,33 +60,57 @@ def print_plan(plan: Plan) -> None:
         for model in rows[:_MOST_ROWS]
     ]
     _print_first(("model", "class", "change", "why"), shown, len(rows), "--html or --json")
+    if plan.changes["start"] or plan.changes["apply"]:
+        marks, moves = (numbered(plan.changes[key], noun) for key, noun in (("start", "model"), ("apply", "pointer")))
+        say(f"start marks {marks}, then apply moves {moves}")
     counts = ", ".join(f"{count} {kind}" for kind, count in plan.counts.items())
     say(counts if plan.models else "No registered models found. Check the registry and --models.")
 
 
 def _change(pair: Pair) -> str:
     """Return what would change for one alias and its stage, or the versions to choose from."""
-    judged = pair.judgement
-    if judged.target is not None:
-        moved = pair.alias if pair.names != judged.target else pair.stage
-        was = pair.names if pair.names != judged.target else (", ".join(map(str, pair.holds)) or None)
-        return f"{moved}: {'-' if was is None else was} -> {judged.target}"
-    if judged.choices:
-        return f"{pair.alias}: " + ", ".join(f"{side} {version}" for side, version in judged.choices.items()) + "?"
-    return ""
+    after = " (after start)" if pair.after_start else ""
+    changes = [
+        f"{each.pointer} {each.name}: {', '.join(map(str, each.was)) or '-'} -> {each.to}{after}"
+        for each in pair.changes
+    ]
+    if not changes and pair.judgement.choices:
+        sides = ", ".join(f"{side} {version}" for side, version in pair.judgement.choices.items())
+        return f"{pair.alias}: {sides}?"
+    return "\n".join(changes)
 
 
-def print_steps(run: str, verb: str, steps: Sequence[PairResult], *, stopped: str = "") -> None:
-    """Print the results of a run: the counts, and a line for each model that was skipped or failed."""
+def print_steps(run: str, verb: str, steps: Sequence[PairResult], *, stopped: str = "", dry_run: bool = False) -> None:
+    """Print the results of a run: the counts, and a line for each model that was skipped or failed.
+
+    Of a dry run each model that would change has a line too.
+    """
     bad = [step for step in steps if step.outcome in ("left", "failed")]
-    shown = [(step.name, step.alias or "-", step.outcome, step.reason) for step in bad[:_MOST_ROWS]]
-    _print_first(("model", "alias", "outcome", "why"), shown, len(bad), "--json")
-    hint = "; `prodpointer migrate undo` lists the runs" if verb == "undo" and not steps else ""
-    say(f"run {run}: {_counted(steps, verb)}{hint}")
+    listed = [step for step in steps if step.outcome != "nothing"] if dry_run else bad
+    shown = [(step.name, step.alias or "-", _outcome(step, dry_run=dry_run), step.reason) for step in listed]
+    _print_first(("model", "alias", "outcome", "why"), shown[:_MOST_ROWS], len(listed), "--json")
+    if dry_run:
+        say(f"dry run: {_counted(steps, verb)}; nothing was changed")
+    else:
+        say(f"run {run}: {_counted(steps, verb)}")
     if stopped:
         say(stopped)
-    elif not bad and verb in _NEXT:
+    elif not bad and not dry_run and verb in _NEXT:
         say(_NEXT[verb])
+
+
+def _outcome(step: PairResult, *, dry_run: bool) -> str:
+    """Return what was done to a model, or of a dry run what would be."""
+    if not dry_run or step.outcome != "moved":
+        return step.outcome
+    if not step.pointers:
+        return "would change"
+    return f"would move {' and '.join(step.pointers)}: {_shown(step.from_version)} -> {_shown(step.to_version)}"
+
+
+def _shown(version: int | None) -> str:
+    """Return a version, or the lack of one, in a table."""
+    return "-" if version is None else str(version)
 
 
 def _counted(steps: Sequence[PairResult], verb: str) -> str:
@@ -94,9 +119,9 @@ def _counted(steps: Sequence[PairResult], verb: str) -> str:
     return ", ".join(f"{count} {outcome}" for outcome, count in counted.items()) or "nothing to do"
 
 
-def print_steps_json(run: str, steps: Sequence[PairResult]) -> None:
+def print_steps_json(run: str, steps: Sequence[PairResult], *, dry_run: bool = False) -> None:
     """Print the results of a run as one JSON document."""
-    _print_long_json(_run_json(run, steps), "steps", map(_step_json, steps))
+    _print_long_json({**_run_json(run, steps), "dry_run": dry_run}, "steps", map(_step_json, steps))
 
 
 def print_sweep_json(run: str, steps: Sequence[PairResult]) -> None:
@@ -146,11 +171,13 @@ def print_runs(runs: Sequence[RunSummary]) -> None:
             run.name,
             run.kind,
             str(run.models),
+            run.state,
+            ", ".join(run.by) or "-",
             *(f"{at:%Y-%m-%d %H:%M:%S}" if at else "-" for at in (run.first, run.last)),
         )
         for run in runs
     ]
-    columns = ("run", "kind", "models", "from (UTC)", Column("to (UTC)", optional=True))
+    columns = ("run", "kind", "models", "state", "by", "from (UTC)", Column("to (UTC)", optional=True))
     print_table(columns, rows, empty="No runs are recorded.")
 
 
@@ -161,11 +188,11 @@ def print_stage_uses(uses: Sequence[StageUse]) -> None:
         say(f"    {use.text}")
         say(f"    instead: {use.instead}")
     files = len({use.path for use in uses})
-    found = f"{_numbered(len(uses), 'use')} of stages in {_numbered(files, 'file')}"
+    found = f"{numbered(len(uses), 'use')} of stages in {numbered(files, 'file')}"
     say(found if uses else "No use of stages was found.")
 
 
-def _numbered(number: int, noun: str) -> str:
+def numbered(number: int, noun: str) -> str:
     """Return a number with its noun."""
     return f"{number} {noun}{'s' * (number != 1)}"
 
@@ -183,14 +210,14 @@ def print_diff(text: str) -> None:
 def print_fixed(fixed: int, files: int, left: int, *, wrote: bool) -> None:
     """Print on standard error how many uses were, or can be, rewritten, and how many are left for a person."""
     done = "fixed" if wrote else "can be fixed by --fix"
-    say(f"{_numbered(fixed, 'use')} {done} in {_numbered(files, 'file')}; {left} left for a person", err=True)
+    say(f"{numbered(fixed, 'use')} {done} in {numbered(files, 'file')}; {left} left for a person", err=True)
 
 
 def warn_of_patterns(paths: Sequence[Path], *, installed: bool) -> None:
     """Say on standard error which Python was searched by the plain patterns, which find less than libcst."""
     if paths and not installed:
         say(
-            f"note: Python was searched by plain patterns, which find less, in {_numbered(len(paths), 'file')}. "
+            f"note: Python was searched by plain patterns, which find less, in {numbered(len(paths), 'file')}. "
             "For all uses, run: pip install 'prodpointer[find]'",
             err=True,
         )

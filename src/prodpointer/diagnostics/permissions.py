@@ -12,7 +12,14 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from prodpointer.errors import AccessDenied, ModelNotFound, ProdpointerError, RegistryUnavailable, VersionNotFound
+from prodpointer.errors import (
+    AccessDenied,
+    InvalidName,
+    ModelNotFound,
+    ProdpointerError,
+    RegistryUnavailable,
+    VersionNotFound,
+)
 from prodpointer.mlflow_client import CONTROL_MODEL, Capabilities, Place, Registry
 
 YES = "yes"
@@ -36,12 +43,6 @@ _NEEDED_FOR: Mapping[str, str] = {
     "delete a model": "doctor --try cannot clean up (MANAGE, versions too).",
 }
 _MOVES = ("tag a version", "set an alias", "delete an alias", "move a stage")
-
-
-class NoSuchModel(ModelNotFound):
-    """The model that a command names does not exist: wrong usage of the command."""
-
-    exit_code = 2
 
 
 @dataclass(frozen=True)
@@ -241,7 +242,7 @@ class _Probe:
         try:
             self.registry.model(self.model)
         except ModelNotFound as error:
-            self.missing = NoSuchModel(
+            self.missing = InvalidName(
                 error.what, where=error.where, next_step="`prodpointer status` lists the models: check the name."
             )
             raise

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from prodpointer._identity import acting_user
-from prodpointer.migration.assess import Class, Judgement, Prefer, judge
+from prodpointer.migration.assess import Class, Foreseen, Judgement, Prefer, foresee, judge, uses_stage
 from prodpointer.mlflow_client import Registry, ask_again_after, probe_capabilities
 from prodpointer.pointers.rule import Rule
 from prodpointer.pointers.selection import pointer_for
@@ -106,7 +106,8 @@ class Migrator:
     """Migrates one model after another in the name of one run; several threads may share one.
 
     ``rules`` are the aliases with their stages, ``prefer`` is what a person chose for models that need a decision.
-    ``begun`` are the models that were written to, whose versions are no longer as they were listed.
+    ``begun`` are the models that were written to, whose versions are no longer as they were listed. With ``dry_run``
+    nothing is written, and the results say what would be.
     """
 
     registry: Registry
@@ -117,6 +118,7 @@ class Migrator:
     reason: str = ""
     by: str = field(default_factory=acting_user)
     begun: set[str] = field(default_factory=set)
+    dry_run: bool = False
 
     def migrate(self, planned: ModelReply) -> list[PairResult]:
         """Make both pointers of each rule name one version, and return one result for each rule.
@@ -128,7 +130,12 @@ class Migrator:
         planned
             The model as it was listed.
         """
-        return self.migrate_model(self.read_again(planned), {})
+        model = self.read_again(planned)
+        return self._foresee(model) if self.dry_run else self.migrate_model(model, {})
+
+    def _foresee(self, model: MigratingModel) -> list[PairResult]:
+        """Return what :meth:`migrate_model` would do as the model is now."""
+        return [_result(each) for each in foresee(model.reply, self.rules, self._read, self.prefer)]
 
     def migrate_model(self, model: MigratingModel, agreed: Mapping[str, int]) -> list[PairResult]:
         """Migrate a model that was read just now.
@@ -188,9 +195,12 @@ class Migrator:
 
     def take_snapshot(self, model: MigratingModel, rule: Rule) -> ModelSnapshot:
         """Return what a model is like by one rule."""
+        return self._read(model.as_others_left_it(), rule)
+
+    def _read(self, reply: ModelReply, rule: Rule) -> ModelSnapshot:
+        """Return a reply as one rule reads it."""
         found = probe_capabilities(self.registry, max_age=ask_again_after(self.registry))
-        where, now = self.registry.addresses.shown, self.registry.now()
-        return read_reply(rule, model.as_others_left_it(), found, where, now=now)
+        return read_reply(rule, reply, found, self.registry.addresses.shown, now=self.registry.now())
 
     def read_back(self, model: MigratingModel) -> None:
         """Read a model after its moves; its versions only where a stage has moved, by these or by another client."""
@@ -240,7 +250,7 @@ class Migrator:
         """Return the pointers that do not name a version yet."""
         return Pointers.where(
             alias=model.reply.aliases.get(snapshot.spelling) != target,
-            stage=self._uses_stage(snapshot) and snapshot.in_stage != (target,),
+            stage=uses_stage(snapshot) and snapshot.in_stage != (target,),
         )
 
     def _begin(self, model: MigratingModel, snapshot: ModelSnapshot, target: int, reason: str) -> _Begun:
@@ -270,7 +280,7 @@ class Migrator:
         rule, target = begun.snapshot.rule, begun.target
         model.taken.pop(begun.snapshot.spelling, None)
         after = self.take_snapshot(model, rule)
-        done = after.alias == target and (not self._uses_stage(begun.snapshot) or after.in_stage == (target,))
+        done = after.alias == target and (not uses_stage(begun.snapshot) or after.in_stage == (target,))
         move = self.close(model, begun.move, done=done)
         step = PairResult(
             move.name, move.alias, "moved", begun.reason, move.from_version, target, begun.pointers.names, move.event
@@ -297,10 +307,6 @@ class Migrator:
         pointer = pointer_for(Pointers.ALIAS, snapshot, self.registry, model.reply.name)
         pointer.clear() if taken.instead is None else pointer.set(taken.instead)
         self._read_reply(model)
-
-    def _uses_stage(self, snapshot: ModelSnapshot) -> bool:
-        """Tell whether the stage has to name what the alias names."""
-        return bool(snapshot.in_stage) or snapshot.requested == "both"
 
     def _stages_before(self, snapshot: ModelSnapshot, target: int) -> dict[int, str | None]:
         """Return the stage of each version that is about to be moved."""
@@ -362,6 +368,17 @@ class Migrator:
         # The versions may have been listed long ago, and what other promoters recorded since must not be overwritten.
         holder = model.fresh_version(event.held_by) or self.registry.version(event.name, event.held_by)
         model.note(write_event(self.registry, event, holder))
+
+
+def _result(foreseen: Foreseen) -> PairResult:
+    """Return the result that a move would have."""
+    snapshot, judged, target = foreseen.snapshot, foreseen.judgement, foreseen.target
+    name, alias, live = snapshot.reply.name, snapshot.rule.alias, snapshot.live
+    if foreseen.pointers:
+        return PairResult(name, alias, "moved", judged.reason, live, target, foreseen.pointers.names)
+    if judged.under_way or (judged.kind is Class.DECISION and target is None):
+        return PairResult(name, alias, "left", judged.reason, live, live)
+    return PairResult(name, alias, "closed" if judged.kind is Class.SAFE else "nothing", judged.reason, live, live)
 
 
 def _covers(intent: Promotion, pointers: Pointers, before: Before) -> bool:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Literal
 
 from prodpointer.history.record import UNDER_WAY
+from prodpointer.pointers.rule import Rule
 from prodpointer.pointers.snapshot import ModelSnapshot
 from prodpointer.promotion.sync import Side, describe_sides, open_intents, side_moved
-from prodpointer.types import MIGRATING, Pointers, Promotion, called
+from prodpointer.types import MIGRATING, ModelReply, Pointers, Promotion, called
 
 Prefer = Literal["alias", "stage", "journal"]
 
@@ -77,6 +78,87 @@ def _judge_pointers(snapshot: ModelSnapshot, agreed: int | None) -> Judgement:
     return found
 
 
+@dataclass(frozen=True)
+class Foreseen:
+    """What a migration would do about one alias and its stage: the version both get, and the pointers it moves."""
+
+    snapshot: ModelSnapshot
+    judgement: Judgement
+    target: int | None
+    pointers: Pointers
+
+
+def foresee(
+    reply: ModelReply,
+    rules: Iterable[Rule],
+    read: Callable[[ModelReply, Rule], ModelSnapshot],
+    prefer: Prefer | None = None,
+) -> Iterator[Foreseen]:
+    """Yield what a migration would do about each rule of a model, in its order, without a request.
+
+    A version has one stage, so each rule is judged on what the moves of those before it leave.
+
+    Parameters
+    ----------
+    reply
+        The model with its versions.
+    rules
+        The aliases with their stages.
+    read
+        Returns what was read of one model, by one rule.
+    prefer
+        Which side counts where a decision is needed.
+    """
+    for rule in rules:
+        snapshot = read(reply, rule)
+        judged = judge(snapshot)
+        target = judged.choices.get(prefer or "") if judged.kind is Class.DECISION else judged.target
+        pointers = Pointers.NONE if target is None else pointers_apart(snapshot, target)
+        yield Foreseen(snapshot, judged, target, pointers)
+        if target is not None:
+            reply = _after(snapshot, target, pointers)
+
+
+def pointers_apart(snapshot: ModelSnapshot, target: int) -> Pointers:
+    """Return the pointers that have to move so that both name a version."""
+    return Pointers.where(alias=snapshot.alias != target, stage=uses_stage(snapshot) and snapshot.in_stage != (target,))
+
+
+def uses_stage(snapshot: ModelSnapshot) -> bool:
+    """Tell whether the stage has to name what the alias names."""
+    return bool(snapshot.in_stage) or snapshot.requested == "both"
+
+
+def stages_ended(snapshots: Iterable[ModelSnapshot]) -> bool:
+    """Tell whether a ``finish`` ended the stages of a model and nothing has used them since."""
+    return any(_is_ended(snapshot) for snapshot in snapshots)
+
+
+def _is_ended(snapshot: ModelSnapshot) -> bool:
+    """Tell whether the stage of one rule was ended."""
+    ended = False
+    for event in snapshot.recorded:
+        if event.state == "done":
+            ended = event.kind == "finish" or (ended and event.kind != "undo" and "stage" not in event.pointers)
+    return ended
+
+
+def _after(snapshot: ModelSnapshot, target: int, pointers: Pointers) -> ModelReply:
+    """Return the model as the move of these pointers leaves it."""
+    reply, stage = snapshot.reply, snapshot.rule.stage
+    aliases = {**reply.aliases, snapshot.spelling: target} if Pointers.ALIAS in pointers else reply.aliases
+    if Pointers.STAGE not in pointers:
+        return replace(reply, aliases=aliases)
+    versions = tuple(
+        replace(each, stage=stage if each.version == target else "Archived")
+        if each.version == target or each.stage == stage
+        else each
+        for each in snapshot.versions
+    )
+    newest = {each.stage: each for each in sorted(versions, key=lambda each: each.version)}
+    return replace(reply, aliases=aliases, versions=versions, newest=newest)
+
+
 def left_by(snapshot: ModelSnapshot, event: Promotion) -> bool:
     """Tell whether the pointers are somewhere between what they were before a move of a migration and what it makes."""
     before = event.migration
@@ -140,7 +222,7 @@ def _stage_alone(snapshot: ModelSnapshot, agreed: int | None) -> Judgement:
     (version,) = snapshot.in_stage
     if Pointers.ALIAS not in snapshot.last_moved and (snapshot.last is not None or agreed is None):
         return Judgement(Class.SAFE, f"the alias {snapshot.rule.alias!r} is not set", target=version)
-    return Judgement(Class.DECISION, f"the alias was taken away, {_since(snapshot)}", choices={"stage": version})
+    return Judgement(Class.DECISION, f"the alias was removed, {_since(snapshot)}", choices={"stage": version})
 
 
 def _alias_alone(snapshot: ModelSnapshot, agreed: int | None) -> Judgement:

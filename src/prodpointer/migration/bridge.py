@@ -1,7 +1,7 @@
 """A process that runs while old jobs still move one pointer alone: it moves the other pointer along.
 
 It watches both pointers of the chosen models. A sweep
-costs a request for each page of models; only a model whose reply tells of a change is asked for by itself.
+costs a request for each page of models; only a model whose reply shows a change is read by itself.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from prodpointer.errors import ProdpointerError, RegistryError, RegistryUnavailable
-from prodpointer.migration.apply import Migrator, PairResult
+from prodpointer.errors import InvalidName, ProdpointerError, RegistryError, RegistryUnavailable
+from prodpointer.migration.apply import MigratingModel, PairResult
+from prodpointer.migration.assess import stages_ended
 from prodpointer.migration.migration import Migration, flatten, mark_model
 from prodpointer.migration.plan import problems_of_names
 from prodpointer.types import POINTER_TAG, ModelReply
@@ -62,19 +63,24 @@ class Bridge:
         Seconds from the beginning of one sweep to that of the next.
     mark
         Whether models without the tag ``prodpointer.pointer`` get it, so that those made meanwhile have both pointers.
+    reason, by
+        Why and by whom, for the record.
     """
 
-    def __init__(self, migration: Migration, run: str, *, every: float = EVERY, mark: bool = False) -> None:
+    def __init__(
+        self,
+        migration: Migration,
+        run: str,
+        *,
+        every: float = EVERY,
+        mark: bool = False,
+        reason: str = "",
+        by: str | None = None,
+    ) -> None:
         """Bind them; nothing is asked yet."""
         self._migration = migration
-        self._migrator = Migrator(
-            migration.registry,
-            run,
-            migration.rules,
-            kind="bridge",
-            prefer="journal",
-            reason="carried from the pointer that another tool moved",
-        )
+        reason = reason or "copied from the pointer that another tool moved"
+        self._migrator = migration.migrator(run, migration.rules, "bridge", reason=reason, by=by, prefer="journal")
         self._every = every
         self._mark_new = mark
         self._marks: dict[str, _Mark] | None = None
@@ -86,6 +92,8 @@ class Bridge:
             began = time.monotonic()
             try:
                 yield self.sweep()
+            except InvalidName:  # a pattern that matches nothing, or a text that cannot be stored: wrong usage
+                raise
             except ProdpointerError as error:
                 yield Sweep(0, 0, (), time.monotonic() - began, error)
             stopped.wait(max(0.0, self._every - (time.monotonic() - began)))
@@ -99,7 +107,7 @@ class Bridge:
             changed = [reply for reply in fleet if self._may_need_work(reply)]
         else:
             before = self._marks
-            fleet = self._migration.models()
+            fleet = self._migration.listed()
             changed = [reply for reply in fleet if before.get(reply.name) != self._mark(reply)]
         problems = problems_of_names((reply.name for reply in fleet), self._migration.globs)
         left = [PairResult(reply.name, "", "left", problems[reply.name]) for reply in changed if reply.name in problems]
@@ -134,16 +142,20 @@ class Bridge:
     def _migrate(self, reply: ModelReply, before: dict[str, _Mark]) -> list[PairResult]:
         """Migrate one model, marked before where that is wanted and its stages have not been ended."""
         model = self._migrator.read_again(reply)
-        if self._mark_new and POINTER_TAG not in model.reply.tags:
-            last = [self._migrator.take_snapshot(model, rule).last for rule in self._migration.rules]
-            if not any(each is not None and each.kind == "finish" for each in last):
-                mark_model(self._migration.registry, reply.name, self._migrator.run)
-                self._migrator.refresh(model)
+        if self._is_to_mark(model):
+            mark_model(self._migration.registry, reply.name, self._migrator.run)
+            self._migrator.refresh(model)
         mark = before.get(reply.name)
         steps = self._migrator.migrate_model(model, mark.agreed if mark else {})
         if not any(step.again for step in steps):
             self._keep(model.reply)
         return steps
+
+    def _is_to_mark(self, model: MigratingModel) -> bool:
+        """Tell whether a model is to be marked: it is not yet, and its stages have not been ended."""
+        if not self._mark_new or POINTER_TAG in model.reply.tags:
+            return False
+        return not stages_ended(self._migrator.take_snapshot(model, rule) for rule in self._migration.rules)
 
     def _keep(self, reply: ModelReply) -> None:
         """Keep what a model is like, so that it is read again only once it has changed."""

@@ -56,12 +56,15 @@ def _end_stage(
     """
     snapshot = migrator.take_snapshot(model, rule)
     if not snapshot.in_stage and (marks[0] is None or snapshot.live is None):
-        migrator.close_open(model, snapshot)
+        if not migrator.dry_run:
+            migrator.close_open(model, snapshot)
         return PairResult(model.reply.name, rule.alias, "nothing", f"the stage {rule.stage} is empty")
     for _ in range(_TRIES):
         if why := _obstacle(snapshot):
             return PairResult(model.reply.name, rule.alias, "left", why)
         live = snapshot.live
+        if migrator.dry_run:
+            return PairResult(model.reply.name, rule.alias, "moved", _ended(snapshot), live, live, ("stage",))
         before = Before(migrator.run, rule.stage, snapshot.alias, dict.fromkeys(snapshot.in_stage, rule.stage), *marks)
         move = migrator.intend(model, snapshot, live, Pointers.STAGE, before)
         end_window(migrator, model.reply)
@@ -72,13 +75,19 @@ def _end_stage(
         done = not snapshot.in_stage and snapshot.alias is not None
         move = migrator.close(model, move, done=done)
         if done:
-            reason = f"the stage {rule.stage} is empty, the alias {snapshot.spelling!r} alone says what is live"
-            return PairResult(move.name, rule.alias, "moved", reason, live, live, move.pointers, move.event)
-    return PairResult(model.reply.name, rule.alias, "left", "it is promoted all the time: try again")
+            return PairResult(move.name, rule.alias, "moved", _ended(snapshot), live, live, move.pointers, move.event)
+    return PairResult(model.reply.name, rule.alias, "left", "other promotions fill the stage each time: try again")
+
+
+def _ended(snapshot: ModelSnapshot) -> str:
+    """Return what is so once a stage has ended."""
+    return f"the stage {snapshot.rule.stage} is empty, only the alias {snapshot.spelling!r} names the live version"
 
 
 def end_window(migrator: Migrator, reply: ModelReply) -> None:
     """Remove the tags that say that both pointers are kept; another value of the tag stays."""
+    if migrator.dry_run:
+        return
     if reply.tags.get(POINTER_TAG) == "both":
         migrator.registry.tag_model(reply.name, POINTER_TAG, None)
     if WINDOW_TAG in reply.tags:

@@ -10,24 +10,34 @@ from __future__ import annotations
 import re
 import secrets
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
+from prodpointer._identity import acting_user
 from prodpointer.errors import InvalidName, ModelNotFound, PointerUnsupported
 from prodpointer.history import record
 from prodpointer.migration.apply import Effect, Migrator, PairResult
 from prodpointer.migration.assess import Class, Prefer
 from prodpointer.migration.finish import end_stages
-from prodpointer.migration.fleet import AT_ONCE, MOST_FAILURES, Patience, Result, each_of, models_like, read_fleet
-from prodpointer.migration.plan import Plan, plan_models, problems_of_names
+from prodpointer.migration.fleet import (
+    AT_ONCE,
+    MOST_FAILURES,
+    Patience,
+    Result,
+    check_patterns,
+    each_of,
+    models_like,
+    read_fleet,
+)
+from prodpointer.migration.plan import Plan, may_be_marked, plan_models, problems_of_names
+from prodpointer.migration.runs import RunSummary, is_recorded, later_runs, summarise_runs, took_part
 from prodpointer.migration.undo import undo_run
 from prodpointer.mlflow_client import Capabilities, Registry, open_registry, probe_capabilities
 from prodpointer.pointers.rule import Rule
 from prodpointer.pointers.snapshot import ModelSnapshot, read_reply
-from prodpointer.types import POINTER_TAG, WINDOW_TAG, ModelReply, Promotion
+from prodpointer.types import POINTER_TAG, WINDOW_TAG, Kind, ModelReply
 from prodpointer.validation import alias_name, plain_text, stage_for
 
 _RUN = re.compile(r"[\w.-]{1,64}")
@@ -51,25 +61,6 @@ class Checked:
         return dict(vars(self))
 
 
-@dataclass(frozen=True)
-class RunSummary:
-    """What is recorded of one run: its kind, how many models it moved, and when it began and ended.
-
-    A window has no times: its only trace are the tags of the models.
-    """
-
-    name: str
-    kind: str
-    models: int
-    first: datetime | None
-    last: datetime | None
-
-    def as_json(self) -> dict[str, Any]:
-        """Return what ``migrate undo --json`` prints for one run."""
-        times = {key: at.isoformat() if (at := getattr(self, key)) else None for key in ("first", "last")}
-        return {**vars(self), **times}
-
-
 def rules_for(mapping: Mapping[str, str] | None = None) -> tuple[Rule, ...]:
     """Return one rule for each stage that becomes an alias, or raise ``InvalidName``.
 
@@ -91,7 +82,7 @@ def rules_for(mapping: Mapping[str, str] | None = None) -> tuple[Rule, ...]:
             raise InvalidName(
                 f"The versions in {stage} cannot become an alias: it names one version, and they are history.",
                 where="--map",
-                next_step=f"Use {stage}=skip: the versions stay, and `prodpointer history` tells what was live.",
+                next_step=f"Use {stage}=skip: the versions stay, and `prodpointer history` shows what was live.",
             )
     migrated = {stage: alias for stage, alias in chosen.items() if alias.lower() != "skip"}
     if len({alias_name(alias) for alias in migrated.values()}) < len(migrated) or not migrated:
@@ -130,6 +121,8 @@ class Migration:
         How many models are worked on at a time.
     most_failures
         So many models may fail before a run stops.
+    must_match
+        Whether each pattern has to match a model: what lists the models raises ``InvalidName`` otherwise.
 
     Raises
     ------
@@ -150,11 +143,13 @@ class Migration:
         mapping: Mapping[str, str] | None = None,
         at_once: int = AT_ONCE,
         most_failures: int = MOST_FAILURES,
+        must_match: bool = False,
     ) -> None:
         """Open the registry and find out what it can do."""
         self.rules: tuple[Rule, ...] = rules_for(mapping)
         self.globs: tuple[str, ...] = tuple(models)
         self.most_failures = most_failures
+        self._must_match = must_match
         self.stopped: threading.Event = threading.Event()
         self.total: int = 0
         self.registry: Registry = open_registry(tracking_uri, registry_uri, timeout=timeout, workspace=workspace)
@@ -172,8 +167,18 @@ class Migration:
         """Return what was listed of one model, by one rule."""
         return read_reply(rule, reply, self.found, self.registry.addresses.shown)
 
-    def start(self, run: str) -> Iterator[Result[ModelReply, list[PairResult]]]:
-        """Mark each model by the tag ``prodpointer.pointer=both``, so that either major's readers find what is live."""
+    def start(self, run: str, *, dry_run: bool = False) -> Iterator[Result[ModelReply, list[PairResult]]]:
+        """Mark each model by the tag ``prodpointer.pointer=both``, so that every promotion moves both pointers.
+
+        A model whose stages a ``finish`` ended is not marked.
+
+        Parameters
+        ----------
+        run
+            The name by which it can be undone.
+        dry_run
+            Whether to write nothing, and return what would be written.
+        """
 
         def mark(listed: ModelReply) -> list[PairResult]:
             reply = self.registry.model(listed.name)
@@ -181,13 +186,26 @@ class Migration:
             if there is not None:
                 outcome: Effect = "nothing" if there == "both" else "left"
                 return [PairResult(reply.name, "", outcome, f"the tag {POINTER_TAG} says {there}")]
-            mark_model(self.registry, reply.name, run)
-            return [PairResult(reply.name, "", "moved", "both pointers are kept from now on")]
+            try:
+                if not may_be_marked(replace(reply, versions=listed.versions), self.rules, self._read):
+                    return [PairResult(reply.name, "", "nothing", "its stages have ended; undo that finish to reopen")]
+            except InvalidName as error:
+                return [PairResult(reply.name, "", "left", error.what)]
+            if not dry_run:
+                mark_model(self.registry, reply.name, run)
+            return [PairResult(reply.name, "", "moved", "every promotion moves both pointers")]
 
-        return self._each_named_well(self.models(), mark)
+        return self._each_named_well(self.fleet(), mark)
 
     def apply(
-        self, plan: Plan, run: str, *, prefer: Prefer | None = None, reason: str = ""
+        self,
+        plan: Plan,
+        run: str,
+        *,
+        prefer: Prefer | None = None,
+        reason: str = "",
+        by: str | None = None,
+        dry_run: bool = False,
     ) -> Iterator[Result[ModelReply, list[PairResult]]]:
         """Apply a plan; each model is judged again right before it is moved.
 
@@ -199,10 +217,12 @@ class Migration:
             The name under which it is recorded, and by which it can be undone.
         prefer
             Which side counts for models that need a decision; they are left alone without it.
-        reason
-            Why, for the record.
+        reason, by
+            Why and by whom, for the record; ``by`` is the user of this process by default.
+        dry_run
+            Whether to write nothing, and return what would be written.
         """
-        migrator = Migrator(self.registry, run, self.rules, prefer=prefer, reason=_checked(reason))
+        migrator = self.migrator(run, self.rules, "migrate", reason=reason, by=by, dry_run=dry_run, prefer=prefer)
         left = {
             model.name: [PairResult(model.name, pair.alias, "left", pair.judgement.reason) for pair in model.undecided]
             or [PairResult(model.name, "", "left", model.problem)]
@@ -242,17 +262,45 @@ class Migration:
                 break
         return checked
 
-    def finish(self, run: str, *, reason: str = "") -> Iterator[Result[ModelReply, list[PairResult]]]:
-        """Empty the stages of models whose readers have moved, and end their window."""
-        migrator = Migrator(self.registry, run, self.rules, kind="finish", reason=_checked(reason))
+    def finish(
+        self, run: str, *, reason: str = "", by: str | None = None, dry_run: bool = False
+    ) -> Iterator[Result[ModelReply, list[PairResult]]]:
+        """Empty the stages of models whose readers have moved, and end their window.
+
+        Parameters are those of :meth:`apply`.
+        """
+        migrator = self.migrator(run, self.rules, "finish", reason=reason, by=by, dry_run=dry_run)
         return self._each_named_well(self.fleet(), lambda reply: end_stages(migrator, reply))
 
-    def undo(self, run: str, *, reason: str = "") -> Iterator[Result[ModelReply, list[PairResult]]]:
-        """Put the pointers back to what they were before a run, except where they were moved since."""
-        fleet = [reply for reply in self.fleet() if _took_part(reply, run)]
-        migrator = Migrator(self.registry, run, self._rules_of(fleet, run), kind="undo", reason=_checked(reason))
+    def undo(
+        self, run: str, *, reason: str = "", by: str | None = None, dry_run: bool = False
+    ) -> Iterator[Result[ModelReply, list[PairResult]]]:
+        """Put the pointers back to what they were before a run, except where they were moved since.
+
+        Parameters are those of :meth:`apply`. Raises ``InvalidName`` where no such run is recorded.
+        """
+        found = self.fleet()
+        fleet = [reply for reply in found if took_part(reply, run)]
+        if not any(is_recorded(reply, run) for reply in found):
+            raise InvalidName(
+                f"No run {run!r} is recorded{' of these models' if self.globs else ''}.",
+                where=self.registry.addresses.shown,
+                next_step="`prodpointer migrate runs` lists the runs.",
+            )
+        rules = self._rules_of(fleet, run)
+        migrator = self.migrator(run, rules, "undo", reason=reason, by=by, dry_run=dry_run)
         # Only the run knows which versions matter, so all of them are read.
         return self.each([replace(reply, versions=None) for reply in fleet], lambda reply: undo_run(migrator, reply))
+
+    def later_runs(self, run: str) -> dict[str, int]:
+        """Return the runs that changed models of a run after it and were not undone, and how many of them."""
+        return later_runs(self.fleet(), run)
+
+    def migrator(self, run: str, rules: Sequence[Rule], kind: Kind, **options: Any) -> Migrator:
+        """Return what works on one model after another, or raise ``InvalidName`` for texts that cannot be stored."""
+        by = plain_text(options.pop("by") or acting_user(), "The name of who moves it,")
+        reason = plain_text(options.pop("reason"), "The reason")
+        return Migrator(self.registry, run, rules, kind=kind, by=by, reason=reason, **options)
 
     def _rules_of(self, fleet: Sequence[ModelReply], run: str) -> tuple[Rule, ...]:
         """Return the aliases that a run set, with their stages, whatever they are called now."""
@@ -267,29 +315,26 @@ class Migration:
 
     def runs(self) -> list[RunSummary]:
         """Return the recorded runs, the oldest first; of a window only the models that it marked are known."""
-        moves: dict[str, list[Promotion]] = {}
-        marked: Counter[str] = Counter()
-        for reply in self.fleet():
-            if window := reply.tags.get(WINDOW_TAG):
-                marked[window] += 1
-            for event in record.events(reply.versions or ()):
-                if event.migration is not None and event.kind != "undo":
-                    moves.setdefault(event.migration.run, []).append(event)
-        windows = [RunSummary(name, "start", count, None, None) for name, count in marked.items() if name not in moves]
-        recorded = [
-            RunSummary(name, each[0].kind, len({event.name for event in each}), min(times), max(times))
-            for name, each in moves.items()
-            if (times := [event.at for event in each])
-        ]
-        return windows + sorted(recorded, key=lambda run: run.first or datetime.max.replace(tzinfo=timezone.utc))
+        return summarise_runs(self.fleet())
 
     def fleet(self) -> list[ModelReply]:
         """Return the models with the versions that matter, read by pages, with patience for a server that is busy."""
-        return Patience(self.stopped).call(lambda _: read_fleet(self.registry, self.globs, self.rules), None)
+        found = Patience(self.stopped).call(lambda _: read_fleet(self.registry, self.globs, self.rules), None)
+        return self._matched(found)
 
     def models(self) -> list[ModelReply]:
-        """Return the models, read by pages, with patience for a server that is busy."""
+        """Return the models as :meth:`fleet` does, without versions."""
+        return self._matched(self.listed())
+
+    def listed(self) -> list[ModelReply]:
+        """Return the models without versions; none where no pattern matches."""
         return Patience(self.stopped).call(lambda _: list(models_like(self.registry, self.globs)), None)
+
+    def _matched(self, found: list[ModelReply]) -> list[ModelReply]:
+        """Return the models, or raise ``InvalidName`` for patterns that match none where each has to."""
+        if self._must_match:
+            check_patterns((reply.name for reply in found), self.globs, self.registry.addresses.shown)
+        return found
 
     def each(
         self, items: Sequence[Any], work: Callable[[Any], Any], *, most_failures: int | None = None
@@ -325,11 +370,6 @@ def mark_model(registry: Registry, name: str, run: str) -> None:
     registry.tag_model(name, POINTER_TAG, "both")
 
 
-def _checked(reason: str) -> str:
-    """Return a reason, or raise ``InvalidName`` for what no registry can store."""
-    return plain_text(reason, "The reason")
-
-
 def _check_both(registry: Registry, found: Capabilities) -> None:
     """Raise ``PointerUnsupported`` where there is only one kind of pointer, so that there is nothing to migrate."""
     for there, what, step in (
@@ -351,15 +391,6 @@ def _problem(by_alias: int | None, by_stage: int | None, *, both: bool) -> str:
     if by_stage is None:
         return f"clients of the alias load version {by_alias}, clients of the stage find nothing"
     return f"clients of the alias load version {by_alias}, clients of the stage version {by_stage}"
-
-
-def _took_part(reply: ModelReply, run: str) -> bool:
-    """Tell whether the record of a model, or its tag, names a run."""
-    if reply.tags.get(WINDOW_TAG) == run:
-        return True
-    return any(
-        event.migration is not None and event.migration.run == run for event in record.events(reply.versions or ())
-    )
 
 
 def flatten(results: Iterable[Result[Any, list[PairResult]]]) -> list[PairResult]:

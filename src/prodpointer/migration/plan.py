@@ -4,15 +4,29 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 from prodpointer.errors import InvalidName
-from prodpointer.migration.assess import Class, Judgement, Prefer, judge
+from prodpointer.migration.assess import Class, Foreseen, Judgement, Prefer, foresee, stages_ended
 from prodpointer.pointers.rule import Rule
 from prodpointer.pointers.snapshot import ModelSnapshot
-from prodpointer.types import ModelReply
+from prodpointer.types import POINTER_TAG, ModelReply
+
+
+@dataclass(frozen=True)
+class Change:
+    """One pointer that ``apply`` would move; ``was`` is empty where it names nothing."""
+
+    pointer: Literal["alias", "stage"]
+    name: str
+    was: tuple[int, ...]
+    to: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what ``migrate plan --json`` prints for one change."""
+        return {**vars(self), "was": list(self.was)}
 
 
 @dataclass(frozen=True)
@@ -20,6 +34,8 @@ class Pair:
     """One alias and its stage of one model: what each names, and what there is to do.
 
     ``alias`` is the name of the alias, ``names`` the version it names, ``holds`` every version in the stage.
+    ``changes`` are the pointers that ``apply`` would move. ``after_start`` says that it would do so only once ``start``
+    has marked the model.
     """
 
     alias: str
@@ -27,6 +43,8 @@ class Pair:
     names: int | None
     holds: tuple[int, ...]
     judgement: Judgement
+    changes: tuple[Change, ...] = ()
+    after_start: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """Return what ``migrate plan --json`` prints for one pair."""
@@ -40,16 +58,22 @@ class Pair:
             "reason": judged.reason,
             "target": judged.target,
             "choices": dict(judged.choices),
+            "changes": [change.as_json() for change in self.changes],
+            "after_start": self.after_start,
         }
 
 
 @dataclass(frozen=True)
 class Planned:
-    """One registered model of a plan; ``problem`` is a reason that lies in its name, for which it is never touched."""
+    """One registered model of a plan; ``problem`` is a reason that lies in its name, for which it is never touched.
+
+    ``marked`` says that ``start`` would mark it, so that promotions move both pointers.
+    """
 
     reply: ModelReply = field(repr=False)
     pairs: tuple[Pair, ...]
     problem: str = ""
+    marked: bool = False
 
     @property
     def name(self) -> str:
@@ -86,13 +110,14 @@ class Planned:
             "name": self.name,
             "class": self.kind.value,
             "reasons": list(self.reasons),
+            "start": self.marked,
             "pairs": [pair.as_json() for pair in self.pairs],
         }
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a fleet is like and what would change; nothing was."""
+    """What a fleet is like and what ``start`` and then ``apply`` would change; nothing was changed."""
 
     registry: str
     registry_version: str | None
@@ -110,9 +135,20 @@ class Plan:
         """Whether there is nothing to do and nothing to decide."""
         return all(model.kind is Class.NOTHING for model in self.models)
 
+    @cached_property
+    def changes(self) -> dict[str, int]:
+        """How many models ``start`` would mark, and how many pointers ``apply`` would move after it."""
+        moves = sum(len(pair.changes) for model in self.models if not model.problem for pair in model.pairs)
+        return {"start": sum(model.marked for model in self.models), "apply": moves}
+
     def as_json(self) -> dict[str, Any]:
         """Return the document that ``migrate plan --json`` prints, without its models."""
-        return {"registry": self.registry, "registry_version": self.registry_version, "counts": self.counts}
+        return {
+            "registry": self.registry,
+            "registry_version": self.registry_version,
+            "counts": self.counts,
+            "changes": self.changes,
+        }
 
 
 def plan_models(
@@ -136,11 +172,23 @@ def plan_models(
     for reply in fleet:
         problem = problems.get(reply.name, "")
         try:
-            pairs = tuple(_pair(read(reply, rule)) for rule in rules)
+            marked = not problem and may_be_marked(reply, rules, read)
+            started = replace(reply, tags={**reply.tags, POINTER_TAG: "both"}) if marked else reply
+            found = (read(reply, rule) for rule in rules)
+            pairs = tuple(map(_pair, found, foresee(reply, rules, read), foresee(started, rules, read)))
         except InvalidName as error:  # aliases that differ only in case, or a tag that names no pointer
             yield Planned(reply, (), problem or error.what)
         else:
-            yield Planned(reply, pairs, problem)
+            yield Planned(reply, pairs, problem, marked)
+
+
+def may_be_marked(reply: ModelReply, rules: Sequence[Rule], read: Callable[[ModelReply, Rule], ModelSnapshot]) -> bool:
+    """Tell whether ``start`` marks a model: not where it has a tag, and not where its stages have ended.
+
+    Raises ``InvalidName`` where the model cannot be read.
+    """
+    snapshots = [read(reply, rule) for rule in rules]
+    return POINTER_TAG not in reply.tags and not stages_ended(snapshots)
 
 
 def problems_of_names(names: Iterable[str], globs: Sequence[str]) -> dict[str, str]:
@@ -159,10 +207,26 @@ def problems_of_names(names: Iterable[str], globs: Sequence[str]) -> dict[str, s
     return {name: problem for name, problem in found.items() if problem}
 
 
-def _pair(snapshot: ModelSnapshot) -> Pair:
-    """Return the plan of one alias and its stage."""
-    rule = snapshot.rule
-    return Pair(rule.alias, rule.stage or "", snapshot.alias, snapshot.in_stage, judge(snapshot))
+def _pair(found: ModelSnapshot, now: Foreseen, started: Foreseen) -> Pair:
+    """Return the plan of one alias and its stage: as found, and from what would be done without and after ``start``."""
+    stage = found.rule.stage or ""
+    after_start = bool(started.pointers) and started.pointers != now.pointers
+    judged = started.judgement if after_start else now.judgement
+    if after_start:
+        reason = f"the model has an alias alone; after start, the stage {stage} has to name its version"
+        judged = replace(judged, reason=reason)
+    changes = _changes(started)
+    return Pair(found.rule.alias, stage, found.alias, found.in_stage, judged, changes, after_start)
+
+
+def _changes(foreseen: Foreseen) -> tuple[Change, ...]:
+    """Return the pointers that would move, without what needs a decision."""
+    snapshot, target = foreseen.snapshot, foreseen.target
+    if target is None:
+        return ()
+    alias = Change("alias", snapshot.spelling, () if snapshot.alias is None else (snapshot.alias,), target)
+    stage = Change("stage", snapshot.rule.stage or "", snapshot.in_stage, target)
+    return tuple(each for each in (alias, stage) if each.pointer in foreseen.pointers.names)
 
 
 def _twins(names: Iterable[str]) -> dict[str, list[str]]:

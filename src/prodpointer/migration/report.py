@@ -28,7 +28,7 @@ _NARROWEST = 1.0  # percent of the bar: one model of ten thousand is still seen
 _SIDES: dict[Prefer, str] = {
     "alias": "what the alias names",
     "stage": "what the stage holds, the highest of several",
-    "journal": "what the record of moves tells",
+    "journal": "what the recorded moves say",
 }
 _NONE, _UNREAD = "—", "?"
 
@@ -130,25 +130,42 @@ def _many(count: int) -> str:
 
 
 def _next_step(plan: Plan) -> str:
-    """Return one sentence on what to do next, as HTML where it names a command."""
-    safe, decisions = plan.counts[Class.SAFE.value], plan.counts[Class.DECISION.value]
+    """Return what to do next, as HTML where it names a command: start, then apply, then what needs a decision."""
     if not plan.models:
-        return "No registered model was found: look at the registry and at the patterns."
+        return "No registered model was found: check the registry and the patterns."
+    steps = [_start_step(plan), _apply_step(plan), _decision_step(plan)]
     if plan.is_done:
-        return (
-            _html("Nothing is to be done or decided: ") + _command("verify", plan.globs) + " asks as plain clients do."
-        )
-    apply = _command("apply", plan.globs)
+        steps.append(_command("verify", plan.globs) + " compares the pointers as plain clients read them.")
+    return _html(" ").join(step for step in steps if step)
+
+
+def _start_step(plan: Plan) -> str:
+    """Return what ``start`` does, the empty text for nothing."""
+    marks = plan.changes["start"]
+    what = f" marks {_many(marks)}, so that every promotion moves both pointers."
+    return _command("start", plan.globs) + what if marks else ""
+
+
+def _apply_step(plan: Plan) -> str:
+    """Return what ``apply`` does, the empty text for nothing."""
+    if not any(model.may_be_migrated(None) for model in plan.models):
+        return ""
+    moves, models = plan.changes["apply"], sum(model.may_be_migrated(None) for model in plan.models)
+    pointers = f"{moves:,} pointer{'' if moves == 1 else 's'}"
+    then = " then" if plan.changes["start"] else ""
+    return _command("apply", plan.globs) + f"{then} moves {pointers} of {_many(models)} without a decision."
+
+
+def _decision_step(plan: Plan) -> str:
+    """Return what to do about models that need a decision, the empty text where none does."""
+    decisions = plan.counts[Class.DECISION.value]
     if not decisions:
-        return apply + f" carries what is safe ({_many(safe)})."
-    migrated = any(model.may_be_migrated(None) for model in plan.models)
-    first = (
-        apply + " carries what is safe; what" if migrated else _html("What")
-    ) + f" needs a decision ({_many(decisions)})"
+        return ""
+    need = f"{_many(decisions)} need{'s' if decisions == 1 else ''} a decision"
     if not _settled(plan, *_SIDES):
-        return first + " waits for what its reasons name, and then for another plan."
+        return _html(f"{need}: do what the reasons say, then make another plan.")
     asked = code("prodpointer migrate apply --models 'PATTERN' --prefer alias|stage|journal")
-    return first + " stays as it is until you say, pattern by pattern, which side counts: " + asked + "."
+    return _html(f"{need}: choose the pointer that counts, pattern by pattern: ") + asked + "."
 
 
 def _html(text: str) -> Markup:
@@ -245,8 +262,9 @@ def _pointers(pair: Pair | None) -> tuple[str, str]:
 def _changes(model: Planned) -> list[str]:
     """Return what will change, a line each; of a decision what there is to choose from."""
     if model.problem:
-        return ["left alone"]
-    return [line for pair in model.pairs for line in _changes_of_pair(pair)]
+        return ["not changed"]
+    start = ["start: every promotion moves both pointers"] if model.marked else []
+    return start + [line for pair in model.pairs for line in _changes_of_pair(pair)]
 
 
 def _changes_of_pair(pair: Pair) -> list[str]:
@@ -258,15 +276,9 @@ def _changes_of_pair(pair: Pair) -> list[str]:
         sides = " · ".join(f"{side} {judged.choices[side]}" for side in _SIDES if side in judged.choices)
         return [f"{pair.stage}: {sides or 'no choice yet'}"]
     if judged.target is None:
-        return [f"{pair.stage}: {'waits for the move' if judged.under_way else 'the record is closed'}"]
-    return _moves(pair, judged.target)
-
-
-def _moves(pair: Pair, target: int) -> list[str]:
-    """Return the pointers of a pair that do not name the target yet."""
-    stages = {f"alias {pair.alias}": (pair.names,) if pair.names else (), f"stage {pair.stage}": pair.holds}
+        return [f"{pair.stage}: {'waits for the promotion' if judged.under_way else 'the open record is closed'}"]
+    after = ", after start" if pair.after_start else ""
     return [
-        f"{pointer}: {' and '.join(map(str, was)) or called(None)} → {target}"
-        for pointer, was in stages.items()
-        if was != (target,)
+        f"{each.pointer} {each.name}: {' and '.join(map(str, each.was)) or called(None)} → {each.to}{after}"
+        for each in pair.changes
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from prodpointer.migration.apply import MigratingModel, Migrator, PairResult
 from prodpointer.migration.assess import left_by
@@ -24,7 +24,7 @@ def undo_run(migrator: Migrator, listed: ModelReply) -> list[PairResult]:
     steps = [_undo_rule(migrator, model, rule) for rule in migrator.rules]
     if marked:
         end_window(migrator, model.reply)
-        steps.append(PairResult(listed.name, "", "moved", "the window that the run had begun has ended"))
+        steps.append(PairResult(listed.name, "", "moved", "promotions move both pointers no longer"))
     return steps
 
 
@@ -39,10 +39,13 @@ def _undo_rule(migrator: Migrator, model: MigratingModel, rule: Rule) -> PairRes
     standing, why = _standing(migrator, snapshot, mine)
     if not standing:
         return replace(step, outcome="nothing" if why == _UNDONE else "left", reason=why)
-    move = _put_back(migrator, model, snapshot, _together(standing), standing[-1])
-    if move.state == "lost":
-        return replace(step, outcome="left", reason="it was promoted meanwhile: look at its history")
+    back = _way_back(migrator, snapshot, _together(standing))
     reason = f"as it was before the run {migrator.run}"
+    if migrator.dry_run:
+        return PairResult(step.name, rule.alias, "moved", reason, snapshot.live, back.live, back.pointers.names)
+    move = _put_back(migrator, model, snapshot, back, standing[-1])
+    if move.state == "lost":
+        return replace(step, outcome="left", reason="it was promoted meanwhile: see `prodpointer history`")
     moved = (move.from_version, move.to_version, move.pointers, move.event)
     return PairResult(move.name, rule.alias, "moved", reason, *moved)
 
@@ -67,12 +70,17 @@ def _standing(migrator: Migrator, snapshot: ModelSnapshot, mine: Sequence[Promot
     moved = max((each.event or "" for each in others), default="")
     standing = [each for each in mine if (each.event or "") > max(ended, moved)]
     if not standing:
-        live = called(others[-1].to_version) if others else ""
-        why = f"{live} is live since, by the event {moved}" if moved > ended else _UNDONE
-        return [], why
+        return [], _since(others[-1]) if moved > ended else _UNDONE
     if not _is_as_left(migrator, snapshot, standing[-1]):
         return [], f"another tool moved the pointers since: {_describe(snapshot)}"
     return standing, ""
+
+
+def _since(event: Promotion) -> str:
+    """Return what was done after the run: by another run, which is to be undone first, or by a promotion."""
+    if event.migration is not None:
+        return f"the run {event.migration.run} changed it later (event {event.event}): undo that run first"
+    return f"{called(event.to_version)} is live since, by the event {event.event}"
 
 
 def _is_as_left(migrator: Migrator, snapshot: ModelSnapshot, last: Promotion) -> bool:
@@ -84,11 +92,20 @@ def _is_as_left(migrator: Migrator, snapshot: ModelSnapshot, last: Promotion) ->
     return (snapshot.alias, snapshot.in_stage) == (last.to_version, held)
 
 
-def _put_back(
-    migrator: Migrator, model: MigratingModel, snapshot: ModelSnapshot, before: Before, last: Promotion
-) -> Promotion:
-    """Write the intent, then the stages, then the alias, so that there is something live at each moment."""
-    registry, stage = migrator.registry, snapshot.rule.stage
+@dataclass(frozen=True)
+class _Back:
+    """What undoing makes of one rule: the alias, the stage of each version, what is live then, and what moves."""
+
+    before: Before
+    alias: int | None
+    stages: Sequence[tuple[int, str | None]]
+    live: int | None
+    pointers: Pointers
+
+
+def _way_back(migrator: Migrator, snapshot: ModelSnapshot, before: Before) -> _Back:
+    """Return what undoing makes of one rule, without versions that were deleted."""
+    stage = snapshot.rule.stage
     alias = before.alias if _exists(migrator, snapshot, before.alias) else None
     # What goes into the stage goes first.
     stages = sorted(before.stages.items(), key=lambda each: each[1] != stage)
@@ -96,11 +113,18 @@ def _put_back(
     held = [version for version, was in stages if was == stage]
     held += [version for version in snapshot.in_stage if version not in before.stages]
     live = max(held, default=None) if alias is None else alias
-    pointers = Pointers.where(alias=snapshot.alias != alias, stage=bool(stages))
-    move = migrator.intend(model, snapshot, live, pointers, Before(migrator.run, stage))
-    for version, was in stages:
+    return _Back(before, alias, stages, live, Pointers.where(alias=snapshot.alias != alias, stage=bool(stages)))
+
+
+def _put_back(
+    migrator: Migrator, model: MigratingModel, snapshot: ModelSnapshot, back: _Back, last: Promotion
+) -> Promotion:
+    """Write the intent, then the stages, then the alias, so that there is something live at each moment."""
+    registry, before, alias = migrator.registry, back.before, back.alias
+    move = migrator.intend(model, snapshot, back.live, back.pointers, Before(migrator.run, snapshot.rule.stage))
+    for version, was in back.stages:
         registry.move_to_stage(move.name, version, was or NO_STAGE)
-    if Pointers.ALIAS in pointers:
+    if Pointers.ALIAS in back.pointers:
         pointer = pointer_for(Pointers.ALIAS, snapshot, registry, move.name)
         pointer.clear() if alias is None else pointer.set(alias)
     for key, was in ((WINDOW_TAG, before.window), (POINTER_TAG, before.tag)):
@@ -109,7 +133,7 @@ def _put_back(
     migrator.read_back(model)
     after = migrator.take_snapshot(model, snapshot.rule)
     now = {version.version: version.stage for version in after.versions}
-    done = after.alias == alias and all(now.get(version) == was for version, was in stages)
+    done = after.alias == alias and all(now.get(version) == was for version, was in back.stages)
     return migrator.close(model, move, done=done)
 
 
