@@ -278,26 +278,25 @@ def test_finishing_asks_on_a_terminal(
     fleet.apply()
     asked: list[str] = []
 
-    def confirm(question: str, **_: object) -> None:
+    def ask(question: str) -> None:
         asked.append(question)
         if not sure:
-            raise click.Abort
+            raise click.exceptions.Exit(1)
 
-    monkeypatch.setattr(commands, "can_ask", lambda: True)
-    monkeypatch.setattr("click.confirm", confirm)
+    monkeypatch.setattr(commands, "may_ask", lambda: True)
+    monkeypatch.setattr(commands, "ask", ask)
     assert at("finish").exit_code == (0 if sure else 1)
-    assert [question.partition(" in ")[0] for question in asked] == [
-        "Empty the stages Production and Staging of 1 model"
-    ]
+    (question,) = asked
+    assert question.startswith("The stages Production and Staging of 1 model will be empty")
     assert fleet.at(name)[1] == stages
 
 
 def test_finishing_does_not_ask_with_yes(at: Command, fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor in a dry run, nor where nobody can be asked."""
+    """Nor in a dry run."""
     fleet.add("staged", stage=3)
     fleet.apply()
-    monkeypatch.setattr(commands, "can_ask", lambda: True)
-    monkeypatch.setattr("click.confirm", lambda *_, **__: pytest.fail("asked"))
+    monkeypatch.setattr(commands, "may_ask", lambda: True)
+    monkeypatch.setattr(commands, "ask", lambda _: pytest.fail("asked"))
     assert [at("finish", option).exit_code for option in ("--dry-run", "--yes")] == [4, 0]
 
 

@@ -5,7 +5,6 @@ Results go to standard output; progress goes to standard error, as a bar on a te
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prodpointer._text import visible
 from prodpointer.cli.group import Group
 from prodpointer.cli.migrate_output import (
     numbered,
@@ -31,21 +29,26 @@ from prodpointer.cli.migrate_output import (
     warn_of_patterns,
 )
 from prodpointer.cli.options import (
+    BY,
     DEFAULT_TIMEOUT,
+    DRY_RUN,
     JSON,
+    REASON,
     REGISTRY_URI,
     TIMEOUT,
     TRACKING_URI,
     WORKSPACE,
+    YES,
     Command,
     Settings,
     is_given,
     settings_of,
 )
-from prodpointer.cli.output import print_json, say
+from prodpointer.cli.output import ask, print_json, say
 from prodpointer.cli.progress import show_progress
 from prodpointer.cli.report import write_page
 from prodpointer.cli.signals import stopped_by_signals
+from prodpointer.cli.terminal import may_ask
 from prodpointer.errors import ProdpointerError, RegistryUnavailable
 
 if TYPE_CHECKING:
@@ -100,10 +103,6 @@ _FAILURES = click.option(
     help="Models that may fail; one more stops the run.",
 )
 _RUN = click.option("--run", help="The name of this run, for undo (default: generated).")
-_REASON = click.option("--reason", default="", help="The reason, recorded in the history.")
-_BY = click.option("--by", help="Who moves the pointers, recorded in the history (default: the current user).")
-_DRY_RUN = click.option("--dry-run", is_flag=True, help="Show what would change, without changing anything.")
-_YES = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 
 
 def _options(*own: Callable[[Any], Any]) -> Callable[[Command], Command]:
@@ -172,7 +171,7 @@ def plan(ctx: click.Context, /, html: Path | None, **options: Any) -> None:
     short_help="Mark the models, so that promotions move both pointers.",
     examples=("migrate start --models 'news-*' --run week-1", "migrate start --dry-run"),
 )
-@_options(_RUN, _DRY_RUN, _AT_ONCE, _FAILURES)
+@_options(_RUN, DRY_RUN, _AT_ONCE, _FAILURES)
 @click.pass_context
 def start(ctx: click.Context, /, run: str | None, dry_run: bool, **options: Any) -> None:
     """Begin the migration: mark the models, so that every promotion moves both pointers.
@@ -196,7 +195,7 @@ def start(ctx: click.Context, /, run: str | None, dry_run: bool, **options: Any)
     type=click.Choice(("alias", "stage", "journal")),
     help="Which pointer counts for models that need a decision (default: they are not changed).",
 )
-@_options(_RUN, _REASON, _BY, _DRY_RUN, _AT_ONCE, _FAILURES)
+@_options(_RUN, REASON, BY, DRY_RUN, _AT_ONCE, _FAILURES)
 @click.pass_context
 def apply(ctx: click.Context, /, prefer: Any, run: str | None, dry_run: bool, **options: Any) -> None:
     """Set the missing pointers; each model is read again right before it is changed.
@@ -215,7 +214,7 @@ def apply(ctx: click.Context, /, prefer: Any, run: str | None, dry_run: bool, **
     short_help="Empty the stages of models whose readers use the alias.",
     examples=("migrate finish --models 'news-*' --dry-run", "migrate finish --models '*' --yes"),
 )
-@_options(_RUN, _REASON, _BY, _DRY_RUN, _YES, _AT_ONCE, _FAILURES)
+@_options(_RUN, REASON, BY, DRY_RUN, YES, _AT_ONCE, _FAILURES)
 @click.pass_context
 def finish(ctx: click.Context, /, run: str | None, dry_run: bool, yes: bool, **options: Any) -> None:
     """Empty the stages of models whose readers use the alias: name them with --models ('*' for all). Can be undone.
@@ -227,12 +226,10 @@ def finish(ctx: click.Context, /, run: str | None, dry_run: bool, yes: bool, **o
     record = _record(options)
 
     def begin(migration: Migration, name: str) -> Iterator[Any]:
-        if not (yes or dry_run) and can_ask():
+        if not (yes or dry_run) and may_ask():
             stages = " and ".join(rule.stage or "" for rule in migration.rules)
-            _ask(
-                f"Empty the stages {stages} of {numbered(len(migration.models()), 'model')} in "
-                f"{migration.registry.addresses.shown}? Clients that read them will find no version."
-            )
+            models = numbered(len(migration.models()), "model")
+            ask(f"The stages {stages} of {models} will be empty: clients that read them find no version.")
         return migration.finish(name, dry_run=dry_run, **record)
 
     _run(ctx, options, run, begin, dry_run=dry_run)
@@ -243,7 +240,7 @@ def finish(ctx: click.Context, /, run: str | None, dry_run: bool, yes: bool, **o
     examples=("migrate undo week-1 --dry-run", "migrate undo week-1 --reason 'readers were not ready'"),
 )
 @click.argument("run", required=False)
-@_options(_REASON, _BY, _DRY_RUN, _YES, _AT_ONCE, _FAILURES)
+@_options(REASON, BY, DRY_RUN, YES, _AT_ONCE, _FAILURES)
 @click.pass_context
 def undo(ctx: click.Context, /, run: str | None, dry_run: bool, yes: bool, **options: Any) -> None:
     """Restore the pointers to their state before RUN; models promoted since are not changed.
@@ -294,16 +291,6 @@ def _show_runs(ctx: click.Context, options: dict[str, Any]) -> None:
         print_runs(found)
 
 
-def can_ask() -> bool:
-    """Tell whether there is a person who can answer a question."""
-    return sys.stdin.isatty() and sys.stderr.isatty()
-
-
-def _ask(question: str) -> None:
-    """Ask on standard error for a confirmation; end the command without one."""
-    click.confirm(visible(question), abort=True, err=True)
-
-
 def _check_order(migration: Migration, run: str) -> None:
     """Ask before a run is undone before later ones that changed the same models; refuse where nobody can be asked."""
     later = migration.later_runs(run)
@@ -311,8 +298,8 @@ def _check_order(migration: Migration, run: str) -> None:
         return
     newest = ", ".join(f"{name!r} ({numbered(count, 'model')})" for name, count in later.items())
     what = f"Later runs changed models of the run {run!r}: {newest}. These models would be left as they are."
-    if can_ask():
-        _ask(f"{what} Undo the others?")
+    if may_ask():
+        ask(what)
         return
     raise ProdpointerError(
         what, next_step=f"Undo the last run first: `prodpointer migrate undo {list(later)[-1]}`, or give --yes."
@@ -407,7 +394,7 @@ def verify(ctx: click.Context, /, **options: Any) -> None:
 @click.option("--once", is_flag=True, help="Run one sweep and exit, for use with a scheduler.")
 @click.option("--start", "mark", is_flag=True, help="Mark models as start does, including new ones.")
 @click.option("--run", help="The name of this run in the history (default: generated).")
-@_options(_REASON, _BY, _AT_ONCE)
+@_options(REASON, BY, _AT_ONCE)
 @click.pass_context
 def bridge(ctx: click.Context, /, every: float, once: bool, mark: bool, run: str | None, **options: Any) -> None:
     """Copy moves that plain MLflow makes on one pointer to the other, until SIGTERM or Ctrl-C. One line per move."""

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 from prodpointer.errors import (
     AccessDenied,
-    InvalidName,
     ModelNotFound,
     ProdpointerError,
     RegistryUnavailable,
@@ -242,7 +241,7 @@ class _Probe:
         try:
             self.registry.model(self.model)
         except ModelNotFound as error:
-            self.missing = InvalidName(
+            self.missing = ModelNotFound(
                 error.what, where=error.where, next_step="`prodpointer status` lists the models: check the name."
             )
             raise

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from prodpointer.errors import InvalidName, ProdpointerError, RegistryError, RegistryUnavailable
+from prodpointer.errors import ModelNotFound, ProdpointerError, RegistryError, RegistryUnavailable
 from prodpointer.migration.apply import MigratingModel, PairResult
 from prodpointer.migration.assess import stages_ended
 from prodpointer.migration.migration import Migration, flatten, mark_model
@@ -92,7 +92,7 @@ class Bridge:
             began = time.monotonic()
             try:
                 yield self.sweep()
-            except InvalidName:  # a pattern that matches nothing, or a text that cannot be stored: wrong usage
+            except ModelNotFound:  # a pattern that matches nothing: wrong usage
                 raise
             except ProdpointerError as error:
                 yield Sweep(0, 0, (), time.monotonic() - began, error)

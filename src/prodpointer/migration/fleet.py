@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from operator import attrgetter
 from typing import Generic, TypeVar
 
-from prodpointer.errors import InvalidName, ProdpointerError, RegistryError, RegistryUnavailable
+from prodpointer.errors import ModelNotFound, ProdpointerError, RegistryError, RegistryUnavailable
 from prodpointer.history.record import holds_events
 from prodpointer.mlflow_client import Registry
 from prodpointer.pointers.rule import Rule
@@ -34,11 +34,11 @@ _A_CHECK = 0.2  # seconds between two checks of whether to stop
 
 
 def check_patterns(names: Iterable[str], globs: Sequence[str], where: str) -> None:
-    """Raise ``InvalidName`` for patterns that match no registered model, such as a name with a typing error."""
+    """Raise ``ModelNotFound`` for patterns that match no registered model, such as a name with a typing error."""
     known = list(names)
     unmatched = [glob for glob in globs if not any(fnmatchcase(name, glob) for name in known)]
     if unmatched:
-        raise InvalidName(
+        raise ModelNotFound(
             f"No registered model matches {' or '.join(map(repr, unmatched))}.",
             where=where,
             next_step="`prodpointer status` lists the models. Names are compared with case.",

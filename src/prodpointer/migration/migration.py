@@ -122,7 +122,7 @@ class Migration:
     most_failures
         So many models may fail before a run stops.
     must_match
-        Whether each pattern has to match a model: what lists the models raises ``InvalidName`` otherwise.
+        Whether each pattern has to match a model: what lists the models raises ``ModelNotFound`` otherwise.
 
     Raises
     ------
@@ -331,7 +331,7 @@ class Migration:
         return Patience(self.stopped).call(lambda _: list(models_like(self.registry, self.globs)), None)
 
     def _matched(self, found: list[ModelReply]) -> list[ModelReply]:
-        """Return the models, or raise ``InvalidName`` for patterns that match none where each has to."""
+        """Return the models, or raise ``ModelNotFound`` for patterns that match none where each has to."""
         if self._must_match:
             check_patterns((reply.name for reply in found), self.globs, self.registry.addresses.shown)
         return found
