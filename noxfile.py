@@ -163,3 +163,14 @@ def fleet(session: nox.Session) -> None:
 def fleet_crashes(session: nox.Session) -> None:
     """Kill a migration of 500 models 20 times, on the newest MLflow and PostgreSQL, and look at what is lost."""
     in_environment(session, "benchmarks.fleet_crashes", list(TABLE)[-1], *POSTGRESQL)
+
+
+@nox.session
+def events(session: nox.Session) -> None:
+    """Kill a sender of events 20 times, keep its receiver down for ten minutes, and export 100,000 events.
+
+    ``-- kills``, ``-- down 60`` and ``-- export`` run one part. npm verifies the signatures:
+    ``apt-get install nodejs npm``.
+    """
+    wanted = ("cloudevents>=2", "standardwebhooks>=1.1", "hypothesis", "pytest")
+    in_environment(session, "benchmarks.events_out", list(TABLE)[-1], *wanted, arguments=session.posargs)
