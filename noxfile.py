@@ -89,6 +89,19 @@ def page(session: nox.Session) -> None:
 
 
 @nox.session
+def photographs(session: nox.Session) -> None:
+    """Photograph the pages of MLflow 2 and 3 after 20 promotions, in Debian's chromium, for docs/reference/."""
+    for version in ("2.22.5", list(TABLE)[-1]):
+        in_environment(session, "tests.examples.photographs", version, "pillow", arguments=["docs/images"])
+
+
+@nox.session
+def recording(session: nox.Session) -> None:
+    """Run commands in a terminal, and draw what they print as docs/images/recording.svg."""
+    in_environment(session, "tests.examples.recording", list(TABLE)[-1], arguments=["docs/images/recording.svg"])
+
+
+@nox.session
 def faults(session: nox.Session) -> None:
     """Let services follow a model through ten minutes of faults on each major, and write docs/reliability.md.
 

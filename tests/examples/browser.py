@@ -12,6 +12,7 @@ import select
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -32,7 +33,14 @@ OPTIONS = (
     "--hide-scrollbars",
     "--lang=en-GB",
 )
-
+# Moves the two ends to where the browser looks for them, by way of numbers that are neither, and becomes the browser.
+MOVE_ENDS = """
+import fcntl, os, sys
+ends = [fcntl.fcntl(int(each), fcntl.F_DUPFD_CLOEXEC, 10) for each in sys.argv[1:3]]
+for end, place in zip(ends, (3, 4)):
+    os.dup2(end, place)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 
 PATIENCE = 30.0
 
@@ -146,10 +154,10 @@ def browsing() -> Iterator[Page]:
     browser = installed()
     ours, theirs = os.pipe(), os.pipe()
     with tempfile.TemporaryDirectory(prefix="browser-", ignore_cleanup_errors=True) as profile:
-        # The shell moves the two ends to where the browser looks for them, by way of numbers that are neither.
-        moved = f'exec "$@" 8<&{ours[0]} 9>&{theirs[1]} 3<&8 4>&9 8<&- 9>&-'
+        ends = (str(ours[0]), str(theirs[1]))
+        command = [browser, *OPTIONS, f"--user-data-dir={profile}", "about:blank"]
         process = subprocess.Popen(
-            ["/bin/sh", "-c", moved, "sh", browser, *OPTIONS, f"--user-data-dir={profile}", "about:blank"],
+            [sys.executable, "-c", MOVE_ENDS, *ends, *command],
             pass_fds=(ours[0], theirs[1]),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
