@@ -180,6 +180,14 @@ async def readyz(service: Asked, response: Response) -> dict[str, Any]:
     return {"ready": response.status_code == 200, "state": state}
 
 
+@router.get("/statusz")
+async def statusz(service: Asked, response: Response) -> dict[str, Any]:
+    """Say for a monitor whether the live version is served; `/readyz` stays green while the version before is."""
+    state = service.served.state
+    response.status_code = 200 if state in (State.READY, State.STALE) else 503
+    return {"state": state, "version": service.served.version}
+
+
 @router.get("/live")
 async def live(service: Asked) -> dict[str, Any]:
     """Say which version is served, in which state, and how many seconds ago the registry confirmed it."""

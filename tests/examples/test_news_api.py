@@ -213,9 +213,11 @@ def test_a_version_that_does_not_load_is_not_served(settings: dict[str, str], tm
         failed = service.becomes(version=1, state="ERROR")
         assert failed["last_error"]
         assert service.get("/readyz").status == 200
+        assert service.get("/statusz").status == 503
         assert service.get("/recommend/user-1").json["version"] == 1
         operate(settings, "rollback")
         service.becomes(version=1, state="READY", last_error=None)
+        assert service.get("/statusz").json == {"state": "READY", "version": 1}
 
 
 def test_a_withdrawal_is_seen(settings: dict[str, str], tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,7 @@ from prodpointer import LiveStats, State
 from prodpointer.prometheus import Collector
 from prodpointer.serving import metrics
 from prodpointer.serving.metrics import Labels
+from tests.mlflow_table import ROOT
 
 NEWS = Labels("news", "production", "", "http://registry:5000")
 TEAM = Labels("news", "staging", "team-a", "http://registry:5000")
@@ -197,3 +199,13 @@ def test_registering_reads_no_follower() -> None:
     registry.register(Collector())
     with pytest.raises(ValueError, match="Duplicated"):
         registry.register(Collector())
+
+
+@pytest.mark.usefixtures("handle")
+def test_the_page_names_each_metric_and_no_other() -> None:
+    """Also in its alerts."""
+    page = (ROOT / "docs" / "how-to" / "monitoring.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"prodpointer_follow_\w+", page)) == {line.partition("{")[0] for line in exposed()}
+    assert set(re.findall(r"prodpointer\.follow\.[\w.]*\w", page)) == {
+        f"prodpointer.{each.name}" for each in metrics.METRICS
+    }

@@ -410,9 +410,9 @@ class Live:
         number = None if serves is None else serves.version
         self.serving = (model, number)  # one store, so that both belong together
         self.model, self.version = model, number
-        self._serves = serves
-        self._bad.clear()
         self._note_swap(before, loaded)
+        self._serves = serves  # from now on there is one to serve for those that wait, and it is counted
+        self._bad.clear()
         self._note(state, error)
         if self._on_change is not None:
             try:
