@@ -25,6 +25,7 @@ _HEAD_START = 0.002  # seconds for the caller to send its question: two threads 
 _BLOCK = 256 * 1024  # bytes read at a time, so that memory does not grow with the artifact
 _HELD = 64 * 1024 * 1024  # bytes of a file that are kept in memory from its digest to its load
 _CHECKED = 1024 * 1024  # bytes at a time in which a larger file is checked again as it is loaded
+_PIECE = 64 * 1024  # bytes that are unpickled without a break: in some milliseconds at most
 _SHOWN = 200  # characters of a path
 _UNREADABLE = {errno.EACCES, errno.ENAMETOOLONG, errno.ELOOP}
 
@@ -57,10 +58,12 @@ class Content:
         self._blocks = blocks
 
     def open(self) -> BinaryIO:
-        """Return the bytes as an open file."""
-        if self._held is not None:
-            return io.BytesIO(self._held)
-        return io.BufferedReader(_CheckedFile(self._path, self._blocks), _CHECKED)
+        """Return the bytes as an open file: in pieces, between which other threads have their turn.
+
+        Unpickling is one call into C, which holds the interpreter's lock but while it calls a function of Python's.
+        """
+        raw = _HeldFile(self._held) if self._held is not None else _CheckedFile(self._path, self._blocks)
+        return io.BufferedReader(raw, _PIECE)
 
 
 @dataclass(frozen=True)
@@ -283,6 +286,32 @@ def _parts(file: io.FileIO, size: int) -> Iterator[memoryview]:
             filled = 0
     if filled:
         yield block[:filled]
+
+
+class _HeldFile(io.RawIOBase):
+    """A file in memory."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = memoryview(content)
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: len(self._content)}[whence]
+        self._at = max(0, start + offset)
+        return self._at
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        """Read a piece."""
+        part = self._content[self._at : self._at + min(len(buffer), _CHECKED)]
+        buffer[: len(part)] = part
+        self._at += len(part)
+        return len(part)
 
 
 class _CheckedFile(io.RawIOBase):
