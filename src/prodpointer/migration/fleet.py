@@ -89,7 +89,7 @@ def _matters(version: ModelVersion, reply: ModelReply, aliases: set[str]) -> boo
 
 @dataclass(frozen=True)
 class Result(Generic[T, R]):
-    """What became of one of many: ``value``, or the error that it ended with."""
+    """The result of one of many: ``value``, or the error that it ended with."""
 
     item: T
     value: R | None

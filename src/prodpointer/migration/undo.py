@@ -31,7 +31,7 @@ def undo_run(migrator: Migrator, listed: ModelReply) -> list[PairResult]:
 def _undo_rule(migrator: Migrator, model: MigratingModel, rule: Rule) -> PairResult:
     """Put one rule back."""
     snapshot = migrator.take_snapshot(model, rule)
-    step = PairResult(model.reply.name, rule.alias, "nothing", "the run did nothing here")
+    step = PairResult(model.reply.name, rule.alias, "nothing", "the run changed nothing here")
     mine = [each for each in snapshot.recorded if _is_mine(migrator, each)]
     mine = [each for each in mine if each.kind != "undo" and each.state != "lost"]
     if not mine:

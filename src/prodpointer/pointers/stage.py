@@ -92,7 +92,7 @@ class StagePointer(ProductionPointer):
                 if version != wanted:
                     self._registry.move_to_stage(self._model, version, "Archived")
         raise RegistryError(
-            f"The stage {self._stage} of {self._model!r} did not settle: something keeps moving it.",
+            f"The stage {self._stage} of {self._model!r} changed after each of {_ROUNDS} attempts to set it.",
             where=self._registry.addresses.shown,
-            next_step="Find what promotes this model all the time, stop it, and run `prodpointer repair`.",
+            next_step="Stop the other client that moves it, then run `prodpointer repair`.",
         )

@@ -69,4 +69,4 @@ def describe_sides(snapshot: ModelSnapshot, side: Side, agreed: int | None = Non
         Side.STAGE: f"the stage moved from {was}",
         Side.APART: f"both moved from {was}, apart",
     }
-    return f"{apart}: {moved.get(side, 'nothing is recorded that tells which moved')}"
+    return f"{apart}: {moved.get(side, 'nothing is recorded that shows which one changed')}"
