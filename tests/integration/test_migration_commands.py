@@ -128,7 +128,7 @@ def test_the_output_counts_marks_and_moves(at: Command, fleet: Fleet) -> None:
     """The two commands with what they do, and which move waits for the mark."""
     fleet.add("alias", alias=3)
     out = at("plan").out
-    assert "stage Production: - -> 3 (after start)" in out
+    assert "stage Production: - → 3 (after start)" in out
     assert "start marks 1 model, then apply moves 1 pointer\n" in out
 
 
@@ -163,6 +163,14 @@ def test_a_run_that_does_not_exist_ends_with_2(at: Command, fleet: Fleet) -> Non
 # Dry runs
 
 
+WOULD = {
+    "start": "would be marked",
+    "apply": "would move alias to version 3",
+    "finish": "would empty the stage",
+    "undo": "would restore alias",
+}
+
+
 @pytest.mark.parametrize(
     ("verb", "counted"), [("start", "2 marked"), ("apply", "2 moved"), ("finish", "2 moved"), ("undo", "2 moved")]
 )
@@ -181,6 +189,7 @@ def test_a_dry_run_changes_nothing_and_says_what_the_run_does(
     answer = at(verb, *arguments, "--dry-run")
     assert (answer.exit_code, made) == (4, [])
     assert answer.out.splitlines()[-1] == f"dry run: {counted}; nothing was changed"
+    assert WOULD[verb] in answer.out
     assert f": {counted}" in at(verb, *arguments).out
     assert made != []
 
@@ -189,7 +198,7 @@ def test_a_dry_run_names_the_moves(at: Command, fleet: Fleet) -> None:
     """A line for each, with from and to; as a document the outcomes of the run."""
     name = fleet.add("apart", alias=1, stage=2)
     answer = at("apply", "--prefer", "stage", "--dry-run")
-    assert "would move alias: 1 -> 2" in answer.out
+    assert "would move alias to version 2" in answer.out
     document = at("apply", "--prefer", "stage", "--dry-run", "--json").document
     assert (document["dry_run"], document["counts"]) == (True, {"moved": 1, "nothing": 1})
     assert fleet.at(name)[0] == {"production": 1}

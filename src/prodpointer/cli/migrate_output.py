@@ -71,7 +71,7 @@ def _change(pair: Pair) -> str:
     """Return what would change for one alias and its stage, or the versions to choose from."""
     after = " (after start)" if pair.after_start else ""
     changes = [
-        f"{each.pointer} {each.name}: {', '.join(map(str, each.was)) or '-'} -> {each.to}{after}"
+        f"{each.pointer} {each.name}: {', '.join(map(str, each.was)) or '-'} → {each.to}{after}"
         for each in pair.changes
     ]
     if not changes and pair.judgement.choices:
@@ -87,7 +87,7 @@ def print_steps(run: str, verb: str, steps: Sequence[PairResult], *, stopped: st
     """
     bad = [step for step in steps if step.outcome in ("left", "failed")]
     listed = [step for step in steps if step.outcome != "nothing"] if dry_run else bad
-    shown = [(step.name, step.alias or "-", _outcome(step, dry_run=dry_run), step.reason) for step in listed]
+    shown = [(step.name, step.alias or "-", _outcome(step, verb, dry_run=dry_run), step.reason) for step in listed]
     _print_first(("model", "alias", "outcome", "why"), shown[:_MOST_ROWS], len(listed), "--json")
     if dry_run:
         say(f"dry run: {_counted(steps, verb)}; nothing was changed")
@@ -99,13 +99,19 @@ def print_steps(run: str, verb: str, steps: Sequence[PairResult], *, stopped: st
         say(_NEXT[verb])
 
 
-def _outcome(step: PairResult, *, dry_run: bool) -> str:
+def _outcome(step: PairResult, verb: str, *, dry_run: bool) -> str:
     """Return what was done to a model, or of a dry run what would be."""
     if not dry_run or step.outcome != "moved":
         return step.outcome
-    if not step.pointers:
-        return "would change"
-    return f"would move {' and '.join(step.pointers)}: {_shown(step.from_version)} -> {_shown(step.to_version)}"
+    pointers = " and ".join(step.pointers)
+    if verb == "undo" and pointers:
+        live = f" (live: {_shown(step.from_version)} → {_shown(step.to_version)})"
+        return f"would restore {pointers}{live if step.from_version != step.to_version else ''}"
+    return {
+        "start": "would be marked",
+        "apply": f"would move {pointers} to version {step.to_version}",
+        "finish": "would empty the stage",
+    }.get(verb, "would be unmarked")
 
 
 def _shown(version: int | None) -> str:

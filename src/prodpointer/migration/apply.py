@@ -290,7 +290,9 @@ class Migrator:
         if Pointers.ALIAS in begun.pointers and after.alias == target:
             self._read_versions(model)
             model.taken[after.spelling] = Taken(target, self._alias_of_others(model, begun))
-        return replace(step, outcome="left", reason="other clients move it at the same time: see `prodpointer history`", again=True)
+        return replace(
+            step, outcome="left", reason="other clients move it at the same time: see `prodpointer history`", again=True
+        )
 
     def _alias_of_others(self, model: MigratingModel, begun: _Begun) -> int | None:
         """Return what an alias would name had it not been set here: what was done meanwhile, else what it named."""
