@@ -115,6 +115,7 @@ class Page:
         place.write_text(text, encoding="utf-8")
         if block.language == "python":
             compile(text, block.title, "exec")
+        if block.language != "yaml":
             return
         if block.language == "toml":
             tomllib.loads(text)
