@@ -17,13 +17,21 @@ from prodpointer._asynchronous import awaited, followed
 from prodpointer._cancellation import raise_if_cancelled
 from prodpointer._telemetry import observed
 from prodpointer._warnings import warn_unverified
+from prodpointer.artifacts import loaders
 from prodpointer.artifacts import register as registration
 from prodpointer.artifacts.cache import Cache
 from prodpointer.artifacts.digest import copy_whole, examine, free_place
 from prodpointer.artifacts.fetch import Target, Verify, check_verify
 from prodpointer.artifacts.last_known_good import VersionKey
 from prodpointer.artifacts.loaders import Loader
-from prodpointer.errors import InvalidName, ModelNotFound, ProdpointerError, RegistryUnavailable, without_credentials
+from prodpointer.errors import (
+    InvalidName,
+    ModelNotFound,
+    ProdpointerError,
+    RegistryUnavailable,
+    RegistryUnsupported,
+    without_credentials,
+)
 from prodpointer.gates.gate import Gate
 from prodpointer.gates.parser import gates_of
 from prodpointer.history import log
@@ -34,6 +42,7 @@ from prodpointer.mlflow_client import (
     ask_again_after,
     client_version,
     probe_capabilities,
+    read_runs,
     reopen_registry,
 )
 from prodpointer.pages.model import model_page
@@ -49,17 +58,22 @@ from prodpointer.serving.load import Loading, LoadOptions, OnUnavailable, check_
 from prodpointer.serving.state import State
 from prodpointer.types import (
     DIGEST_TAG,
+    Comparison,
+    Difference,
     ModelReply,
     ModelVersion,
     PointerStatus,
     Promotion,
     PromotionList,
     Pulled,
+    ReadRun,
     Selection,
+    VersionList,
 )
 from prodpointer.validation import new_model_name, version_number
 
 _A_MOMENT = 1.0  # seconds
+_MADE_WITH = (loaders.PYTHON_TAG, loaders.MLFLOW_TAG, loaders.LIBRARIES_TAG)
 
 
 class RegisteredModel:
@@ -238,6 +252,70 @@ class RegisteredModel:
         """
         self._check_workspace()
         return self._registry.version(self.name, version_number(version))
+
+    @observed
+    def versions(self, *, metrics: bool = True) -> list[ModelVersion]:
+        """Return all versions, oldest first, with their aliases, whether they are live, and the metrics of their runs.
+
+        Two requests for the versions, one more for each thousand of them, and for the runs one for each hundred of an
+        experiment. A run that was deleted or cannot be read leaves ``metrics`` empty, and ``metrics_note`` says why.
+
+        Parameters
+        ----------
+        metrics
+            False reads no runs.
+
+        Raises
+        ------
+        ModelNotFound
+            The registered model does not exist.
+        """
+        snapshot = self._promoter.take_snapshot(complete=True)
+        newest_first = [each.run_id for each in reversed(snapshot.versions) if each.run_id and metrics]
+        runs = read_runs(self._registry, newest_first)
+        return VersionList(_described(each, snapshot, runs) for each in snapshot.versions)
+
+    @observed
+    def compare(self, a: int | str, b: int | str) -> Comparison:
+        """Return two versions side by side: metrics and parameters of their runs, tags and datasets.
+
+        Raises
+        ------
+        VersionNotFound, ModelNotFound, InvalidName
+            There is nothing to compare.
+        """
+        numbers = (version_number(a), version_number(b))
+        snapshot = self._promoter.take_snapshot()
+        versions = [snapshot.version(number) or self.version(number) for number in numbers]
+        runs = read_runs(self._registry, [each.run_id for each in versions if each.run_id])
+        first, second = (_described(each, snapshot, runs) for each in versions)
+        one, other = (runs.get(each.run_id or "", ReadRun()) for each in versions)
+        return Comparison(
+            self.name,
+            first,
+            second,
+            metrics=_differences(one.metrics, other.metrics),
+            params=_differences(one.params, other.params),
+            tags=_differences(*map(_compared_tags, versions)),
+            datasets=(one.datasets or first.datasets, other.datasets or second.datasets),
+        )
+
+    def page(self, version: int | None = None) -> str:
+        """Return the address of the model's page in MLflow's UI, or of a version's; no request.
+
+        Raises
+        ------
+        RegistryUnsupported
+            The registry is no MLflow server, so it has no such page.
+        """
+        address = self._registry.page(self.name, version)
+        if address is None:
+            raise RegistryUnsupported(
+                "This registry has no UI: it is opened directly, without an MLflow server.",
+                where=self._registry.addresses.shown,
+                next_step="Start one with `mlflow server --backend-store-uri URI`, and connect to its address.",
+            )
+        return address
 
     @observed
     def status(self) -> PointerStatus:
@@ -719,3 +797,27 @@ def _checked(expected: int | str | NotGiven | None) -> Expected:
 def _restore(name: str, addresses: Addresses, timeout: float, rule: Rule, cache: Cache) -> RegisteredModel:
     """Return a handle that was pickled."""
     return RegisteredModel(name, reopen_registry(addresses, timeout=timeout), rule, cache)
+
+
+def _described(version: ModelVersion, snapshot: ModelSnapshot, runs: Mapping[str, ReadRun]) -> ModelVersion:
+    """Return a version with what the pointers and its run say of it."""
+    run = runs.get(version.run_id or "", ReadRun(problem="" if version.run_id else "it belongs to no run"))
+    aliases = tuple(sorted(alias for alias, number in snapshot.reply.aliases.items() if number == version.version))
+    return replace(
+        version,
+        live=version.version == snapshot.live,
+        aliases=aliases,
+        metrics=run.metrics,
+        metrics_note=run.problem,
+    )
+
+
+def _compared_tags(version: ModelVersion) -> dict[str, str]:
+    """Return the tags of a version that tell it from others: not the record, and not what has a place of its own."""
+    own = {registration.COMMIT_TAG, *_MADE_WITH}
+    return {key: value for key, value in version.tags.items() if key in own or not key.startswith("prodpointer.")}
+
+
+def _differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[Difference, ...]:
+    """Return every value of two mappings side by side, in order of the names."""
+    return tuple(Difference(name, a.get(name), b.get(name)) for name in sorted({*a, *b}))

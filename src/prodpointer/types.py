@@ -51,6 +51,8 @@ class Pointers(Flag):
 
 
 DIGEST_TAG = "prodpointer.sha256"
+OWNER_TAG = "prodpointer.owner"
+DATASETS_TAG = "prodpointer.datasets"
 POINTER_TAG = "prodpointer.pointer"
 WINDOW_TAG = "prodpointer.window"
 
@@ -75,7 +77,12 @@ def called(version: int | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ModelVersion:
-    """One version of a registered model, as the registry described it at one moment."""
+    """One version of a registered model, as the registry described it at one moment.
+
+    ``live``, ``aliases`` and ``metrics`` are filled by :meth:`prodpointer.RegisteredModel.versions` and ``compare``
+    alone: whether the version is live, the aliases that name it, and the latest metrics of its run. Where these could
+    not be read ``metrics`` is empty and ``metrics_note`` says why.
+    """
 
     name: str
     version: int
@@ -86,11 +93,49 @@ class ModelVersion:
     created_at: datetime | None
     updated_at: datetime | None
     tags: Mapping[str, str] = field(default_factory=dict, hash=False)
+    live: bool = False
+    aliases: tuple[str, ...] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict, hash=False)
+    metrics_note: str = ""
 
     @property
     def sha256(self) -> str | None:
         """The digest recorded when the version was registered; None where none was, as for versions made elsewhere."""
         return self.tags.get(DIGEST_TAG)
+
+    @property
+    def pointers(self) -> tuple[str, ...]:
+        """What points to it: ``live``, each alias as ``@alias``, and the stage."""
+        live, stage = ("live",) if self.live else (), (self.stage,) if self.stage else ()
+        return (*live, *(f"@{alias}" for alias in self.aliases), *stage)
+
+    @property
+    def owner(self) -> str | None:
+        """Who registered it, where that is recorded."""
+        return self.tags.get(OWNER_TAG)
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """The datasets of its run, as name and digest, as they were recorded when it was registered."""
+        return tuple(self.tags.get(DATASETS_TAG, "").split())
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the keys that ``versions --json`` prints for one version; NaN and infinities are null."""
+        return {
+            "version": self.version,
+            "live": self.live,
+            "aliases": list(self.aliases),
+            "stage": self.stage,
+            "status": self.status,
+            "metrics": {name: _finite(value) for name, value in self.metrics.items()},
+            "metrics_note": self.metrics_note,
+            "created_at": self.created_at.isoformat() if self.created_at else None,
+            "owner": self.owner,
+            "datasets": list(self.datasets),
+            "sha256": self.sha256,
+            "run_id": self.run_id,
+            "source": self.source,
+        }
 
     def _repr_html_(self) -> str:
         """Return the version as a notebook shows it."""
@@ -114,6 +159,72 @@ class VersionList(list[ModelVersion]):
         ]
         columns = ("version", "stage", "status", "created", "run", "sha256")
         return html_table(rows, columns, note=_left_out(len(self)))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One value of two versions: of a metric, a parameter or a tag; None where a version has none."""
+
+    name: str
+    a: Any
+    b: Any
+
+    @property
+    def differs(self) -> bool:
+        """Whether the two values are different."""
+        return bool(self.a != self.b)
+
+    @property
+    def change(self) -> float | None:
+        """By how much the second number is greater than the first, None where one of them is no finite number."""
+        numbers = [_finite(self.a), _finite(self.b)]
+        return None if numbers[0] is None or numbers[1] is None else numbers[1] - numbers[0]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the keys that ``compare --json`` prints for one value; NaN and infinities are null."""
+        values = {
+            key: _finite(each) if isinstance(each, float) else each for key, each in (("a", self.a), ("b", self.b))
+        }
+        return {"name": self.name, **values, "change": self.change}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two versions of one model side by side; :meth:`prodpointer.RegisteredModel.compare` makes it.
+
+    ``metrics`` and ``params`` are those of both runs, ``tags`` those of both versions without prodpointer's own;
+    each value that either version has is there, in order of the names. ``datasets`` are those of each run.
+    """
+
+    name: str
+    a: ModelVersion
+    b: ModelVersion
+    metrics: tuple[Difference, ...]
+    params: tuple[Difference, ...]
+    tags: tuple[Difference, ...]
+    datasets: tuple[tuple[str, ...], tuple[str, ...]]
+
+    @property
+    def same_datasets(self) -> bool:
+        """Whether both runs logged the same datasets, and some, so that their metrics can be compared."""
+        return bool(self.datasets[0]) and set(self.datasets[0]) == set(self.datasets[1])
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the keys that ``compare --json`` prints."""
+        values = {key: [each.as_json() for each in getattr(self, key)] for key in ("metrics", "params", "tags")}
+        datasets = {"a": list(self.datasets[0]), "b": list(self.datasets[1])}
+        versions = {"a": self.a.as_json(), "b": self.b.as_json()}
+        return {"name": self.name, **versions, **values, "datasets": datasets, "same_datasets": self.same_datasets}
+
+
+@dataclass(frozen=True)
+class ReadRun:
+    """What a run measured; where it could not be read ``problem`` says why and the rest is empty."""
+
+    metrics: Mapping[str, float] = field(default_factory=dict, hash=False)
+    params: Mapping[str, str] = field(default_factory=dict, hash=False)
+    datasets: tuple[str, ...] = ()
+    problem: str = ""
 
 
 @dataclass(frozen=True)

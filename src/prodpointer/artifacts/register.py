@@ -13,12 +13,10 @@ from prodpointer.artifacts.digest import download, sha256_of
 from prodpointer.artifacts.loaders import versions_here
 from prodpointer.errors import ArtifactNotFound, InvalidName
 from prodpointer.mlflow_client import ArtifactStore
-from prodpointer.types import DIGEST_TAG, Run
+from prodpointer.types import DATASETS_TAG, DIGEST_TAG, OWNER_TAG, Run
 from prodpointer.validation import plain_text
 
-OWNER_TAG = "prodpointer.owner"
 COMMIT_TAG = "prodpointer.git_commit"
-DATASETS_TAG = "prodpointer.datasets"
 _COMMIT = re.compile(r"[0-9A-Za-z][0-9A-Za-z._/\-]{0,254}")  # a hash, or a revision of another system
 _TAG_KEY = re.compile(r"[/\w.\- ]{1,250}")  # what every MLflow takes
 _NOT_IN_URIS = re.compile(r"[#?]|%[0-9A-Fa-f]{2}")

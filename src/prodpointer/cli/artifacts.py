@@ -8,6 +8,7 @@ from typing import Any, get_args
 import click
 
 from prodpointer.artifacts.fetch import Verify
+from prodpointer.cli.completion import complete_name, complete_version
 from prodpointer.cli.group import Command
 from prodpointer.cli.options import BY, DRY_RUN, settings_of, shared_options
 from prodpointer.cli.output import print_json, say
@@ -22,7 +23,7 @@ from prodpointer.errors import ProdpointerError
         "register news-recommender 7f3a9c… bundle --if-exists reuse --dry-run",
     ),
 )
-@click.argument("name")
+@click.argument("name", shell_complete=complete_name)
 @click.argument("run_id")
 @click.argument("artifact")
 @click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="A tag for the version; may be repeated.")
@@ -92,7 +93,7 @@ def register(  # noqa: PLR0917  # click passes them by name
 @click.command(
     cls=Command, examples=("pull news-recommender ./model", "pull news-recommender ./model --verify required")
 )
-@click.argument("name")
+@click.argument("name", shell_complete=complete_name)
 @click.argument("destination", type=click.Path(file_okay=False, path_type=Path))
 @click.option(
     "--verify",
@@ -118,8 +119,8 @@ def pull(ctx: click.Context, /, name: str, destination: Path, verify: Verify, **
 
 
 @click.command(cls=Command, examples=("adopt news-recommender 3", "adopt news-recommender 3 --dry-run"))
-@click.argument("name")
-@click.argument("version")
+@click.argument("name", shell_complete=complete_name)
+@click.argument("version", shell_complete=complete_version)
 @DRY_RUN
 @shared_options
 @click.pass_context

@@ -21,6 +21,7 @@ from prodpointer.cli.registry import conformance, doctor
 from prodpointer.cli.report import report
 from prodpointer.cli.show import history, status
 from prodpointer.cli.signals import quiet
+from prodpointer.cli.versions import compare, open_page, versions
 from prodpointer.cli.watch import watch
 from prodpointer.errors import ProdpointerError
 
@@ -56,7 +57,7 @@ def main(ctx: click.Context, /, **options: Any) -> None:
 
 # One line for each section of the help, in its order; a new command joins one of them.
 main.add("Begin", demo, doctor)
-main.add("See what is live", status, history, report, watch)
+main.add("See what is live", status, versions, compare, history, report, open_page, watch)
 main.add("Change what is live", promote, rollback, withdraw, repair)
 main.add("Versions and artifacts", register, pull, adopt)
 main.add("Whole registries", migrate, conformance)

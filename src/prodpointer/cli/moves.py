@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from prodpointer.cli.completion import complete_name, complete_version
 from prodpointer.cli.group import Command
 from prodpointer.cli.options import DRY_RUN, YES, Settings, move_options, settings_of, shared_options
 from prodpointer.cli.output import DISAGREE, ask, move_line, print_json, print_move, say
@@ -22,8 +23,8 @@ from prodpointer.types import Promotion
         "promote news-recommender 4 --gate 'auc >= production + 0.002' --dry-run",
     ),
 )
-@click.argument("name")
-@click.argument("version")
+@click.argument("name", shell_complete=complete_name)
+@click.argument("version", shell_complete=complete_version)
 @click.option("--expected", help="Refuse unless this version is live; 'none': no version is live.")
 @click.option(
     "--gate",
@@ -69,7 +70,7 @@ def promote(  # noqa: PLR0917  # click passes them by name
 @click.command(
     cls=Command, examples=("withdraw news-recommender --reason 'wrong labels'", "withdraw news-recommender --yes")
 )
-@click.argument("name")
+@click.argument("name", shell_complete=complete_name)
 @move_options
 @YES
 @shared_options
@@ -98,8 +99,10 @@ def withdraw(  # noqa: PLR0917  # click passes them by name
 
 
 @click.command(cls=Command, examples=("rollback news-recommender", "rollback news-recommender --to 2 --expected 4"))
-@click.argument("name")
-@click.option("--to", help="The version to roll back to (default: the one that was live before).")
+@click.argument("name", shell_complete=complete_name)
+@click.option(
+    "--to", shell_complete=complete_version, help="The version to roll back to (default: the one that was live before)."
+)
 @click.option("--expected", help="Refuse unless this version is live; 'none': no version is live.")
 @move_options
 @shared_options
@@ -126,7 +129,7 @@ def rollback(  # noqa: PLR0917  # click passes them by name
 
 
 @click.command(cls=Command, examples=("repair news-recommender", "repair news-recommender --dry-run"))
-@click.argument("name")
+@click.argument("name", shell_complete=complete_name)
 @DRY_RUN
 @shared_options
 @click.pass_context

@@ -7,15 +7,16 @@ import os
 import re
 import shlex
 from collections.abc import Callable, Container, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import click
 
 from prodpointer.cli.group import SharedOption
-from prodpointer.cli.profiles import PROFILE_VARIABLE, load_profile
+from prodpointer.cli.profiles import PROFILE_VARIABLE, load_profile, profile_names
 from prodpointer.connection import connect, registered_model_names, registered_model_statuses
-from prodpointer.errors import ModelNotFound, without_credentials
+from prodpointer.errors import InvalidName, ModelNotFound, without_credentials
 from prodpointer.promotion.statuses import Statuses
 from prodpointer.registered_model import RegisteredModel
 from prodpointer.types import POINTERS
@@ -128,6 +129,13 @@ def is_pattern(name: str) -> bool:
     return _PATTERN.search(name) is not None
 
 
+def _complete_profile(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    """Return the profiles whose names begin with a text; none where the file cannot be read."""
+    with suppress(InvalidName):
+        return [name for name in profile_names() if name.startswith(incomplete)]
+    return []
+
+
 JSON = click.option(
     "--json", "as_json", cls=SharedOption, is_flag=True, help="Print one JSON document instead of a table."
 )
@@ -155,6 +163,7 @@ TRACKING_URI = click.option(
 PROFILE = click.option(
     "--profile",
     cls=SharedOption,
+    shell_complete=_complete_profile,
     help="The profile of the configuration file to take these options from (default: PRODPOINTER_PROFILE).",
 )
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from prodpointer.cli.completion import complete_name
 from prodpointer.cli.group import Command
 from prodpointer.cli.options import settings_of, shared_options
 from prodpointer.cli.output import print_json, say
@@ -14,7 +15,7 @@ from prodpointer.errors import ProdpointerError
 
 
 @click.command(cls=Command, examples=("report news-recommender --html news-recommender.html",))
-@click.argument("name")
+@click.argument("name", shell_complete=complete_name)
 @click.option(
     "--html",
     "file",

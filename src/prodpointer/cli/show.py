@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from prodpointer.cli.completion import complete_name
 from prodpointer.cli.group import Command
 from prodpointer.cli.options import Settings, is_pattern, settings_of, shared_options
 from prodpointer.cli.output import DISAGREE, json_text, print_error, print_history, print_json, print_statuses, say
@@ -28,7 +29,7 @@ from prodpointer.types import PointerStatus, called
         "history --all --since 2026-01-01 --jsonl",
     ),
 )
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete_name)
 @click.option("--at", "when", help="Show the version that was live at this time, such as 2026-11-23T12:00 (UTC).")
 @click.option("--all", "every", is_flag=True, help="Export the events of all models and pointers, as --jsonl.")
 @click.option("--since", type=WHEN, help="Leave out earlier events.")
@@ -72,7 +73,7 @@ def history(  # noqa: PLR0917  # click passes them by name
 
 
 @click.command(cls=Command, examples=("status", "status news-recommender 'churn-*'", "status --json"))
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_name)
 @shared_options
 @click.pass_context
 def status(ctx: click.Context, /, names: tuple[str, ...], **options: Any) -> None:

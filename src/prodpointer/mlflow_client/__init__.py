@@ -13,6 +13,7 @@ from prodpointer.mlflow_client.capabilities import (
 from prodpointer.mlflow_client.capabilities import forget as forget_capabilities
 from prodpointer.mlflow_client.deadline import cut_off, cut_off_requests
 from prodpointer.mlflow_client.installed import client_version
+from prodpointer.mlflow_client.many_runs import read_runs
 from prodpointer.mlflow_client.metrics import read_evidence
 from prodpointer.mlflow_client.mlmodel import check_links, load_flavor
 from prodpointer.mlflow_client.open import open_registry, reopen_registry
@@ -48,6 +49,7 @@ __all__ = [
     "open_registry",
     "probe_capabilities",
     "read_evidence",
+    "read_runs",
     "reopen_registry",
     "set_aside",
 ]

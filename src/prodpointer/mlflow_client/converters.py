@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -42,6 +42,7 @@ class LoggedRun:
     deleted: bool
     metrics: Mapping[str, float]
     digests: frozenset[str] | None
+    params: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,15 @@ def run_from_json(document: Mapping[str, Any]) -> LoggedRun:
         deleted=info.get("lifecycle_stage") == "deleted",
         metrics={each.key: each.value for each in metrics_from_json(data)},
         digests=frozenset(digests),
+        params={
+            text(required(each, "key"), "key"): text(each.get("value"), "value") for each in mappings(data, "params")
+        },
     )
+
+
+def runs_from_json(document: Mapping[str, Any]) -> list[LoggedRun]:
+    """Return the runs in the JSON of one page of ``runs/search``."""
+    return [run_from_json({"run": each}) for each in mappings(document, "runs")]
 
 
 def metrics_from_json(document: Mapping[str, Any]) -> list[Metric]:
@@ -260,6 +269,7 @@ def run(entity: Any, *, keeps_datasets: bool) -> LoggedRun:
         deleted=entity.info.lifecycle_stage == "deleted",
         metrics={str(name): float(value) for name, value in entity.data.metrics.items()},
         digests=None if keeps_datasets and not hasattr(entity, "inputs") else digests,
+        params=_texts(entity.data.params, "params"),
     )
 
 

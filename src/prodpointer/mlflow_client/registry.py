@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime, timezone
 from typing import Any, TypeVar
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from prodpointer.errors import (
     ArtifactNotFound,
@@ -92,6 +93,15 @@ class Registry:
     def runs(self) -> Runs:
         """The runs beside the registry."""
         return make_runs(self._client, self.addresses, timeout=self.timeout)
+
+    def page(self, name: str, version: int | None) -> str | None:
+        """Return the address of a page of MLflow's UI, without credentials; None where the registry is no server."""
+        if self.place is not Place.SERVER:
+            return None
+        path = f"/#/models/{quote(name, safe='')}" + ("" if version is None else f"/versions/{version}")
+        workspace = self.addresses.workspace
+        asked = f"?workspace={quote(workspace, safe='')}" if workspace else ""
+        return f"{_without_login(self.addresses.registry_uri).rstrip('/')}{path}{asked}"
 
     @property
     def takes_several(self) -> bool:
@@ -449,3 +459,9 @@ class DownRegistry(Registry):
         with self._prepare():
             super().__init__(self.addresses, timeout=self.timeout)
         return vars(self)[name]
+
+
+def _without_login(uri: str) -> str:
+    """Return the address of a server without user and password, which a browser asks for itself."""
+    parts = urlsplit(uri)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))

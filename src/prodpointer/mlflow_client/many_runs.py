@@ -1,0 +1,87 @@
+"""The runs of many versions in few requests: one run tells its experiment, which is then searched for the others."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from prodpointer.errors import AccessDenied, ArtifactNotFound, ProdpointerError
+from prodpointer.mlflow_client.converters import LoggedRun
+from prodpointer.mlflow_client.registry import Registry
+from prodpointer.types import ReadRun
+
+_IN_ONE_SEARCH = 100  # runs
+_MOST_SEARCHES = 200  # for one list: 20,000 runs of one experiment
+_MOST_SINGLE = 20  # runs that are read by themselves: one for each experiment, and those that are gone
+_RUN_ID = re.compile(r"[0-9A-Za-z_\-]{1,256}")
+_GONE = ReadRun(problem="the run does not exist")
+_NOT_READ = ReadRun(problem="not read: the runs are in too many experiments")
+
+
+def read_runs(registry: Registry, run_ids: Iterable[str]) -> dict[str, ReadRun]:
+    """Return what each run measured, or why that is not known; a tracking server that fails is a reason, no error.
+
+    Parameters
+    ----------
+    registry
+        The registry; runs are read through its client's tracking URI.
+    run_ids
+        The runs, those that matter most first.
+    """
+    wanted = list(dict.fromkeys(run_ids))
+    found = {run_id: _GONE for run_id in wanted if not _RUN_ID.fullmatch(run_id)}
+    try:
+        found.update(_read(registry, [run_id for run_id in wanted if run_id not in found]))
+    except AccessDenied:
+        failed = ReadRun(problem="the run may not be read")
+    except ProdpointerError as error:
+        failed = ReadRun(problem=error.what)
+    else:
+        failed = _NOT_READ
+    return {run_id: found.get(run_id, failed) for run_id in wanted}
+
+
+def _read(registry: Registry, pending: list[str]) -> Iterator[tuple[str, ReadRun]]:
+    """Yield the runs that can be read within the bounds."""
+    searches = 0
+    for _ in range(_MOST_SINGLE):
+        if not pending:
+            return
+        first, *pending = pending
+        run = _one(registry, first)
+        yield first, _as_read(run)
+        if run is None:
+            continue
+        others: dict[str, LoggedRun] = {}
+        for start in range(0, len(pending), _IN_ONE_SEARCH):
+            if searches == _MOST_SEARCHES:
+                break
+            searches += 1
+            others |= _search(registry, run.run.experiment_id, pending[start : start + _IN_ONE_SEARCH])
+        yield from ((run_id, _as_read(each)) for run_id, each in others.items())
+        pending = [run_id for run_id in pending if run_id not in others]
+
+
+def _one(registry: Registry, run_id: str) -> LoggedRun | None:
+    """Return a run, or None for one that does not exist."""
+    gone = ArtifactNotFound("deleted")
+    try:
+        with registry.translate(f"read the run {run_id!r}", missing=lambda: gone, invalid=ArtifactNotFound):
+            return registry.runs.run(run_id)
+    except ArtifactNotFound:
+        return None
+
+
+def _search(registry: Registry, experiment_id: str, run_ids: Sequence[str]) -> dict[str, LoggedRun]:
+    """Return those of the runs that are in an experiment."""
+    with registry.translate(f"read the runs of the experiment {experiment_id!r}"):
+        return {each.run.run_id: each for each in registry.runs.runs(experiment_id, run_ids)}
+
+
+def _as_read(run: LoggedRun | None) -> ReadRun:
+    """Return what a run measured."""
+    if run is None:
+        return _GONE
+    if run.deleted:
+        return ReadRun(problem="the run was deleted")
+    return ReadRun(run.metrics, run.params, run.run.datasets)
