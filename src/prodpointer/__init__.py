@@ -44,7 +44,7 @@ from prodpointer.pointers.stage import StagePointer
 from prodpointer.registered_model import RegisteredModel
 from prodpointer.serving.follow import Live
 from prodpointer.serving.state import LiveStats, State
-from prodpointer.types import ModelVersion, PointerStatus, Promotion, Pulled, Selection, Verdict
+from prodpointer.types import Comparison, Difference, ModelVersion, PointerStatus, Promotion, Pulled, Selection, Verdict
 
 __version__ = _version("prodpointer")
 
@@ -54,6 +54,8 @@ __all__ = [
     "ArtifactNotFound",
     "ArtifactStoreUnavailable",
     "CacheWarning",
+    "Comparison",
+    "Difference",
     "DropIn",
     "ExpectationFailed",
     "Gate",

@@ -18,7 +18,7 @@ from prodpointer.diagnostics.conformance import Conformance
 from prodpointer.history import record
 from prodpointer.migration import plan, runs
 from prodpointer.stage_finder.finder import StageUse
-from prodpointer.types import Diagnosis, PointerStatus, Promotion, Pulled
+from prodpointer.types import Comparison, Diagnosis, ModelVersion, PointerStatus, Promotion, Pulled
 from tests.docs.blocks import ELSEWHERE, blocks, name_of, pages
 from tests.mlflow_table import ROOT
 
@@ -121,10 +121,13 @@ def test_the_configuration_has_every_tag() -> None:
     assert {tag.rstrip(".") for tag in written} == set(OWN_TAGS.findall(text("docs/reference/configuration.md")))
 
 
+VERSION = ModelVersion("churn", 1, None, "READY", "", None, None, None)
 MOVE = Promotion("churn", None, 1, ("alias",), datetime.now(timezone.utc), "ada")
 PRINTED: dict[str, dict[str, Any]] = {
     "| `promote`, `rollback`": MOVE.as_json(),
     "each with `name`, `live`": PointerStatus("churn", 1, 1, None, True, "alias", MOVE).as_json(),
+    "| `versions` |": VERSION.as_json(),
+    "| `compare` |": Comparison("churn", VERSION, VERSION, (), (), (), ((), ())).as_json(),
     "`pull`": Pulled("churn", 1, Path("bundle"), None).as_json(),
     "`doctor`": Diagnosis("sqlite:///registry.db", "3.17.2", None, "alias", "", ()).as_json(),
     "| `conformance` |": Conformance("sqlite:///registry.db", "3.17.2", None, ()).as_json(),

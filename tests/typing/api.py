@@ -12,6 +12,8 @@ from prodpointer import (
     ArtifactNotFound,
     ArtifactStoreUnavailable,
     CacheWarning,
+    Comparison,
+    Difference,
     DropIn,
     ExpectationFailed,
     Gate,
@@ -63,7 +65,12 @@ undone: Promotion = news.withdraw()
 back: Promotion = news.rollback(to=1, expected=2, reason="worse")
 past: list[Promotion] = news.history()
 then: ModelVersion | None = news.live_at(move.at)
-mended: tuple[str, ...] = news.repair().mended
+mended: tuple[str, ...] = news.repair(dry_run=True).mended
+listed: list[ModelVersion] = news.versions(metrics=False)
+side_by_side: Comparison = news.compare(1, "2")
+changes: list[tuple[str, float | None]] = [(each.name, each.change) for each in side_by_side.metrics]
+first: Difference = side_by_side.params[0]
+address: str = news.page(version=2)
 reused: int = news.register("run", "bundle", if_exists="reuse")
 live: ModelVersion | None = news.production()
 known: int | None = news.live_version()

@@ -13,6 +13,7 @@ from prodpointer.cli.completion import complete_name
 from prodpointer.cli.group import Command
 from prodpointer.cli.options import Settings, is_pattern, settings_of, shared_options
 from prodpointer.cli.output import DISAGREE, json_text, print_error, print_history, print_json, print_statuses, say
+from prodpointer.cli.terminal import stop_waiting
 from prodpointer.cli.times import WHEN
 from prodpointer.cli.watch import open_watched
 from prodpointer.errors import AccessDenied, InvalidName, ModelNotFound, PointerUnsupported, ProdpointerError
@@ -130,7 +131,7 @@ def _export(settings: Settings, name: str | None, since: datetime | None, until:
 
     def failed(name: str, error: ProdpointerError) -> None:
         failures.append(error)
-        say(f"error: {name}: {error}", err=True)
+        print_error(error, about=name)
 
     if name is None:
         documents = export(open_watched(settings, ()), since=since, until=until, failed=failed)
@@ -138,6 +139,7 @@ def _export(settings: Settings, name: str | None, since: datetime | None, until:
         chosen = replace(settings, alias=settings.alias or "production")
         documents = export_model(open_watched(chosen, ()), name, since=since, until=until)
     for document in documents:
+        stop_waiting()
         click.echo(json_text(document, indent=None))
     return failures[0].exit_code if failures else 0
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from prodpointer.cli.completion import complete_name
 from prodpointer.cli.group import Command
 from prodpointer.cli.options import DEFAULT_TIMEOUT, Settings, settings_of, shared_options
 from prodpointer.cli.output import json_text, say
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 @click.command(
     cls=Command,
+    runs_on=True,
     examples=(
         "watch",
         "watch 'news-*' churn --every 30 --since 2026-11-01",
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
         "watch --webhook https://hooks.example.com/models",
     ),
 )
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_name)
 @click.option(
     "--every", type=click.FloatRange(0, min_open=True), default=10.0, show_default=True, help="Seconds between sweeps."
 )
