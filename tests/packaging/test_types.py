@@ -29,7 +29,7 @@ def installed(
         home,
         row.python,
         f"mlflow=={row.version}",
-        f"{distributions.wheel}[find,otel,prometheus,report]",
+        f"{distributions.wheel}[events,find,otel,prometheus,report]",
         as_of=row.as_of,
     )
 

@@ -111,6 +111,12 @@ def test_a_directory_that_cannot_be_made_is_an_error_with_a_next_step(tmp_path: 
         pass
 
 
+def test_an_error_of_the_block_is_not_one_of_the_cursor(file: Path) -> None:
+    """The reader of the lines has gone, for instance."""
+    with pytest.raises(BrokenPipeError), open_cursor(file, ABOUT):
+        raise BrokenPipeError
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no modes")
 def test_the_file_is_readable_for_its_owner_alone(cursor: Cursor, file: Path) -> None:
     """It holds names of people and their reasons."""

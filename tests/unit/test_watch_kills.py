@@ -54,6 +54,7 @@ def send(file: Path, receiving: Endpoint, *, kill_after: int | None) -> None:
     until = len(receiving.posted) + (kill_after or 0)
     with subprocess.Popen([sys.executable, "-c", SENDER, str(file), receiving.url]) as sender:
         while kill_after is not None and len(receiving.posted) < until:
+            assert sender.poll() is None
             time.sleep(0.005)
         if kill_after is not None:
             sender.kill()

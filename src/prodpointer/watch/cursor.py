@@ -163,11 +163,15 @@ def open_cursor(file: Path, about: Mapping[str, str]) -> Iterator[Cursor]:
         Another watcher uses it, it is of another registry or other models, or it is no cursor.
     """
     try:
-        with closing(_open(file)) as database:
-            _check(database, file, about)
-            yield Cursor(database)
+        database = _open(file)
     except (sqlite3.Error, OSError) as error:
         raise _error(error, file) from error
+    with closing(database):
+        try:
+            _check(database, file, about)
+            yield Cursor(database)
+        except sqlite3.Error as error:  # the block may raise an OSError of its own
+            raise _error(error, file) from error
 
 
 def _open(file: Path) -> sqlite3.Connection:
