@@ -113,6 +113,13 @@ def test_after_start_and_apply_nothing_is_planned(fleet: Fleet) -> None:
     assert (fleet.plan().is_done, fleet.plan().changes) == (True, {"start": 0, "apply": 0})
 
 
+def test_without_start_what_waits_for_it_is_not_asked_for(fleet: Fleet) -> None:
+    """An alias alone stays alone, and is no model of the run."""
+    name = fleet.add("alias", alias=3)
+    assert fleet.apply() == []
+    assert fleet.at(name) == ({"production": 3}, {})
+
+
 def test_a_finished_model_is_not_started_again(fleet: Fleet) -> None:
     """Also after a promotion; undoing the end is the way back."""
     name = fleet.add("done", stage=1)

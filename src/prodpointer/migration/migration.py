@@ -229,8 +229,18 @@ class Migration:
             for model in plan.models
             if model.kind is Class.DECISION and not model.may_be_migrated(prefer)
         }
-        todo = [model.reply for model in plan.models if model.name in left or model.may_be_migrated(prefer)]
+        unmarked = self._unmarked(plan)
+        todo = [
+            model.reply
+            for model in plan.models
+            if model.name in left or model.may_be_migrated(prefer, started=model.name not in unmarked)
+        ]
         return self.each(todo, lambda reply: left.get(reply.name) or migrator.migrate(reply))
+
+    def _unmarked(self, plan: Plan) -> set[str]:
+        """Return the models that wait for ``start``, which may have marked them since the plan; a request a page."""
+        waiting = {model.name for model in plan.models if any(pair.after_start for pair in model.pairs)}
+        return waiting - {reply.name for reply in self.listed() if POINTER_TAG in reply.tags} if waiting else waiting
 
     def verify(self) -> Iterator[Result[ModelReply, list[Checked]]]:
         """Ask the two endpoints that plain clients ask, for each model, past the code by which this library reads."""

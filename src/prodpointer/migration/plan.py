@@ -99,9 +99,13 @@ class Planned:
         """The pairs that need a decision."""
         return tuple(pair for pair in self.pairs if pair.judgement.kind is Class.DECISION)
 
-    def may_be_migrated(self, prefer: Prefer | None) -> bool:
-        """Tell whether there is something to move: what is safe, or what the preferred side decides."""
-        judged = [pair.judgement for pair in self.pairs]
+    def may_be_migrated(self, prefer: Prefer | None, *, started: bool = True) -> bool:
+        """Tell whether there is something to move: what is safe, or what the preferred side decides.
+
+        ``started`` says whether ``start`` has marked the model, or is to.
+        """
+        pairs = [pair for pair in self.pairs if started or not pair.after_start]
+        judged = [pair.judgement for pair in pairs]
         return not self.problem and any(each.kind is Class.SAFE or prefer in each.choices for each in judged)
 
     def as_json(self) -> dict[str, Any]:
