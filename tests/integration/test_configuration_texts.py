@@ -55,7 +55,8 @@ def test_a_missing_mlflow_is_to_be_installed(tmp_path: Path) -> None:
     done = run_without("mlflow", tmp_path, "--tracking-uri", "sqlite:///x.db", "status")
     assert (done.returncode, done.stdout, list(tmp_path.iterdir())) == (1, "", [])
     assert done.stderr == (
-        "error: MLflow cannot be imported: ModuleNotFoundError: No module named 'mlflow'. Run: pip install mlflow.\n"
+        "error: MLflow cannot be imported: ModuleNotFoundError: No module named 'mlflow'.\n"
+        "  next:  Run: pip install mlflow.\n"
     )
 
 

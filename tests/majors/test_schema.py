@@ -113,7 +113,7 @@ def test_an_older_database_is_upgraded_when_told(
 def test_status_refuses_and_says_why(
     written: Written, command: Command, store: str, written_by: str, opened_by: str
 ) -> None:
-    """``prodpointer status`` ends with 1, says in one line which of the two is newer, and touches nothing."""
+    """``prodpointer status`` ends with 1, says in its first line which of the two is newer, and touches nothing."""
     database = written(store, written_by)
     before = database.contents()
     done = command(opened_by, database.uri, "status", MODEL)
@@ -121,7 +121,7 @@ def test_status_refuses_and_says_why(
     why = (
         "opening it would upgrade it" if opened_by == THREE else "which the installed MLflow does not know: it is newer"
     )
-    (line,) = done.stderr.splitlines()
+    line, *_ = done.stderr.splitlines()
     assert line.startswith(f"error: The database is at schema {database.revision()}")
     assert why in line
     assert database.contents() == before

@@ -181,6 +181,19 @@ def spins() -> bool:
     return any(thread.name == "prodpointer-spinner" for thread in threading.enumerate())
 
 
+@pytest.mark.usefixtures("on_terminal")
+def test_a_job_is_shown_without_its_address(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Which is long, and in the JSON; in a pipe it is there."""
+    monkeypatch.setenv("COLUMNS", "160")
+    print_history(EVENTS)
+    assert "  ada (CI)  " in capsys.readouterr().out
+    monkeypatch.setattr("prodpointer.cli.tables.is_terminal", lambda **_: False)
+    print_history(EVENTS)
+    assert "\tada (https://ci.example.com/jobs/17)\t" in capsys.readouterr().out
+
+
 def test_a_move_is_a_line() -> None:
     """What moved from where to where, which pointers, by whom and why."""
     assert move_line(EVENTS[0]) == "news@production: none → 3 (alias) by ada: first"

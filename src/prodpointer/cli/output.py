@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sys
 from datetime import datetime
@@ -16,6 +17,8 @@ from prodpointer.cli.terminal import Meaning, has_colour, paint, stop_waiting
 from prodpointer.diagnostics.conformance import Conformance
 from prodpointer.errors import ProdpointerError
 from prodpointer.types import Pointers, PointerStatus, Promotion
+
+_ADDRESS = re.compile(r" \(https?://[^\s)]*\)$")
 
 DISAGREE = 4
 """The exit code for pointers that disagree."""
@@ -53,7 +56,7 @@ def _event_row(event: Promotion) -> Row:
         _cell(event.from_version),
         _cell(event.to_version),
         " and ".join(event.pointers) if event.state == "done" else "-",
-        event.by,
+        actor_cell(event.by),
         event.reason,
     )
 
@@ -116,7 +119,7 @@ def _status_row(found: PointerStatus) -> Row:
         Cell("yes" if found.agreed else "no", suspect),
         Pointers.where(alias=found.alias is not None, stage=found.stage is not None).choice,
         Cell(_time(last.at) if last else "-", piped=last.at.isoformat() if last else "-"),
-        last.by if last else "-",
+        actor_cell(last.by if last else "-"),
         _mismatch(found),
     )
 
@@ -154,6 +157,11 @@ def print_conformance(found: Conformance) -> None:
     for text in found.left:
         say(f"remains   {text}")
     say(found.row)
+
+
+def actor_cell(by: str) -> Cell:
+    """Return who acted; on a terminal a CI job without its address, which ``--json`` and a pipe have."""
+    return Cell(_ADDRESS.sub(" (CI)", by), piped=by)
 
 
 def _cell(version: int | None) -> str:

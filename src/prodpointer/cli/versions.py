@@ -10,7 +10,7 @@ from prodpointer._text import number_text, shortened
 from prodpointer.cli.completion import complete_name, complete_version
 from prodpointer.cli.group import Command
 from prodpointer.cli.options import settings_of, shared_options
-from prodpointer.cli.output import print_json, say
+from prodpointer.cli.output import actor_cell, print_json, say
 from prodpointer.cli.tables import Cell, Column, Row, print_table
 from prodpointer.cli.terminal import stop_waiting
 from prodpointer.types import Comparison, Difference, ModelVersion
@@ -60,7 +60,7 @@ def _version_row(version: ModelVersion) -> Row:
         Cell(version.status, "" if version.status == "READY" else "warning"),
         Cell(metrics or version.metrics_note or "-", "" if metrics else "aside", piped=metrics),
         Cell(f"{created:%Y-%m-%d %H:%M:%S}" if created else "-", piped=created.isoformat() if created else ""),
-        version.owner or "-",
+        actor_cell(version.owner or "-"),
         " ".join(version.datasets) or "-",
         Cell(digest[:_DIGEST], piped=version.sha256 or ""),
         "yes" if version.live else "no",
