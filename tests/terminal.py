@@ -18,10 +18,11 @@ def run_on_terminal(
     environment: Mapping[str, str],
     *,
     columns: int = 100,
+    terminal: str = "dumb",
     with_errors: bool = True,
     seconds: float = 180,
 ) -> tuple[int, str, str]:
-    """Return the exit code of a command, what a terminal without colours shows, and its errors where they are apart.
+    """Return the exit code of a command, what a terminal shows, and its errors where they are apart.
 
     Parameters
     ----------
@@ -29,6 +30,8 @@ def run_on_terminal(
         The command, where it runs and with which variables.
     columns
         How wide the terminal is.
+    terminal
+        Which one it is; by default one without colours.
     with_errors
         Whether standard error is the terminal too.
     seconds
@@ -39,7 +42,7 @@ def run_on_terminal(
         running = subprocess.Popen(
             words,
             cwd=directory,
-            env={**environment, "COLUMNS": str(columns), "TERM": "dumb"},
+            env={**environment, "COLUMNS": str(columns), "TERM": terminal},
             stdin=subprocess.DEVNULL,
             stdout=theirs,
             stderr=theirs if with_errors else errors,

@@ -7,19 +7,13 @@ nothing moves, all of them are there. The picture needs no other file, and can b
 
 from __future__ import annotations
 
-import fcntl
 import html
 import os
-import pty
 import re
 import shlex
-import struct
-import subprocess
 import sys
 import tempfile
-import termios
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +26,7 @@ from rich.text import Text
 
 import prodpointer
 from tests.servers import FOREIGN_SETTINGS, SERVER_ENVIRONMENT
+from tests.terminal import run_on_terminal
 
 MODEL = "news"
 COLUMNS = 80
@@ -77,15 +72,13 @@ def record(directory: Path) -> list[Line]:
 
 
 def _environment(directory: Path) -> dict[str, str]:
-    """Return the variables of the commands: a terminal with colours and a registry of their own."""
+    """Return the variables of the commands: a registry of their own."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith((*FOREIGN_SETTINGS, "NO_COLOR"))}
     return {
         **kept,
         **SERVER_ENVIRONMENT,
         "MLFLOW_TRACKING_URI": f"sqlite:///{directory / 'mlflow.db'}",
         "MLFLOW_TRACKING_USERNAME": "ada",
-        "TERM": "xterm-256color",
-        "COLUMNS": str(COLUMNS),
     }
 
 
@@ -112,30 +105,17 @@ def _run_of(auc: float) -> str:
 def _run(command: str, directory: Path, environment: dict[str, str]) -> str:
     """Run a command whose standard output is a terminal, and return what it wrote there."""
     arguments = [environment["RUN_ID"] if each == "$RUN_ID" else each for each in shlex.split(command)]
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, COLUMNS, 0, 0))
-    process = subprocess.Popen(
+    code, written, errors = run_on_terminal(
         [sys.executable, "-m", "prodpointer", *arguments],
-        cwd=directory,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=theirs,
-        stderr=subprocess.PIPE,
+        directory,
+        environment,
+        columns=COLUMNS,
+        terminal="xterm-256color",
+        with_errors=False,
     )
-    os.close(theirs)
-    written = b"".join(_read(ours))
-    _, errors = process.communicate()
-    if process.returncode:
-        raise SystemExit(f"prodpointer {command}: exit code {process.returncode}: {errors.decode()}")
-    return written.decode().replace("\r\n", "\n").rstrip("\n")
-
-
-def _read(terminal: int) -> Iterator[bytes]:
-    """Yield what is written to a terminal until its other end is closed."""
-    with suppress(OSError):  # what Linux raises then
-        while part := os.read(terminal, 1 << 16):
-            yield part
-    os.close(terminal)
+    if code:
+        raise SystemExit(f"prodpointer {command}: exit code {code}: {errors}")
+    return written.rstrip("\n")
 
 
 def _wrapped(text: Text) -> list[Text]:
