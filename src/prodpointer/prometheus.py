@@ -10,11 +10,11 @@ from collections.abc import Iterable
 try:
     from prometheus_client import registry
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-except ModuleNotFoundError as error:
+except ModuleNotFoundError as _missing:
     raise ModuleNotFoundError(
         "prometheus_client is not installed. Install the extra: pip install 'prodpointer[prometheus]'.",
-        name=error.name,
-    ) from error
+        name=_missing.name,
+    ) from _missing
 
 from prodpointer._telemetry import SCOPE
 from prodpointer.serving import metrics

@@ -281,6 +281,8 @@ def test_no_thread_is_left(behind: RegisteredModel, between: Proxy) -> None:
             if hanging:
                 between.when(everything, Hang(60))
                 time.sleep(2 * EVERY)
+            leaving = time.monotonic()
+        assert time.monotonic() - leaving < 2
         running = [thread.name for thread in threading.enumerate() if thread.name.startswith("prodpointer")]
         # Not of the block: the one that watches requests ends once there are none, and promotions keep a few workers.
         assert set(running) <= {"prodpointer-deadline", "prodpointer-worker"}

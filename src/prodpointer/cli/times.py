@@ -25,4 +25,4 @@ class _When(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic
         return at if at.tzinfo else at.replace(tzinfo=timezone.utc)
 
 
-WHEN = _When()
+WHEN: Any = _When()

@@ -62,7 +62,7 @@ class Sweeper:
         self._since = since
         self._addresses = watched.registry.addresses
         self._unreadable: dict[str, str] = {}
-        self.source = source_of(self._addresses.identity, self._addresses.workspace)
+        self.source: str = source_of(self._addresses.identity, self._addresses.workspace)
         """The CloudEvents source of the events."""
 
     def sweep(self) -> Swept:
