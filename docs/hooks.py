@@ -17,6 +17,7 @@ from mkdocs.plugins import event_priority
 ROOT = Path(__file__).resolve().parent.parent
 INCLUDED = re.compile(r"^--8<-- (?P<what>[\w .]+)$", re.MULTILINE)
 ROLE = re.compile(r":(?:class|func|meth):`(?:prodpointer\.)?(?P<name>[\w.]+)`")
+TWIN = re.compile(r"(?:awaitable|awaited)\((?P<verb>\w+).*\)")
 ELSEWHERE = re.compile(r"""(?:src|href)=["'](?:https?:)?//(?!mlflow\.org[/"'])[^"']*""")
 OUTWARD = re.compile(r"\[(?P<text>[^\]]+)\]\(https?://[^)]*\)")
 HELP_WIDTH = 96
@@ -29,6 +30,18 @@ class Roles(griffe.Extension):  # type: ignore[misc]  # of no known type here
         """Rewrite the roles in one docstring; a name that the reference does not have fails the build."""
         if obj.docstring is not None:
             obj.docstring.value = ROLE.sub(r"[`\g<name>`][prodpointer.\g<name>]", obj.docstring.value)
+
+
+class Twins(griffe.Extension):  # type: ignore[misc]  # as above
+    """Gives what is awaited the parameters of what it awaits, as its decorator does."""
+
+    def on_function_instance(self, *, func: griffe.Function, **_: Any) -> None:
+        """Take the parameters over from the function that the decorator names."""
+        for decorator in func.decorators:
+            if found := TWIN.fullmatch(str(decorator.value)):
+                verb = func.parent.members[found["verb"]]
+                func.parameters, func.returns = verb.parameters, verb.returns
+                func.labels.add("async")
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:

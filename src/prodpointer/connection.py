@@ -104,7 +104,7 @@ def connect(
 
 @awaitable(connect)
 def aconnect() -> None:
-    """Return what :func:`connect` returns, while the loop of asyncio goes on; the parameters are the same."""
+    """Return what :func:`connect` does, while the loop of asyncio goes on; the parameters are the same."""
 
 
 def registered_model_names(

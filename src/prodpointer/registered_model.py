@@ -710,6 +710,14 @@ class RegisteredModel:
     def aversion(self) -> None:
         """Await :meth:`version`."""
 
+    @awaited(versions)
+    def aversions(self) -> None:
+        """Await :meth:`versions`."""
+
+    @awaited(compare)
+    def acompare(self) -> None:
+        """Await :meth:`compare`."""
+
     @awaited(status)
     def astatus(self) -> None:
         """Await :meth:`status`."""

@@ -7,9 +7,11 @@ import io
 import os
 import re
 import shlex
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from importlib.metadata import metadata, version
 from pathlib import Path
@@ -40,6 +42,7 @@ COMMANDS = re.compile(r"^\$ (?P<command>(?:.*\\\n)*.*\n)(?P<output>(?:(?!\$ ).*\
 EXPORT = re.compile(r"export (?P<name>\w+)=(?P<value>\S+)")
 # Not shown: what MLflow prints at the end of a run on a server, and how far a migration is (on a terminal, a bar).
 PASSING = re.compile(r"^(🏃 View run|🧪 View experiment|\w+: \d+ of \d+ models) .*\n", re.MULTILINE)
+APPLICATION = re.compile(r"uvicorn (\w+:\w+) --port (50\d\d)")
 ADDRESS = re.compile(r"127\.0\.0\.1:(?P<port>50\d\d)\b")
 SERVER = "mlflow server --backend-store-uri sqlite:///mlflow.db --artifacts-destination ./artifacts"
 WITH_LOGIN = f"{SERVER} --app-name basic-auth"
@@ -166,11 +169,28 @@ class Page:
                 raise Wrong(f"The servers of the tests are started as by: {SERVER} --port {port or 5000}")
             self.start_server(port, login=stated == WITH_LOGIN)
             return ""
+        if application := APPLICATION.fullmatch(command):
+            self._serve(*application.groups())
+            return ""
         if command.startswith("pip install "):
             for each in shlex.split(command)[2:]:
                 _check_installed(Requirement(each))
             return ""
         return self._shell(command)
+
+    def _serve(self, application: str, port: str) -> None:
+        """Start an application of the page's own on a free port, and wait until it takes requests."""
+        real = self._ports.setdefault(port, free_port())
+        command = [sys.executable, "-m", "uvicorn", application, "--port", str(real), "--log-level", "warning"]
+        running = subprocess.Popen(command, cwd=self.directory, stdin=subprocess.DEVNULL)
+        self.stack.callback(running.wait, SECONDS)
+        self.stack.callback(running.terminate)
+        until = time.monotonic() + SECONDS
+        while running.poll() is None and time.monotonic() < until:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", real), 1):
+                return
+            time.sleep(0.1)
+        raise Wrong(f"{application} takes no requests")
 
     def _shell(self, command: str) -> str:
         """Run a line of shell in the page's directory; a page that shows a failure shows its exit code with ``||``."""

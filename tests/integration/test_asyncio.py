@@ -22,6 +22,7 @@ from tests.integration.stub import Request, Stub, registry, stub
 
 TWINS = {
     "adopt",
+    "compare",
     "follow",
     "history",
     "live_at",
@@ -36,6 +37,7 @@ TWINS = {
     "rollback",
     "status",
     "version",
+    "versions",
     "withdraw",
 }
 OURS = ("prodpointer-call", "prodpointer-digest")
