@@ -70,7 +70,8 @@ def test_register_prints_the_version(at: Command, lab: Lab, name: str) -> None:
 def test_register_prints_json(at: Command, lab: Lab, name: str) -> None:
     """With ``--json`` it is name, version and digest."""
     answer = at("register", name, lab.run({"model.pkl": b"bytes"}), "model.pkl", "--json")
-    assert answer.document == {"name": name, "version": 1, "sha256": hashlib.sha256(b"bytes").hexdigest()}
+    digest = hashlib.sha256(b"bytes").hexdigest()
+    assert answer.document == {"name": name, "version": 1, "sha256": digest, "reused": False}
 
 
 def test_register_takes_tags(at: Command, lab: Lab, name: str) -> None:
@@ -368,7 +369,7 @@ def test_a_model_that_cannot_be_told_hides_no_other(at: Command, lab: Lab, name:
     """What is wrong with one model is an error line and the exit code; the status of the others is there."""
     lab.model(name)
     answer = at("status", "nowhere-to-be-found", name, "--json")
-    assert (answer.exit_code, [each["name"] for each in answer.document["models"]]) == (1, [name])
+    assert (answer.exit_code, [each["name"] for each in answer.document["models"]]) == (2, [name])
     assert answer.err.startswith("error: The registered model 'nowhere-to-be-found' does not exist.")
 
 

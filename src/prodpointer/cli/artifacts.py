@@ -135,7 +135,8 @@ def adopt(ctx: click.Context, /, name: str, version: str, dry_run: bool, **optio
     if settings.as_json:
         print_json({"name": name, "version": int(version), "sha256": digest, **({"dry_run": True} if dry_run else {})})
     else:
-        say(f"{'dry run: ' if dry_run else ''}{name}: the SHA-256 of version {version} is {digest}")
+        kind = "SHA-256" if dry_run else "recorded SHA-256"
+        say(f"{'dry run: ' if dry_run else ''}{name}: the {kind} of version {version} is {digest}")
 
 
 def _tags(pairs: tuple[str, ...]) -> dict[str, str]:
