@@ -331,6 +331,17 @@ def test_it_goes_on_when_the_registry_answers_again(
     assert moves(lines) == [("promote", None, 1)]
 
 
+def test_it_runs_until_it_is_told_to_end(model: RegisteredModel, watch: Watch, lab: Lab, cli: Command) -> None:
+    """SIGTERM ends it after the event that is being sent, here by the command that takes it."""
+    watch()
+    model.promote(1)
+    sent = ("--exec", "sh -c 'kill -TERM $PPID'")
+    answer = cli("--tracking-uri", lab.uri, "watch", f"{model.name}*", "--every", 0.05, *sent)
+    assert answer.exit_code == 0
+    assert answer.err.startswith("watch: every 0.05 s, until SIGTERM or Ctrl-C; cursor ")
+    assert watch() == []
+
+
 def test_a_name_that_matches_nothing_is_wrong_usage(lab: Lab, cli: Command) -> None:
     """A typing error does not watch nothing for ever."""
     answer = cli("--tracking-uri", lab.uri, "watch", "no-such-*", "--once")
