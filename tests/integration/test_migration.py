@@ -796,7 +796,7 @@ def test_problems_beyond_the_first_are_counted(capsys: pytest.CaptureFixture[str
 
 def test_the_runs_are_shown(at: Command, staged: str) -> None:
     """``undo`` without a run lists them."""
-    assert at("undo").out == "No runs are recorded.\n"
+    assert at("undo").err == "No runs are recorded.\n"
     at("apply", "--run", "shown")
     assert "shown" in at("undo").out
     assert [run["name"] for run in at("undo", "--json").document["runs"]] == ["shown"]
