@@ -9,8 +9,10 @@ import pickle
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterable
+from itertools import chain
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -18,7 +20,7 @@ import prodpointer
 from prodpointer import ExpectationFailed, RegisteredModel, State, VersionNotFound
 from prodpointer.artifacts.register import digest_tags
 from tests.integration.conftest import Lab
-from tests.integration.stub import Request, Stub, registry, stub
+from tests.integration.stub import Request, Stub, body, document, registry, stub
 
 TWINS = {
     "adopt",
@@ -285,6 +287,46 @@ def test_a_cancelled_load_leaves_nothing(lab: Lab, name: str, cache_directory: P
 
     asyncio.run(cancel())
     assert [path for path in cache_directory.rglob("*") if "part" in path.name and path.is_dir()] == []
+
+
+def test_a_cancelled_download_leaves_no_file(name: str, forgetful: None, cache_directory: Path) -> None:
+    """A download that trickles is cut off; neither its bytes nor its thread nor its lock stays."""
+    downloading = threading.Event()
+
+    def answer(running: Stub, request: Request) -> Iterable[bytes]:
+        path = urlsplit(request.path).path
+        located = f"{running.uri}/api/2.0/mlflow-artifacts/artifacts/1"
+        version = {"name": name, "version": "1", "status": "READY", "source": f"{located}/model.pkl", "run_id": "1"}
+        if path.endswith("runs/get"):
+            info = {"run_id": "1", "experiment_id": "1", "artifact_uri": located, "lifecycle_stage": "active"}
+            return [document({"run": {"info": info}})]
+        if path.endswith("mlflow-artifacts/artifacts"):
+            return [document({"files": [{"path": "model.pkl", "is_dir": False, "file_size": 10**6}]})]
+        if path.endswith("model.pkl"):
+            downloading.set()
+            whole = body(bytes(10**6))
+            return chain([whole[:200_000]], running.slowly(whole[200_000:], 0.05))
+        model = {"name": name, "aliases": [{"alias": "production", "version": "1"}]}
+        return registry(model, get={"model_version": version}, get_download_uri={"artifact_uri": version["source"]})(
+            request
+        )
+
+    async def cancel(server: Stub) -> float:
+        model = await prodpointer.aconnect(name, tracking_uri=server.uri, timeout=20)
+        task = asyncio.create_task(model.aload_production())
+        await waits_until(lambda: downloading.is_set() or task.done())
+        await waits_until(lambda: any(path.name == "model.pkl" for path in cache_directory.rglob("*")))
+        began = time.monotonic()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        took = time.monotonic() - began
+        await waits_until(lambda: not threads())
+        return took
+
+    with stub(answer) as server:
+        assert asyncio.run(cancel(server)) < 2
+    assert [path for path in cache_directory.rglob("*") if path.is_file() and path.stat().st_size > 1000] == []
 
 
 def test_a_timeout_of_the_caller_is_a_timeout(lab: Lab, name: str, gate: threading.Event) -> None:
