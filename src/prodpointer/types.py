@@ -63,6 +63,7 @@ def utc_from_millis(millis: int | None) -> datetime | None:
 
 
 _MOST_ROWS = 50  # of a list in a notebook
+_MOST_METRICS = 8  # columns of metrics there
 
 
 def shown_time(at: datetime | None) -> str:
@@ -146,18 +147,21 @@ class VersionList(list[ModelVersion]):
     """A list of versions that notebooks show as a table."""
 
     def _repr_html_(self) -> str:
+        shown = self[-_MOST_ROWS:]
+        metrics = sorted({name for each in shown for name in each.metrics})[:_MOST_METRICS]
         rows = [
             (
                 each.version,
-                each.stage,
+                " ".join(each.pointers) or None,
                 each.status,
+                *(number_text(each.metrics[name]) if name in each.metrics else None for name in metrics),
                 shown_time(each.created_at),
                 each.run_id,
                 each.sha256 and each.sha256[:12],
             )
-            for each in self[-_MOST_ROWS:]
+            for each in shown
         ]
-        columns = ("version", "stage", "status", "created", "run", "sha256")
+        columns = ("version", "pointers", "status", *metrics, "created", "run", "sha256")
         return html_table(rows, columns, note=_left_out(len(self)))
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from prodpointer.types import Comparison, Difference, ModelVersion
+from prodpointer.types import Comparison, Difference, ModelVersion, VersionList
 
 VERSION = ModelVersion("news", 3, "Production", "READY", "s3://b", None, None, None)
 
@@ -45,3 +45,11 @@ def test_what_points_to_a_version_is_listed() -> None:
     """Live first, then the aliases, then the stage."""
     assert VERSION.pointers == ("Production",)
     assert replace(VERSION, live=True, aliases=("champion",)).pointers == ("live", "@champion", "Production")
+
+
+def test_a_notebook_shows_versions_with_their_metrics() -> None:
+    """A column for each metric, and what points to each version."""
+    html = VersionList([VERSION, replace(VERSION, version=4, live=True, metrics={"auc": 1 - 0.79})])._repr_html_()
+    assert "<th>auc</th>" in html
+    assert "<td>0.21</td>" in html
+    assert "<td>live Production</td>" in html

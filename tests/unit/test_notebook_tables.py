@@ -89,7 +89,7 @@ def test_a_long_history_is_cut() -> None:
 def test_the_versions_are_a_table() -> None:
     """A version is a row, with its time, its run and the beginning of its digest."""
     head, row = shown(VersionList([VERSION])).rows
-    assert head == ["version", "stage", "status", "created", "run", "sha256"]
+    assert head == ["version", "pointers", "status", "created", "run", "sha256"]
     assert row == ["4", "Production", "READY", "2026-11-03 12:30:15 UTC", "r" * 32, "a" * 12]
 
 
