@@ -154,5 +154,5 @@ def test_an_error_is_escaped(at: Callable[..., Answer], monkeypatch: pytest.Monk
     def fail(*_: object, **__: object) -> None:
         raise ProdpointerError("the server said \x1b[2J")
 
-    monkeypatch.setattr("prodpointer.cli.options.Settings.names", fail)
+    monkeypatch.setattr("prodpointer.cli.options.Settings.statuses", fail)
     assert at("status").err == "error: the server said \\x1b[2J\n"
