@@ -111,6 +111,7 @@ ABOUT_MLFLOW = {
     "test_import_of_mlflow.py",
     "test_local_artifacts.py",
     "test_migration_refused.py",
+    "test_pages_of_a_database.py",
     "test_selection.py",
     "test_translation.py",
 }

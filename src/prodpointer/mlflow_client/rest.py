@@ -244,6 +244,8 @@ def pages(ask: Callable[[str | None], tuple[T, Any]]) -> Iterator[T]:
         yield page
         if not following:
             return
+        if isinstance(following, bytes):  # from MLflow's own store of a database
+            following = following.decode("ascii", "replace")
         if not isinstance(following, str) or following in seen:
             wrong = "a page is repeated" if isinstance(following, str) else "the token of the next page is not text"
             raise RegistryError(f"The registry's list does not end: {wrong}.", next_step=_ODD_STEP)
