@@ -48,7 +48,9 @@ def endpoint(port: int = 0) -> Iterator[Endpoint]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
+            body = self.rfile.read(length := int(self.headers["Content-Length"]))
+            if len(body) < length:  # its sender was killed
+                return
             posted = Posted({name.lower(): value for name, value in self.headers.items()}, body)
             receiving.posted.append(posted)
             status, headers = receiving.answer(posted)
