@@ -4,7 +4,8 @@
 
     ProdpointerError
     ├── RegistryUnavailable      cannot be reached within ``timeout``
-    │   └── ArtifactStoreUnavailable    the registry answers, the store of the bytes does not
+    │   ├── ArtifactStoreUnavailable    the registry answers, the store of the bytes does not
+    │   └── MoveUnconfirmed      the registry was lost while a pointer was being moved
     ├── AccessDenied             401, 403, a refused Host header
     ├── RegistryUnsupported      reached, but there is no model registry that can be used
     │   └── WorkspaceNotFound    a workspace is named that does not exist there
