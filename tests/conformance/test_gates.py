@@ -40,14 +40,16 @@ def test_a_better_version_goes_live_with_its_gate_results(scored: RegisteredMode
     ids=["worse", "too low", "missing", "another metric"],
 )
 def test_a_version_that_fails_a_gate_is_refused(scored: RegisteredModel, version: int, gate: str) -> None:
-    """A gate that fails, or cannot be judged, refuses: nothing is moved and nothing recorded."""
+    """A gate that fails, or cannot be judged, refuses: nothing is moved, and the refusal is recorded."""
     scored.promote(2)
     before = scored.history()
     with pytest.raises(GateFailed) as refused:
         scored.promote(version, gates=[gate, "auc >= 0"])
     assert not refused.value.verdicts[0].passed
     assert len(refused.value.verdicts) == 2
-    assert (scored.live_version(), scored.history()) == (2, before)
+    *moves, refusal = scored.history()
+    assert (scored.live_version(), moves) == (2, before)
+    assert (refusal.state, refusal.to_version, refusal.gates[0].passed) == ("refused", version, False)
 
 
 def test_the_first_promotion_has_only_absolute_gates(scored: RegisteredModel) -> None:

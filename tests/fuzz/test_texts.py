@@ -23,7 +23,7 @@ from prodpointer.history import events as codec
 from prodpointer.history import log, record
 from prodpointer.mlflow_client import converters, mlmodel, uris
 from prodpointer.stage_finder.finder import stage_uses
-from prodpointer.types import ModelVersion
+from prodpointer.types import ModelVersion, Verdict
 from tests.fuzz.broken import WORDS, broken, junk, texts
 from tests.fuzz.conftest import Driven
 from tests.fuzz.registry import ANSWERS, NAME, event, tags_of
@@ -32,8 +32,11 @@ from tests.fuzz.registry import ANSWERS, NAME, event, tags_of
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 NOW = datetime(2026, 11, 30, 13, tzinfo=timezone.utc)
+PASSED = Verdict("auc >= 0.5", "auc", 0.7, None, 0.5, passed=True)
 EVENT = json.loads(
-    record.event_text(event(4, 2, 3, gates=({"metric": "auc", "passed": True},), sha256="0" * 64)).split("\n")[1]
+    record.event_text(
+        event(4, 2, 3, gates=(Verdict("auc >= 0.5", "auc", 0.7, None, 0.5, True),), sha256="0" * 64)
+    ).split("\n")[1]
 )
 
 
