@@ -33,11 +33,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 
 NOW = datetime(2026, 11, 30, 13, tzinfo=timezone.utc)
 PASSED = Verdict("auc >= 0.5", "auc", 0.7, None, 0.5, passed=True)
-EVENT = json.loads(
-    record.event_text(
-        event(4, 2, 3, gates=(Verdict("auc >= 0.5", "auc", 0.7, None, 0.5, True),), sha256="0" * 64)
-    ).split("\n")[1]
-)
+EVENT = json.loads(record.event_text(event(4, 2, 3, gates=(PASSED,), sha256="0" * 64)).split("\n")[1])
 
 
 def held(tags: dict[str, str]) -> ModelVersion:

@@ -59,7 +59,7 @@ def test_an_event_does_not_count_on_a_copy(copy: ModelVersion) -> None:
 def test_an_earlier_event_stays_what_it_is_when_it_is_packed() -> None:
     """It names no model then either, and counts where it was written and on no copy."""
     version = replace(holding(OLD), tags={f"{EVENT_TAG}{count:012d}-00000000": OLD for count in range(1, 40)})
-    written = changes(replace(events([version])[0], event=LATER), version).write
+    written = changes(replace(events([version])[0], event=LATER), version, MADE).write
     assert [event.name for event in events([replace(version, tags=written)])] == ["dev"] * 40
     assert events([replace(version, tags=written, name="prod", created_at=MADE + timedelta(days=1))]) == []
 
@@ -73,7 +73,7 @@ def test_a_packed_event_does_not_count_on_a_copy() -> None:
     """What went into a pack says too which version it was written to."""
     tags = {f"{EVENT_TAG}{count:012d}-00000000": NEW for count in range(1, 40)}
     version = replace(holding(NEW), tags=tags)
-    written = changes(replace(events([version])[0], event=LATER), version).write
+    written = changes(replace(events([version])[0], event=LATER), version, MADE).write
     assert len(events([replace(version, tags=written)])) == 40
     assert events([replace(version, tags=written, created_at=MADE + timedelta(days=1))]) == []
 
@@ -83,7 +83,7 @@ def test_copied_events_are_not_packed_away() -> None:
     tags = {f"{EVENT_TAG}{count:012d}-00000000": NEW for count in range(1, 40)}
     version = replace(holding(NEW, created=MADE + timedelta(days=1)), tags=tags)
     own = replace(events([holding(NEW)])[0], event=LATER, holder_created_at=version.created_at)
-    written = changes(own, version)
+    written = changes(own, version, MADE)
     assert written.remove == ()
     assert [event.event for event in events([written.applied_to(version)])] == [LATER]
 

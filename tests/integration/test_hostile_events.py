@@ -165,7 +165,7 @@ def test_an_impossible_id_stays_a_tag_of_its_own() -> None:
     """It can be removed, and no promotion takes it into the record."""
     tags = {f"{EVENT_TAG}{number:012d}-00000000": event_text(MOVE) for number in range(1, 40)}
     version = holding(**tags, **{f"{EVENT_TAG}zzz": event_text(MOVE)})
-    written = changes(replace(MOVE, event="000000000041-00000000"), version)
+    written = changes(replace(MOVE, event="000000000041-00000000"), version, NOON)
     assert len(events([written.applied_to(version)])) == 40
     assert f"{EVENT_TAG}zzz" not in written.remove
 

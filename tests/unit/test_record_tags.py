@@ -152,11 +152,24 @@ def test_an_id_is_raised_where_the_event_stands() -> None:
         assert begun.event not in [each.event for each in events([version])]
 
 
+def test_raising_an_id_keeps_what_was_recorded_meanwhile() -> None:
+    """A promoter that was stopped for minutes finds in the record what others have done to the version since."""
+    begun = moved(1, "intended")
+    version = changes(begun, EMPTY, now=begun.at).applied_to(EMPTY)
+    version = promoted(promoted(version, 2), 3)
+    raised = moved(5, "intended")
+    version = raising(begun, raised, version).applied_to(version)
+    version = changes(replace(raised, state="done"), version, now=raised.at).applied_to(version)
+    assert [(each.event, each.state) for each in events([version])] == [
+        (moved(count).event, "done") for count in (2, 3, 5)
+    ]
+
+
 def test_refusals_are_kept_in_one_tag_beside_the_record() -> None:
     """A job that is refused every night does not fill the page of a version."""
     version = promoted(EMPTY, 1)
     for count in range(2, 12):
-        version = changes(moved(count, "refused"), version).applied_to(version)
+        version = changes(moved(count, "refused"), version, NOON).applied_to(version)
     assert len(version.tags) == 2
     assert [each.state for each in events([version])] == ["done"] + ["refused"] * 10
     assert len(promoted(promoted(promoted(version, 12), 13), 14).tags) <= 4
@@ -164,7 +177,7 @@ def test_refusals_are_kept_in_one_tag_beside_the_record() -> None:
 
 def test_a_version_that_was_only_refused_is_found() -> None:
     """The history shows a refusal of a version that never went live."""
-    assert list(changes(moved(1, "refused"), EMPTY).applied_to(EMPTY).tags) == [RECORD_TAG]
+    assert list(changes(moved(1, "refused"), EMPTY, NOON).applied_to(EMPTY).tags) == [RECORD_TAG]
 
 
 @pytest.mark.parametrize(

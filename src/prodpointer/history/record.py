@@ -147,7 +147,7 @@ def belongs(event: Promotion, version: ModelVersion) -> bool:
     return version.created_at is None or version.created_at <= event.at
 
 
-def changes(event: Promotion, holder: ModelVersion, now: datetime | None = None) -> Changes:
+def changes(event: Promotion, holder: ModelVersion, now: datetime) -> Changes:
     """Return how an event is written to the version that holds it.
 
     Parameters
@@ -157,7 +157,7 @@ def changes(event: Promotion, holder: ModelVersion, now: datetime | None = None)
     holder
         The version as it was read: for an event that ends, after its beginning was written.
     now
-        The time; by default the present one.
+        The time by the clock that events are written by.
     """
     own = f"{EVENT_TAG}{event.event}"
     if event.state == "intended":
@@ -167,7 +167,6 @@ def changes(event: Promotion, holder: ModelVersion, now: datetime | None = None)
     if event.state == "refused" and RECORD_TAG in holder.tags:
         return Changes(_texts([*held.refused.values(), event], REFUSED_TAG))
     is_known = RECORD_TAG not in holder.tags or event.event in held.record or own in held.alone
-    now = now or datetime.now(timezone.utc)
     if not is_known or held.others_under_way(event, now):
         return Changes({own: event_text(event)})
     return held.rewritten(event, now)
@@ -185,8 +184,10 @@ def raising(event: Promotion, raised: Promotion, holder: ModelVersion | None) ->
 
     The old tag is overwritten and not deleted: MLflow's basic-auth asks for a right of its own for that.
     """
-    if holder is not None and event.event in _Held.of(holder).record:
-        return Changes({RECORD_TAG: record_text([raised])})
+    held = {} if holder is None else _Held.of(holder).record
+    if event.event in held:
+        others = [each for key, each in sorted(held.items()) if key != event.event]
+        return Changes(_texts([*others, raised], RECORD_TAG))
     texts = {raised: event_text(raised), event: f"{RAISED}{raised.event}"}
     return Changes({f"{EVENT_TAG}{each.event}": text for each, text in texts.items()})
 

@@ -8,21 +8,22 @@ read, later than its own last write, that one version is live; if that is anothe
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from enum import Enum
 from functools import partial
+from shlex import quote
 from typing import Final
 
 from prodpointer._cancellation import raise_if_cancelled
 from prodpointer._identity import acting_user
 from prodpointer.errors import (
-    AccessDenied,
     ExpectationFailed,
     GateFailed,
     MoveUnconfirmed,
+    ProdpointerError,
     PromotionLost,
     PromotionRefused,
     RegistryUnavailable,
@@ -53,6 +54,8 @@ class NotGiven(Enum):
 
 NOT_GIVEN: Final = NotGiven.NOT_GIVEN
 Expected = int | NotGiven | None
+
+_log = logging.getLogger("prodpointer")
 
 SNAPSHOT_LASTS = 3.0
 """Seconds after which a promoter reads again before it moves anything: its process may have been stopped for longer."""
@@ -270,9 +273,11 @@ class Promoter:
         return error
 
     def _write_refusal(self, move: Promotion) -> None:
-        """Record that gates refused a promotion, where the caller may: the refusal itself matters more."""
-        with suppress(AccessDenied, RegistryUnavailable):
+        """Record that gates refused a promotion; where that fails, the refusal is still what the caller has to see."""
+        try:
             self._write(replace(move, state="refused"), self.registry.version(self.name, move.to_version or 0))
+        except ProdpointerError as error:
+            _log.warning("the refusal of a promotion of %r was not recorded: %s", self.name, error)
 
     def _write_intent(self, move: Promotion, holder: ModelVersion | None, snapshot: ModelSnapshot) -> None:
         """Write what is about to be moved; what others recorded since the version was read must not be overwritten."""
@@ -291,7 +296,7 @@ class Promoter:
         error = ExpectationFailed(
             f"{called(snapshot.live).capitalize()} of {self.name!r} is live, and {called(expected)} was expected.",
             where=self.where,
-            next_step="Run `prodpointer status NAME`, then pass the live version as expected.",
+            next_step=f"Run `prodpointer history {quote(self.name)}` to see who moved it, then decide again.",
         )
         error.expected, error.live = expected, snapshot.live
         raise error
@@ -395,11 +400,12 @@ class Promoter:
     def _unconfirmed(self, move: Promotion, error: RegistryUnavailable) -> MoveUnconfirmed:
         """Return the error for a move during which the registry was lost."""
         to = "withdrawal" if move.to_version is None else f"version {move.to_version}"
+        name = quote(self.name)
         unconfirmed = MoveUnconfirmed(
             f"The registry was lost while the pointer of {self.name!r} was being moved ({to}); the move may be done. "
             f"{error.what}",
             where=error.where or self.where,
-            next_step=f"Run `prodpointer status {self.name}`; `prodpointer repair {self.name}` completes the record.",
+            next_step=f"Run `prodpointer status {name}`; `prodpointer repair {name}` completes the record.",
         )
         unconfirmed.version, unconfirmed.event = move.to_version, move.event
         return unconfirmed

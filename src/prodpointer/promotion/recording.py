@@ -48,7 +48,7 @@ def draft_event(
 
 def write_event(registry: Registry, event: Promotion, holder: ModelVersion) -> ModelVersion:
     """Write an event to the version that holds it, as it was read last, and return the version as it is then."""
-    return apply_changes(registry, record.changes(event, holder), holder)
+    return apply_changes(registry, record.changes(event, holder, registry.now()), holder)
 
 
 def apply_changes(registry: Registry, changes: record.Changes, version: ModelVersion) -> ModelVersion:
