@@ -16,6 +16,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppres
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from prodpointer._cancellation import Cancelled, cancelled_by
+from prodpointer._text import text_of
+from prodpointer.errors import without_credentials
 from prodpointer.mlflow_client import begin, cut_off_requests
 from prodpointer.serving.follow import Live
 
@@ -145,14 +147,14 @@ async def _end_of(done: asyncio.Future[Any], seconds: float | None) -> None:
 
 
 def _note_end(done: asyncio.Future[Any], *, writing: str) -> None:
-    """Take the result of a call whose task was cancelled, and say what came of a write."""
+    """Take the result of a call whose task was cancelled, and log the result of a write."""
     error = None if done.cancelled() else done.exception()  # which asyncio would report as never retrieved
     if not writing or done.cancelled():
         return
     if isinstance(error, Cancelled):
         _log.info("%s was cancelled before it wrote anything", writing)
     elif error is not None:
-        _log.warning("%s failed, and its task was cancelled: %s", writing, error)
+        _log.warning("%s failed, and its task was cancelled: %s", writing, without_credentials(text_of(error)))
     else:
         _log.warning("%s was completed, though its task was cancelled", writing)
 

@@ -17,7 +17,7 @@ from functools import cache, wraps
 from importlib import metadata
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-from prodpointer._text import visible
+from prodpointer._text import text_of, visible
 from prodpointer.errors import without_credentials
 from prodpointer.types import ModelVersion, PointerStatus, Promotion, Pulled
 
@@ -89,7 +89,7 @@ def _span(verb: str, labels: Mapping[str, str | None], version: object) -> Itera
         try:
             yield
         except BaseException as error:
-            kind, text = type(error).__qualname__, without_credentials(str(error))
+            kind, text = type(error).__qualname__, without_credentials(text_of(error))
             span.set_attribute("error.type", kind)
             span.set_status(trace.Status(trace.StatusCode.ERROR, text))
             # Not record_exception: what other libraries say of their errors may hold credentials.

@@ -37,6 +37,14 @@ def shortened(text: str, longest: int) -> str:
     return text if len(text) <= longest else f"{text[:longest]}... ({len(text):,} characters)"
 
 
+def text_of(error: BaseException) -> str:
+    """Return what an error says, whoever wrote it; nothing where its ``__str__`` raises."""
+    try:
+        return str(error)
+    except BaseException:  # noqa: BLE001  # whatever it raises: the error itself is what matters
+        return ""
+
+
 def list_some(names: Collection[str]) -> str:
     """Return the first few names in order, and how many more there are."""
     rest = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""

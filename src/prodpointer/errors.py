@@ -77,7 +77,7 @@ _SECRET_NAME = re.compile(
     r"|(?:api|access|account|secret|private|shared|subscription|storage|function)s?key(?:id)?)"
     r"|(?:x|proxy)?(?:auth|authorization)|(?:auth|authorization)?code|(?:db|user)?pass|key|sas|sig"
 )
-# What MLflow and the stores of its artifacts take their credentials from.
+# What MLflow and the stores of its artifacts take their credentials from, one each.
 _SECRET_VARIABLES = (
     "MLFLOW_TRACKING_TOKEN",
     "MLFLOW_TRACKING_PASSWORD",
@@ -86,6 +86,7 @@ _SECRET_VARIABLES = (
     "AZURE_STORAGE_ACCESS_KEY",
     "DATABRICKS_TOKEN",
 )
+_SEVERAL_SECRETS = "PRODPOINTER_WEBHOOK_SECRET"  # with blanks between them
 _SHORTEST_SECRET = 6  # characters: a shorter one is part of many words
 _LONGEST_PART = 2000  # characters of what, where and next_step each: a registry's words are in them
 _AUTHORIZATION = re.compile(
@@ -96,7 +97,7 @@ _AUTHORIZATION = re.compile(
 
 
 def without_credentials(text: str) -> str:
-    """Return ``text`` with every credential in it replaced by ``***``: of URIs, headers and MLflow's own variables."""
+    """Return ``text`` with every credential in it replaced by ``***``: of URIs, headers and variables."""
     for secret in _secrets_here():
         text = text.replace(secret, "***")
     return without_login(text)
@@ -113,6 +114,7 @@ def without_login(text: str) -> str:
 def _secrets_here() -> list[str]:
     """Return the credentials that the environment holds, the longest first."""
     found = {os.environ.get(name, "").strip() for name in _SECRET_VARIABLES}
+    found.update(os.environ.get(_SEVERAL_SECRETS, "").split())
     return sorted((each for each in found if len(each) >= _SHORTEST_SECRET), key=len, reverse=True)
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from prodpointer._asynchronous import awaited, followed
 from prodpointer._cancellation import raise_if_cancelled
@@ -53,7 +53,7 @@ from prodpointer.promotion.promoter import NOT_GIVEN, Expected, NotGiven, Promot
 from prodpointer.promotion.repair import repair
 from prodpointer.promotion.rollback import roll_back
 from prodpointer.promotion.statuses import status_of
-from prodpointer.serving.follow import Live, OnWithdraw
+from prodpointer.serving.follow import Live, OnWithdraw, check_follow
 from prodpointer.serving.load import Loading, LoadOptions, OnUnavailable, check_on_unavailable
 from prodpointer.serving.state import State
 from prodpointer.types import (
@@ -591,13 +591,9 @@ class RegisteredModel:
         Raises
         ------
         InvalidName
-            Invalid `every` or `on_withdraw`.
+            Invalid `every`, `on_withdraw` or `max_stale`.
         """
-        if not every > 0 or on_withdraw not in get_args(OnWithdraw):
-            raise InvalidName(
-                f"Invalid every={every!r} or on_withdraw={on_withdraw!r}.",
-                next_step="`every` must be > 0 (seconds), `on_withdraw` 'none' or 'keep'.",
-            )
+        check_follow(every, on_withdraw, max_stale)
         stopped = threading.Event()
         return Live(
             Loading(self.name, self._registry, self._rule, self._promoter.read, self._cache, is_stopped=stopped.is_set),

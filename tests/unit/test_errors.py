@@ -253,3 +253,20 @@ def test_the_three_parts_are_taken_by_name() -> None:
         inspect.Parameter.KEYWORD_ONLY,
         inspect.Parameter.KEYWORD_ONLY,
     ]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("MLFLOW_TRACKING_PASSWORD", "the old house"),
+        ("PRODPOINTER_WEBHOOK_SECRET", "whsec_bmV3IG9uZQ=="),
+        ("PRODPOINTER_WEBHOOK_SECRET", "whsec_bmV3IG9uZQ==  whsec_b2xkIG9uZQ=="),
+    ],
+)
+def test_no_credential_of_a_variable_is_shown(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
+    """A password may hold blanks; between two secrets of webhooks there is one."""
+    monkeypatch.setenv(variable, value)
+    texts = value.split() if variable.startswith("PRODPOINTER") else [value]
+    assert [str(ProdpointerError(f"The server said {text} is wrong.")) for text in texts] == [
+        "The server said *** is wrong."
+    ] * len(texts)

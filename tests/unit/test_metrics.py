@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import gc
 import re
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from opentelemetry import metrics as api
+from opentelemetry.metrics import NoOpMeter
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from prometheus_client import CollectorRegistry, generate_latest
@@ -209,3 +212,81 @@ def test_the_page_names_each_metric_and_no_other() -> None:
     assert set(re.findall(r"prodpointer\.follow\.[\w.]*\w", page)) == {
         f"prodpointer.{each.name}" for each in metrics.METRICS
     }
+
+
+class Provider:
+    """A provider that counts what is asked for, slowly, and may fail."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        """Fail with an error, if there is one."""
+        self.error = error
+        self.asked = 0
+
+    def get_meter(self, *_: object, **__: object) -> NoOpMeter:
+        """Return a meter that does nothing."""
+        self.asked += 1
+        time.sleep(0.02)
+        if self.error is not None:
+            raise self.error
+        return NoOpMeter("prodpointer")
+
+
+@pytest.fixture
+def provided(monkeypatch: pytest.MonkeyPatch) -> Callable[[Provider], None]:
+    """Return what makes a provider the process' own, before any instrument is made."""
+
+    def provide(provider: Provider) -> None:
+        monkeypatch.setattr(metrics, "_registered", False)
+        monkeypatch.setattr(api, "get_meter", provider.get_meter)
+
+    return provide
+
+
+def test_instruments_are_made_once(provided: Callable[[Provider], None]) -> None:
+    """Also where several threads count at once: twice would be counted twice."""
+    provider = Provider()
+    provided(provider)
+    threads = [threading.Thread(target=metrics.count, args=(NEWS,), kwargs={"checks": 1}) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert provider.asked == 1
+
+
+def test_a_provider_that_fails_stops_no_follower(
+    provided: Callable[[Provider], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged once, without credentials, and the totals are kept for Prometheus."""
+    provided(Provider(RuntimeError("http://ada:s3cret@collector said no")))
+    metrics.count(NEWS, checks=1)
+    metrics.count(NEWS, checks=1)
+    (message,) = caplog.messages
+    assert "***@collector said no" in message
+    assert [line.rpartition(" ")[2] for line in exposed() if "_checks_" in line] == ["2.0"]
+
+
+def test_a_reader_that_collects_does_not_wait_for_instruments_that_wait_for_it(
+    provided: Callable[[Provider], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A provider holds a lock of its own while it collects and while it makes an instrument."""
+    theirs, collecting = threading.Lock(), threading.Event()
+
+    def get_meter(*_: object, **__: object) -> NoOpMeter:
+        collector.start()
+        assert collecting.wait(5)
+        with theirs:
+            return NoOpMeter("prodpointer")
+
+    def collect() -> None:
+        with theirs:
+            collecting.set()
+            exposed()
+
+    collector = threading.Thread(target=collect, daemon=True)
+    provided(Provider())
+    monkeypatch.setattr(api, "get_meter", get_meter)
+    counting = threading.Thread(target=metrics.count, args=(NEWS,), kwargs={"checks": 1}, daemon=True)
+    counting.start()
+    counting.join(5)
+    assert not counting.is_alive()

@@ -115,6 +115,21 @@ def test_an_error_is_recorded_without_credentials(exporter: InMemorySpanExporter
     assert "s3cret" not in span.to_json()
 
 
+class Unspeakable(Exception):  # as a library may name its own
+    """An error that cannot be shown."""
+
+    def __str__(self) -> str:
+        """Raise another error."""
+        raise RuntimeError("no text")
+
+
+def test_an_error_without_a_text_is_the_one_that_is_raised(exporter: InMemorySpanExporter) -> None:
+    """Recording it raises no other."""
+    with pytest.raises(Unspeakable):
+        Model().promote(2, result=Unspeakable())
+    assert dict(only(exporter).attributes or {})["error.type"] == "Unspeakable"
+
+
 def test_a_verb_is_below_the_callers_span(exporter: InMemorySpanExporter) -> None:
     """A deployment job sees the promotion in its own trace."""
     with trace.get_tracer("job").start_as_current_span("deploy") as job:

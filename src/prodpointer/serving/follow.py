@@ -15,12 +15,14 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, final
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, final, get_args
 
+from prodpointer._text import text_of
 from prodpointer.artifacts.fetch import Target
 from prodpointer.artifacts.last_known_good import VersionKey
 from prodpointer.errors import (
     AccessDenied,
+    InvalidName,
     LoadFailed,
     ModelNotFound,
     ProdpointerError,
@@ -115,6 +117,7 @@ class Live:
         self._named: VersionKey | None = None  # by the last answer
         self._bad: dict[VersionKey, _Failures] = {}
         self._unanswered_checks = 0
+        self._unexpected: type[BaseException] | None = None  # what the last check failed with
         self._ended = False
         self._inherited: tuple[Any, int | None] | None = None  # in a forked process, until the first read
         self._resuming = threading.Lock()
@@ -237,13 +240,15 @@ class Live:
         return self._max_stale is not None and age is not None and age > self._max_stale
 
     def _follow(self) -> None:
-        """Check the pointer until the handle is closed; no exception ends the thread."""
+        """Check the pointer until the handle is closed; no exception of a check ends the thread."""
         try:
             while not self._stopped.is_set() and threading.current_thread() is self._thread:
                 try:
                     self._check()
                 except BaseException as error:  # noqa: BLE001  # any, SystemExit too: the thread goes on
-                    self._note(State.ERROR, _detach(error))
+                    self._note_unexpected(error)
+                else:
+                    self._unexpected = None
                 self._count(checks=1, failures=0 if self._error is None else 1)
                 self._wait(self._pause() * random.uniform(0.8, 1.0))  # noqa: S311  # so that services do not ask at once
         finally:  # an exception that was injected into the thread, for instance
@@ -253,6 +258,13 @@ class Live:
             if self._is_dead:
                 _log.error("%s: the thread that follows has ended", self._loading.label)
                 self._announce()
+
+    def _note_unexpected(self, error: BaseException) -> None:
+        """Note an error that a check does not expect; the traceback of one of another library is logged once."""
+        if not isinstance(error, ProdpointerError) and type(error) is not self._unexpected:
+            self._unexpected = type(error)
+            _log.error("%s: the check of the pointer failed:\n%s", self._loading.label, _traceback_of(error))
+        self._note(State.ERROR, _detach(error))
 
     def _wait(self, seconds: float) -> None:
         """Wait until the next check is due or the handle is closed; note where the last answer becomes too old."""
@@ -365,7 +377,7 @@ class Live:
                 self._warm_up(model)
             except BaseException as error:  # a warm-up is the caller's code
                 raise LoadFailed(
-                    f"Version {key.version} of {self._loading.name!r} failed its warm-up: {_text_of(error)}.",
+                    f"Version {key.version} of {self._loading.name!r} failed its warm-up: {_named(error)}.",
                     next_step="It does not serve. Promote a version that works, or roll back.",
                 ) from error
         return _Loaded(model, time.monotonic() - began, size)
@@ -418,7 +430,7 @@ class Live:
             try:
                 self._on_change(before, self.version)
             except BaseException as raised:  # noqa: BLE001  # the caller's, which is no reason not to serve
-                _log.exception("%s: on_change failed", self._loading.label)
+                _log.error("%s: on_change failed:\n%s", self._loading.label, _traceback_of(raised))
                 failure = LoadFailed(
                     f"on_change of {self._loading.name!r} raised {type(raised).__name__}.",
                     next_step=f"{called(self.version).capitalize()} serves. Fix on_change; the log has the traceback.",
@@ -481,8 +493,8 @@ class Live:
             return
         try:
             self._on_state(before, now, self.last_error)
-        except BaseException:  # noqa: BLE001  # the caller's, which is no reason not to serve
-            _log.exception("%s: on_state failed", self._loading.label)
+        except BaseException as raised:  # noqa: BLE001  # the caller's, which is no reason not to serve
+            _log.error("%s: on_state failed:\n%s", self._loading.label, _traceback_of(raised))
 
     def _new_thread(self) -> threading.Thread:
         return threading.Thread(target=self._follow, name=f"prodpointer-follow-{self._loading.name}", daemon=True)
@@ -536,6 +548,16 @@ class Live:
             self._inherited = None
 
 
+def check_follow(every: float, on_withdraw: str, max_stale: float | None) -> None:
+    """Raise ``InvalidName`` for options with which nothing can be followed."""
+    if not 0 < every <= threading.TIMEOUT_MAX:
+        raise InvalidName(f"Invalid every={every!r}.", next_step="`every` must be > 0 (seconds), and finite.")
+    if on_withdraw not in get_args(OnWithdraw):
+        raise InvalidName(f"Invalid on_withdraw={on_withdraw!r}.", next_step="Use 'none' or 'keep'.")
+    if max_stale is not None and not max_stale > 0:
+        raise InvalidName(f"Invalid max_stale={max_stale!r}.", next_step="`max_stale` must be > 0 (seconds), or None.")
+
+
 def _detach(error: BaseException) -> ProdpointerError:
     """Return an error to keep, without traceback and cause: their frames would keep the objects of a failed version.
 
@@ -543,14 +565,13 @@ def _detach(error: BaseException) -> ProdpointerError:
     """
     if isinstance(error, ProdpointerError):
         return copy(error)
-    return LoadFailed(f"Following failed: {_text_of(error)}.")
+    return LoadFailed(f"Following failed: {_named(error)}.")
 
 
-def _text_of(error: BaseException) -> str:
-    try:
-        return f"{type(error).__name__}: {error}"
-    except BaseException:  # noqa: BLE001  # whatever its __str__ raises
-        return type(error).__name__
+def _named(error: BaseException) -> str:
+    """Return the type of an error and what it says."""
+    text = text_of(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _traceback_of(error: BaseException) -> str:

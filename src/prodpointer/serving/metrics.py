@@ -5,10 +5,13 @@ Nothing is measured on a thread of its own: what a follower counted is read when
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import threading
+import traceback
 import weakref
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,8 +19,10 @@ from functools import partial
 from typing import Any, Literal, NamedTuple, Protocol
 
 from prodpointer._telemetry import SCOPE, library_version
+from prodpointer.errors import without_credentials
 from prodpointer.serving.state import LiveStats, State
 
+_log = logging.getLogger(SCOPE)
 _WORST_LAST = (State.READY, State.STALE, State.NOT_READY, State.ERROR)
 
 
@@ -33,6 +38,7 @@ class Labels(NamedTuple):
 class Followed(Protocol):
     """A handle that follows."""
 
+    @abstractmethod
     def stats(self) -> LiveStats:
         """Return what it counted."""
 
@@ -82,11 +88,12 @@ METRICS: tuple[Metric, ...] = (
 _handles: weakref.WeakKeyDictionary[Followed, Labels] = weakref.WeakKeyDictionary()
 _totals: dict[Labels, Counter[str]] = {}
 _changing = threading.Lock()
+_registering = threading.Lock()
 _registered = False
 
 
 def watch(handle: Followed, labels: Labels) -> None:
-    """Measure a handle until it is closed or nothing refers to it any more."""
+    """Measure a handle until it is closed."""
     with _changing:
         _handles[handle] = labels
 
@@ -109,7 +116,19 @@ def _register() -> None:
     global _registered  # noqa: PLW0603  # of this process
     if _registered or "opentelemetry.metrics" not in sys.modules:
         return
-    _registered = True
+    with _registering:  # not _changing, for which a provider waits that collects, while the instruments wait for it
+        if _registered:
+            return
+        try:
+            _make_instruments()
+        except Exception as error:  # noqa: BLE001  # of the application's provider, and no reason not to follow
+            stack = without_credentials("".join(traceback.format_exception(error)))
+            _log.error("OpenTelemetry does not measure what is followed:\n%s", stack)
+        _registered = True  # also after a failure: what was made by then would be made twice, and counted twice
+
+
+def _make_instruments() -> None:
+    """Make the instruments of OpenTelemetry."""
     from opentelemetry import metrics
 
     meter = metrics.get_meter(SCOPE, library_version())
@@ -154,8 +173,8 @@ def _totals_of(field: str) -> list[tuple[Labels, float]]:
 
 def _forget_parent() -> None:
     """Measure nothing of the parent in a forked process; a handle is measured again once it is read there."""
-    global _changing, _handles  # of this process; the parent may have held the lock
-    _changing, _handles = threading.Lock(), weakref.WeakKeyDictionary()
+    global _changing, _registering, _handles  # of this process; the parent may have held the locks
+    _changing, _registering, _handles = threading.Lock(), threading.Lock(), weakref.WeakKeyDictionary()
     _totals.clear()
 
 
