@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -305,6 +306,22 @@ def test_finishing_asks_on_a_terminal(
     (question,) = asked
     assert question.startswith("The stages Production and Staging of 1 model will be empty")
     assert fleet.at(name)[1] == stages
+
+
+@pytest.mark.parametrize("words", [("finish",), ("undo", "one")], ids="-".join)
+def test_a_question_can_be_interrupted(
+    at: Command, fleet: Fleet, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    """Ctrl-C ends the command while it asks: only what is under way is completed first."""
+    name = fleet.add("staged", stage=3)
+    fleet.apply("one")
+    if words[0] == "undo":
+        fleet.finish("two", name)
+    handlers: list[object] = []
+    monkeypatch.setattr(commands, "may_ask", lambda: True)
+    monkeypatch.setattr(commands, "ask", lambda _: handlers.append(signal.getsignal(signal.SIGINT)))
+    at(*words)
+    assert handlers == [signal.getsignal(signal.SIGINT)]
 
 
 def test_finishing_does_not_ask_with_yes(at: Command, fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:

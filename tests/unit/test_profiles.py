@@ -59,6 +59,21 @@ def test_the_environment_names_a_profile(file: Path, monkeypatch: pytest.MonkeyP
     assert settings(Settings(profile="test")).alias == "b"
 
 
+def test_an_empty_workspace_is_none_of_the_profile(file: Path) -> None:
+    """As in ``connect``; another empty option is as one that is not given."""
+    file.write_text(PROD, encoding="utf-8")
+    found = settings(Settings(profile="prod", workspace=""), alias="", tracking_uri="")
+    assert (found.workspace, found.alias, found.tracking_uri) == ("", "champion", "https://mlflow.example.com")
+    assert " --workspace ''" in found.shown
+
+
+def test_a_migration_takes_a_profile_after_its_name(file: Path) -> None:
+    """As every command does; here one that cannot be used."""
+    file.write_text("[profiles.prod]\nalais = 'b'", encoding="utf-8")
+    result = CliRunner().invoke(main, ["migrate", "plan", "--profile", "prod"])
+    assert "unknown key 'alais'" in result.output
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

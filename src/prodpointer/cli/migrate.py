@@ -33,6 +33,7 @@ from prodpointer.cli.options import (
     DEFAULT_TIMEOUT,
     DRY_RUN,
     JSON,
+    PROFILE,
     REASON,
     REGISTRY_URI,
     TIMEOUT,
@@ -75,7 +76,7 @@ def migrate() -> None:
     """
 
 
-_REGISTRY = (JSON, TIMEOUT, WORKSPACE, REGISTRY_URI, TRACKING_URI)
+_REGISTRY = (JSON, TIMEOUT, WORKSPACE, REGISTRY_URI, TRACKING_URI, PROFILE)
 _MODELS = (
     click.option(
         "--map",
@@ -120,8 +121,8 @@ def _opened(ctx: click.Context, options: dict[str, Any]) -> tuple[Settings, Migr
     """Return the settings and the migration that they describe."""
     from prodpointer.migration.migration import Migration
 
-    chosen = {key: options.pop(key) for key in ("as_json", "timeout", "workspace", "registry_uri", "tracking_uri")}
-    settings = settings_of(ctx, chosen)
+    keys = ("as_json", "timeout", "workspace", "registry_uri", "tracking_uri", "profile")
+    settings = settings_of(ctx, {key: options.pop(key) for key in keys})
     if is_given(ctx, "pointer", "alias"):
         raise click.UsageError("--pointer and --alias cannot be used with migrate. Use --map STAGE=ALIAS.")
     mapping = options.pop("mapping", ())
@@ -292,7 +293,7 @@ def _show_runs(ctx: click.Context, options: dict[str, Any]) -> None:
 
 
 def _check_order(migration: Migration, run: str) -> None:
-    """Ask before a run is undone before later ones that changed the same models; refuse where nobody can be asked."""
+    """Ask where later runs changed the same models; refuse where no terminal is attached."""
     later = migration.later_runs(run)
     if not later:
         return
@@ -322,8 +323,8 @@ def _run(
     settings, migration = _opened(ctx, options)
     errors: list[ProdpointerError] = []
     steps: list[PairResult] = []
+    results = begin(migration, name)  # reads and asks, and changes nothing: Ctrl-C ends the command
     with stopped_by_signals(migration.stopped):
-        results = begin(migration, name)
         for result in show_progress(results, migration.total, verb):
             steps += flatten([result])
             if result.error is not None:

@@ -43,7 +43,7 @@ class Settings:
 
     def overridden_by(self, other: Settings) -> Settings:
         """Return these settings, overridden by those given in ``other``: options work before and after a command."""
-        given = {key: value for key, value in vars(other).items() if value}
+        given = {key: value for key, value in vars(other).items() if _is_set(key, value)}
         return replace(self, **given)
 
     def with_profile(self) -> Settings:
@@ -59,7 +59,7 @@ class Settings:
         return "".join(
             f" --{name.replace('_', '-')} {shlex.quote(without_credentials(value))}"
             for name, value in given.items()
-            if value
+            if _is_set(name, value)
         )
 
     def model(self, name: str, *, create_database: bool | None = False) -> RegisteredModel:
@@ -122,6 +122,11 @@ class Settings:
                 )
             found += matching
         return list(dict.fromkeys(found))
+
+
+def _is_set(name: str, value: object) -> bool:
+    """Tell whether an option has a value: the empty text is one of the workspace alone, where it means none."""
+    return bool(value) or (name == "workspace" and value == "")
 
 
 def is_pattern(name: str) -> bool:

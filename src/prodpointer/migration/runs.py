@@ -46,6 +46,11 @@ class _Part:
     interrupted: bool
 
     @property
+    def alias(self) -> str:
+        """The alias that the run moved."""
+        return self.events[0].alias
+
+    @property
     def last(self) -> str:
         """The id of the last event."""
         return _newest(self.events)
@@ -81,19 +86,17 @@ def is_recorded(reply: ModelReply, run: str) -> bool:
 
 
 def later_runs(fleet: Iterable[ModelReply], run: str) -> dict[str, int]:
-    """Return the runs that changed models of a run after it and stand, and how many of its models."""
-    found: Counter[str] = Counter()
+    """Return the runs that changed models of a run after it and stand, the oldest first, and how many of its models."""
+    ends: dict[str, dict[str, str]] = {}
     for reply in fleet:
         parts = list(_parts(reply))
-        later = {
-            name
-            for name, part in parts
-            for own, mine in parts
-            if own == run and name != run and not part.undone and not mine.undone
-            if part.events[0].alias == mine.events[0].alias and part.last > mine.last
-        }
-        found.update(later)
-    return dict(found)
+        own = {part.alias: part.last for name, part in parts if name == run and not part.undone}
+        for name, part in parts:
+            if name != run and not part.undone and part.alias in own and part.last > own[part.alias]:
+                of_models = ends.setdefault(name, {})
+                of_models[reply.name] = max(part.last, of_models.get(reply.name, ""))
+    in_order = sorted(ends.items(), key=lambda item: max(item[1].values()))
+    return {name: len(of_models) for name, of_models in in_order}
 
 
 def _events(reply: ModelReply) -> list[Promotion]:
