@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from prodpointer.connection import rule_for
+from prodpointer.errors import AccessDenied
 from prodpointer.mlflow_client import Registry, open_registry
 from prodpointer.watch.export import export
 from prodpointer.watch.listing import Watched
@@ -98,6 +99,21 @@ def test_an_export_reads_as_it_goes(lab: Lab, names: list[str], monkeypatch: pyt
     found = export(Watched(reads, lambda alias: rule_for(alias, None, "auto")), failed=lambda *_: None)
     next(found)
     assert 3 <= len(pages) <= 4
+
+
+def test_a_model_that_cannot_be_read_is_left_out(lab: Lab, names: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where models are named, the versions of each are listed for themselves."""
+    real, failed = Registry.versions, dict[str, Exception]()
+
+    def versions(registry: Registry, name: str, *tag: Any) -> Any:
+        if name == "a":
+            raise AccessDenied("no READ")
+        return real(registry, name, *tag)
+
+    monkeypatch.setattr(Registry, "versions", versions)
+    watched = Watched(open_registry(lab.uri, None, timeout=10.0), lambda alias: rule_for(alias, None, "auto"), names)
+    found = {each["name"] for each in export(watched, failed=failed.__setitem__)}
+    assert (found, list(failed)) == ({"b"}, ["a"])
 
 
 @pytest.mark.parametrize(

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from prodpointer.connection import rule_for
-from prodpointer.errors import RegistryUnavailable
+from prodpointer.errors import AccessDenied, RegistryUnavailable
 from prodpointer.mlflow_client import Registry, open_registry
 from prodpointer.promotion.promoter import Promoter
 from prodpointer.promotion.recording import draft_event, write_event
 from prodpointer.registered_model import RegisteredModel
-from prodpointer.types import Promotion
+from prodpointer.types import ModelReply, Promotion
 from prodpointer.watch import sweep
 from prodpointer.watch.cursor import Cursor, open_cursor
 from prodpointer.watch.delivery import Delivery
@@ -215,6 +215,11 @@ def opened(lab: Lab, name: str, tmp_path: Path) -> Iterator[tuple[Watched, Curso
         yield watched, cursor
 
 
+def sent(cursor: Cursor, model: RegisteredModel) -> list[Any]:
+    """Return the events of a model that are to be sent."""
+    return [each.document for each in cursor.pending(model.name, 9)]
+
+
 def intend(lab: Lab, name: str, version: int) -> tuple[Promoter, Promotion]:
     """Write the intent of a promotion, as a promoter does before it moves anything."""
     promoter = Promoter(name, open_registry(lab.uri, None, timeout=10.0), rule_for("production", None, "auto"))
@@ -270,6 +275,88 @@ def test_a_sweep_that_was_stopped_goes_on(
             sweeper.sweep()
     assert sweeper.sweep().events == 1
     assert opened[1].count_pending() == 2
+
+
+def test_a_model_that_could_not_be_read_at_first_begins_with_the_others(
+    model: RegisteredModel, opened: tuple[Watched, Cursor], make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is older than the cursor is not sent, also where the caller was granted READ later."""
+    model.promote(1)
+    make(f"{model.name}-z")
+    real = Registry.model_pages
+
+    def without(registry: Registry, *given: Any, **named: Any) -> Iterator[list[ModelReply]]:
+        for page in real(registry, *given, **named):
+            yield [reply for reply in page if reply.name != model.name]
+
+    sweeper = Sweeper(*opened)
+    with monkeypatch.context() as denied:
+        denied.setattr(Registry, "model_pages", without)
+        sweeper.sweep()
+    model.promote(2)
+    sweeper.sweep()
+    assert moves(sent(opened[1], model)) == [("promote", 1, 2)]
+
+
+def test_a_move_that_no_two_reads_agree_on_waits_for_the_next_sweep(
+    model: RegisteredModel, opened: tuple[Watched, Cursor], lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another tool moves the pointer before each read; the promotion before that is certain."""
+    sweeper, versions = Sweeper(*opened), iter((1, 2, 3))
+    sweeper.sweep()
+    model.promote(3)
+    real = Watched.read
+
+    def read(watched: Watched, name: str, *known: Any) -> Any:
+        move_elsewhere(lab, name, next(versions))
+        return real(watched, name, *known)
+
+    with monkeypatch.context() as moving:
+        moving.setattr(Watched, "read", read)
+        sweeper.sweep()
+    assert moves(sent(opened[1], model)) == [("promote", None, 3)]
+    move_elsewhere(lab, model.name, 2)
+    sweeper.sweep()
+    assert moves(sent(opened[1], model)) == [("promote", None, 3), ("unrecorded", 3, 2)]
+
+
+def test_a_model_that_moves_while_it_is_read_first_begins_later(
+    model: RegisteredModel, opened: tuple[Watched, Cursor], lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its history is not sent then, and what happened meanwhile is."""
+    model.promote(3)
+    sweeper, versions = Sweeper(*opened), iter((1, 2))
+    move_elsewhere(lab, model.name, 2)
+    real = Watched.read
+
+    def read(watched: Watched, name: str, *known: Any) -> Any:
+        move_elsewhere(lab, name, next(versions))
+        return real(watched, name, *known)
+
+    with monkeypatch.context() as moving:
+        moving.setattr(Watched, "read", read)
+        sweeper.sweep()
+    model.promote(3)
+    sweeper.sweep()
+    assert moves(sent(opened[1], model)) == [("unrecorded", 3, 2), ("promote", 2, 3)]
+
+
+def test_a_model_that_cannot_be_read_holds_up_no_other(
+    model: RegisteredModel, opened: tuple[Watched, Cursor], make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where models are named, the versions of each are listed for themselves."""
+    other = make(f"{model.name}-z")
+    model.promote(1), other.promote(1)
+    real = Registry.versions
+
+    def versions(registry: Registry, name: str, *tag: Any) -> Any:
+        if name == model.name:
+            raise AccessDenied("no READ")
+        return real(registry, name, *tag)
+
+    monkeypatch.setattr(Registry, "versions", versions)
+    swept = Sweeper(replace(opened[0], globs=(model.name, other.name)), opened[1]).sweep()
+    assert (list(swept.failed), swept.read) == ([model.name], 1)
 
 
 def test_only_what_changed_is_read(model: RegisteredModel, opened: tuple[Watched, Cursor], make: Make) -> None:

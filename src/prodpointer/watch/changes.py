@@ -72,6 +72,7 @@ class News:
     ``closed`` maps the ids of events that are reported now to their states, ``waiting`` those of promotions that are
     still intended to the time at which they were first seen; ``under_way`` says that one of them may be at work.
     ``doubtful`` says that the last move is not recorded: it may be one that was made while the registry was read.
+    ``certain`` is the same without that move.
     """
 
     changes: tuple[Change, ...]
@@ -80,6 +81,7 @@ class News:
     waiting: Mapping[str, datetime] = field(default_factory=dict)
     under_way: bool = False
     doubtful: bool = False
+    certain: News | None = None
 
 
 def begin(pointer: PointerRecord, since: datetime | None, now: datetime) -> tuple[Position, dict[str, str]]:
@@ -141,12 +143,12 @@ def find_news(
             position = Position(move.to_version, key)
         changes.append(Change(move, f"{key} {state}", (key, 0)))
         closed[key] = state
-    doubtful = not under_way and pointer.live != position.live
-    if doubtful:
-        found, position = _unrecorded(pointer, position, pointer.live, now)
-        changes += found
     still = {key: since for key, since in first_seen.items() if key not in closed}
-    return News(tuple(changes), position, closed, still, bool(under_way), doubtful)
+    certain = News(tuple(changes), position, closed, still, bool(under_way))
+    if under_way or pointer.live == position.live:
+        return certain
+    found, position = _unrecorded(pointer, position, pointer.live, now)
+    return replace(certain, changes=(*changes, *found), position=position, doubtful=True, certain=certain)
 
 
 def list_changes(pointer: PointerRecord, now: datetime) -> list[Change]:

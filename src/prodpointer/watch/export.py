@@ -59,6 +59,8 @@ def export_model(
 
 def _read(watched: Watched, reply: ModelReply) -> list[ModelSnapshot]:
     """Return a snapshot for each pointer of a model; read once more where something moved between its two parts."""
+    if reply.versions is None:
+        return watched.read(reply.name)
     capabilities = probe_capabilities(watched.registry, max_age=ask_again_after(watched.registry))
     snapshots = watched.snapshots(reply, capabilities)
     records = (PointerRecord.of(each, None) for each in snapshots)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import chain
 
-from prodpointer.errors import AccessDenied, InvalidName, PointerUnsupported
+from prodpointer.errors import AccessDenied, InvalidName, ModelNotFound, PointerUnsupported
 from prodpointer.history import record
 from prodpointer.mlflow_client import Capabilities, Place, Registry
 from prodpointer.pointers.rule import Rule
@@ -83,22 +83,25 @@ class Watched:
         """Yield each of these models with its versions, a request for each page of versions of all models.
 
         At any moment the versions of one page are in memory. With ``found_by_tag`` they are those alone that hold
-        events and were written to since a search finds such versions by a tag.
+        events and were written to since a search finds such versions by a tag. A model whose versions cannot be listed
+        comes without any: to read it for itself raises the error.
         """
         rest = set(replies)
         tag = record.RECORD_TAG if found_by_tag and self.registry.finds_tags else None
         for name, versions in self._versions(replies, tag):
             rest.discard(name)
-            yield replace(replies[name], versions=tuple(versions))
+            yield replace(replies[name], versions=None if versions is None else tuple(versions))
         for name in sorted(rest):
             yield replace(replies[name], versions=())
 
-    def _versions(self, names: Mapping[str, object], tag: str | None) -> Iterator[tuple[str, list[ModelVersion]]]:
-        """Yield the versions of each model that has some."""
+    def _versions(
+        self, names: Mapping[str, object], tag: str | None
+    ) -> Iterator[tuple[str, list[ModelVersion] | None]]:
+        """Yield the versions of each model that has some; None where they cannot be listed."""
         literal = self.globs and not any(set(glob) & set("*?[") for glob in self.globs)
         if literal or self.registry.place not in _PAGED:
             for name in names:
-                yield name, self.registry.versions(name, tag)
+                yield name, self._versions_of(name, tag)
             return
         current, versions = "", list[ModelVersion]()
         for name, found in chain.from_iterable(map(_by_name, self.registry.version_pages(tag))):
@@ -110,6 +113,13 @@ class Watched:
                 versions += found
         if current in names:
             yield current, versions
+
+    def _versions_of(self, name: str, tag: str | None) -> list[ModelVersion] | None:
+        """Return the versions of one model, None where they cannot be listed."""
+        try:
+            return self.registry.versions(name, tag)
+        except (ModelNotFound, *OF_ONE_MODEL):
+            return None
 
 
 def _by_name(page: Iterable[ModelVersion]) -> list[tuple[str, list[ModelVersion]]]:

@@ -13,7 +13,7 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
+from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import Any
 
@@ -53,7 +53,8 @@ class Sweeper:
     cursor
         Where it goes on, and where it puts what it finds.
     since
-        With a new cursor, the time from which on events are sent; None for now.
+        With a new cursor, the time from which on events are sent; None for now. It holds too for a model that was there
+        then and can be read only later.
     """
 
     def __init__(self, watched: Watched, cursor: Cursor, *, since: datetime | None = None) -> None:
@@ -95,15 +96,18 @@ class Sweeper:
         """Read all records, and note as reported what is older than the first event to send."""
         replies: dict[str, ModelReply] = {}
         marks: dict[str, str] = {}
+        started = time.monotonic()
         for page in self._watched.replies():
             replies |= {reply.name: slim(reply) for reply in page}
             marks |= {reply.name: _mark(reply) for reply in page}
         self._watched.check_names(replies)
+        # The registry tells its time by an answer, and a model that is made while they are listed is a new one.
+        begun = self._watched.registry.now() - timedelta(seconds=time.monotonic() - started)
         swept = Swept(len(replies))
         for reply in self._watched.records(replies):
             if self._cursor.mark(reply.name) is None:  # else a process that began was stopped after this model
-                swept = self._look(swept, reply, marks[reply.name], first=True)
-        self._cursor.note("begun", datetime.now(timezone.utc).isoformat())
+                swept = self._look(swept, reply, marks[reply.name])
+        self._cursor.note("begun", (self._since or begun).isoformat())
         self._note_full()
         return swept
 
@@ -127,16 +131,17 @@ class Sweeper:
         for reply in self._watched.records(replies, found_by_tag=True):
             reported = self._cursor.reported(reply.name)
             events = record.events(reply.versions or (), self._watched.alias)
-            if any(reported.get(each.event or "") != each.state for each in events if each.state != "intended"):
+            new = any(reported.get(each.event or "") != each.state for each in events if each.state != "intended")
+            if new or reply.versions is None:
                 known = self._cursor.mark(reply.name)
                 swept = self._look(swept, replies[reply.name], known[1] if known else "")
         self._note_full()
         return swept
 
-    def _look(self, swept: Swept, reply: ModelReply, mark: str, *, first: bool = False) -> Swept:
+    def _look(self, swept: Swept, reply: ModelReply, mark: str) -> Swept:
         """Report what is new of one model; one that cannot be read holds up no other."""
         try:
-            count = self._report(reply, mark, first=first)
+            count = self._report(reply, mark)
         except ModelNotFound:  # deleted meanwhile
             return swept
         except OF_ONE_MODEL as error:
@@ -144,14 +149,19 @@ class Sweeper:
             return replace(swept, failed={**swept.failed, reply.name: error})
         return replace(swept, read=swept.read + 1, events=swept.events + count)
 
-    def _report(self, reply: ModelReply, mark: str, *, first: bool) -> int:
+    def _report(self, reply: ModelReply, mark: str) -> int:
         """Put the new events of one model into the outbox, with the new positions, and return how many they are."""
         known = self._cursor.known(reply.name)
         if known is not None and known.created_at != reply.created_at:
             self._cursor.forget(reply.name)
             known = None
-        known = known or Known(reply.name, reply.created_at)
-        found = self._find(reply, known, first=first)
+        found, agreed = self._find(reply, known)
+        if known is None:
+            if not agreed:  # nor is it known where to begin
+                return 0
+            known = Known(reply.name, reply.created_at)
+        if not agreed:
+            found = {alias: news.certain or news for alias, news in found.items()}
         waiting = {event: at for news in found.values() for event, at in news.waiting.items()}
         changes = sorted((each for news in found.values() for each in news.changes), key=attrgetter("order"))
         documents = [self._document(change, reply) for change in changes]
@@ -159,7 +169,7 @@ class Sweeper:
             reply.name,
             reply.created_at,
             mark,
-            any(news.under_way for news in found.values()),
+            not agreed or any(news.under_way for news in found.values()),
             {**known.positions, **{alias: news.position for alias, news in found.items()}},
             {event: state for news in found.values() for event, state in news.closed.items()},
             waiting,
@@ -167,37 +177,43 @@ class Sweeper:
         self._cursor.keep(now_known, documents)
         return len(documents)
 
-    def _find(self, reply: ModelReply, known: Known, *, first: bool) -> dict[str, News]:
-        """Return what is new of each pointer of a model.
+    def _find(self, reply: ModelReply, known: Known | None) -> tuple[dict[str, News], bool]:
+        """Return what is new of each pointer of a model, and whether two reads agree on it.
 
         The pointers are not read at the same moment as the record. So a move that is not recorded counts once two reads
-        agree on it.
+        agree on it; where they do not, it is left to the next sweep.
         """
-        before: set[str] | None = None
+        positions = known.positions if known else {}
+        before: dict[str, Position] | None = None
         found: dict[str, News] = {}
         for attempt in range(_READS):
             if attempt == 0 and reply.versions is not None:
                 capabilities = probe_capabilities(
                     self._watched.registry, max_age=ask_again_after(self._watched.registry)
                 )
-                snapshots = self._watched.snapshots(reply, capabilities, known.positions)
+                snapshots = self._watched.snapshots(reply, capabilities, positions)
             else:
-                snapshots = self._watched.read(reply.name, known.positions)
-            found = {each.rule.alias: self._find_in(each, known, first=first) for each in snapshots}
-            doubts = {change.key for news in found.values() if news.doubtful for change in news.changes}
-            if not any(news.doubtful for news in found.values()) or doubts == before:
-                break
+                snapshots = self._watched.read(reply.name, positions)
+            found = {each.rule.alias: self._find_in(each, known) for each in snapshots}
+            doubts = {alias: news.position for alias, news in found.items() if news.doubtful}
+            if not doubts or doubts == before:
+                return found, True
             before = doubts
-        return found
+        return found, False
 
-    def _find_in(self, snapshot: ModelSnapshot, known: Known, *, first: bool) -> News:
+    def _find_in(self, snapshot: ModelSnapshot, known: Known | None) -> News:
         """Return what is new of one pointer as it was read."""
         now = snapshot.now
         pointer = PointerRecord.of(snapshot, self._addresses.workspace)
-        if not first:
+        if known is not None:
             position = known.positions.get(pointer.alias, Position())
             return find_news(pointer, position, known.reported, known.waiting, now)
-        position, reported = begin(pointer, self._since, now)
+        begun = self._cursor.about("begun")
+        since = datetime.fromisoformat(begun) if begun else self._since
+        created_at = snapshot.reply.created_at
+        if begun and (created_at is None or (since and created_at >= since)):
+            return find_news(pointer, Position(), {}, {}, now)
+        position, reported = begin(pointer, since, now)
         news = find_news(pointer, position, reported, {}, now)
         return replace(news, closed={**reported, **news.closed}, doubtful=news.doubtful or not pointer.explains_live)
 
