@@ -81,6 +81,13 @@ def test_a_command_that_cannot_be_run_is_an_error_at_once(command: str, why: str
         Command(command)
 
 
+def test_a_command_that_cannot_be_read_is_not_shown() -> None:
+    """Its arguments may hold a secret."""
+    with pytest.raises(InvalidName, match="Invalid command: No closing quotation") as refusal:
+        Command("curl -H 'Token: abc123")
+    assert "abc123" not in str(refusal.value)
+
+
 def test_a_command_that_has_gone_is_tried_again(tmp_path: Path) -> None:
     """It is replaced, for instance, while the watcher runs; then it takes no event at all."""
     script = tmp_path / "notify"

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,6 +65,19 @@ def test_a_promotion_no_longer_waited_for_leaves(cursor: Cursor) -> None:
     known = cursor.known("news")
     assert known is not None
     assert (known.reported, known.waiting) == ({"e": "done", "f": "lost"}, {})
+
+
+def test_a_process_that_ends_while_it_makes_a_cursor_leaves_none(file: Path) -> None:
+    """The next one makes it, and is not told that it is of something else."""
+
+    class Interrupting(dict[str, str]):
+        def items(self) -> Any:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), open_cursor(file, Interrupting(ABOUT)):
+        pass
+    with open_cursor(file, ABOUT) as opened:
+        assert opened.count_pending() == 0
 
 
 def test_a_second_watcher_refuses(cursor: Cursor, file: Path) -> None:

@@ -161,12 +161,61 @@ def test_a_secret_that_protects_nothing_is_refused(secret: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["ftp://example.com", "file:///etc/passwd", "example.com", "https://ada:pw@example.com"]
+    "url",
+    [
+        "ftp://example.com",
+        "file:///etc/passwd",
+        "example.com",
+        "https://ada:pw@example.com",
+        "https://example.com/hook/SEC RET",
+        "https://example.com/hök",
+        "https://example.com:abc/",
+        "https://[::1/",
+        "https://example.com/\r\nX: y",
+    ],
 )
 def test_an_address_that_cannot_be_posted_to_is_refused(url: str) -> None:
-    """Before anything is sent; a login would show in the list of processes."""
-    with pytest.raises(InvalidName, match="Invalid address of a webhook"):
+    """Before anything is sent, and without showing it; a login would show in the list of processes."""
+    with pytest.raises(InvalidName, match="Invalid address of a webhook") as refusal:
         webhook(url)
+    assert url not in str(refusal.value)
+
+
+def test_an_answer_that_is_not_http_is_not_shown() -> None:
+    """It may hold anything."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+
+        def answer() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(b"SECRET\r\n\r\n")
+
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        with pytest.raises(NotTaken, match=r"cannot be reached: BadStatusLine$"):
+            webhook(f"http://127.0.0.1:{listener.getsockname()[1]}").send(EVENT)
+        thread.join()
+
+
+@pytest.mark.parametrize(("content", "why"), [(None, "No such file"), ("no certificate", "")])
+def test_a_certificate_bundle_that_cannot_be_read_is_an_error_with_its_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None, why: str
+) -> None:
+    """And not a traceback."""
+    bundle = tmp_path / "ca.pem"
+    if content is not None:
+        bundle.write_text(content)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+    with pytest.raises(InvalidName, match=rf"The certificate bundle cannot be read: .*{why}") as refusal:
+        webhook("https://example.com")
+    assert refusal.value.where == "REQUESTS_CA_BUNDLE"
+
+
+def test_a_certificate_bundle_may_be_a_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it may be for the registry."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path))
+    webhook("https://example.com")
 
 
 def test_an_id_is_that_of_one_event_of_one_registry() -> None:

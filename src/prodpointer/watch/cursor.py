@@ -195,10 +195,13 @@ def _check(database: sqlite3.Connection, file: Path, about: Mapping[str, str]) -
         database.execute(f"PRAGMA {each}").fetchone() for each in ("application_id", "user_version")
     )
     if (application, version) == (0, 0) and database.execute("SELECT COUNT(*) FROM sqlite_master").fetchone() == (0,):
-        made = f"PRAGMA application_id = {_APPLICATION}; PRAGMA user_version = {_FORMAT}; {_TABLES}"
-        database.executescript(f"BEGIN; {made} COMMIT;")
-        with database:
+        with database:  # all or nothing
+            database.execute("BEGIN")
+            for statement in _TABLES.split(";"):
+                database.execute(statement)
             database.executemany("INSERT INTO about VALUES (?, ?)", about.items())
+            database.execute(f"PRAGMA user_version = {_FORMAT}")
+            database.execute(f"PRAGMA application_id = {_APPLICATION}")
         return
     if application != _APPLICATION:
         raise ProdpointerError("The file is not a cursor.", where=str(file), next_step="Give another --cursor.")

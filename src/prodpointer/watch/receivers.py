@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timezone
 from http.client import HTTPException
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,6 +32,7 @@ SECRET_VARIABLE = "PRODPOINTER_WEBHOOK_SECRET"  # noqa: S105  # the name of a va
 COMMAND_TIMEOUT = 60.0
 """Seconds that a command has for one event."""
 
+_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")  # in the order of requests
 _SHORTEST_SECRET, _LONGEST_SECRET = 24, 64  # bytes, as Standard Webhooks asks
 # The gateway speaks for the receiver as a whole; any other status is about the event.
 _OF_RECEIVER = {401, 403, 404, 407, 408, 410, 429, 502, 503, 504}
@@ -75,10 +77,10 @@ class Command(Receiver):
         try:
             self._arguments = shlex.split(command)
         except ValueError as error:
-            raise InvalidName(f"Invalid command {command!r}: {error}.", where="--exec") from error
+            raise InvalidName(f"Invalid command: {error}.", where="--exec") from error  # it may hold a secret
         self._timeout = timeout
         if not self._arguments or shutil.which(self._arguments[0]) is None:
-            name = self._arguments[0] if self._arguments else command
+            name = self._arguments[0] if self._arguments else ""
             step = "Give a program that can be run, and its arguments."
             raise InvalidName(f"The command {name!r} is not found.", where="--exec", next_step=step)
 
@@ -148,10 +150,9 @@ class Webhook(Receiver):
         self._signers = [_signer(secret) for secret in _checked_secrets(secrets)]
         self._source = source
         self._timeout = timeout
-        bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")  # as for the registry
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         if self._origin.startswith("https"):  # reading the system's authorities takes a while
-            context = ssl.create_default_context(cafile=bundle or None)
+            context = _trusting()
         self._opener = urllib.request.build_opener(_NoRedirect, urllib.request.HTTPSHandler(context=context))
 
     def send(self, document: Mapping[str, Any]) -> None:
@@ -180,7 +181,8 @@ class Webhook(Receiver):
                 with answer:
                     raise self._refusal(answer) from None
             except (OSError, HTTPException) as error:
-                reason = getattr(error, "reason", error)
+                # The text of an HTTPException may hold the address, or what the server sent.
+                reason = getattr(error, "reason", error) if isinstance(error, OSError) else type(error).__name__
                 if cut.is_set() or isinstance(reason, TimeoutError):
                     raise NotTaken(late, by_event=True) from None
                 raise NotTaken(f"{self._origin} cannot be reached: {_said(reason)}", by_event=False) from error
@@ -211,11 +213,33 @@ def structured(document: Mapping[str, Any], source: str) -> bytes:
 
 def _checked_origin(url: str) -> str:
     """Return the scheme and host of an address, which may be shown; raise for one that cannot be posted to."""
-    parts = urlsplit(url)
-    if parts.scheme.lower() not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
-        step = "Give https://HOST/PATH without a login; events are signed."
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:  # its text may hold the address, and that a secret
+        parts, host, port = urlsplit(""), None, None
+    plain = url.isascii() and url.isprintable() and " " not in url
+    if not plain or parts.scheme.lower() not in ("http", "https") or not host or "@" in parts.netloc:
+        step = "Give https://HOST/PATH without a login, other characters as %XX; events are signed."
         raise InvalidName("Invalid address of a webhook.", where="--webhook", next_step=step)
-    return f"{parts.scheme.lower()}://{parts.netloc}"
+    host = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme.lower()}://{host}" + (f":{port}" if port is not None else "")
+
+
+def _trusting() -> ssl.SSLContext:
+    """Return what trusts the certificate authorities that the registry's clients trust."""
+    variable = next((each for each in _BUNDLES if os.environ.get(each)), None)
+    if variable is None:
+        return ssl.create_default_context()
+    bundle = os.environ[variable]
+    try:
+        if Path(bundle).is_dir():
+            return ssl.create_default_context(capath=bundle)
+        return ssl.create_default_context(cafile=bundle)
+    except OSError as error:
+        why = f"The certificate bundle cannot be read: {error.strerror or error}."
+        step = "Give a file in PEM format, or a directory of them."
+        raise InvalidName(why, where=variable, next_step=step) from error
 
 
 def _checked_secrets(secrets: Sequence[str]) -> Sequence[str]:
