@@ -12,10 +12,12 @@ from prodpointer.types import ReadRun
 
 _IN_ONE_SEARCH = 100  # runs
 _MOST_SEARCHES = 200  # for one list: 20,000 runs of one experiment
-_MOST_SINGLE = 20  # runs that are read by themselves: one for each experiment, and those that are gone
+_MOST_SINGLE = 20  # runs that are read by themselves: one for each experiment, and those that are gone or denied
 _RUN_ID = re.compile(r"[0-9A-Za-z_\-]{1,256}")
 _GONE = ReadRun(problem="the run does not exist")
+_DENIED = ReadRun(problem="the run may not be read")
 _NOT_READ = ReadRun(problem="not read: the runs are in too many experiments")
+_NOT_READ_AFTER_DENIED = ReadRun(problem="not read: too many other runs may not be read")
 
 
 def read_runs(registry: Registry, run_ids: Iterable[str]) -> dict[str, ReadRun]:
@@ -32,23 +34,25 @@ def read_runs(registry: Registry, run_ids: Iterable[str]) -> dict[str, ReadRun]:
     found = {run_id: _GONE for run_id in wanted if not _RUN_ID.fullmatch(run_id)}
     try:
         found.update(_read(registry, [run_id for run_id in wanted if run_id not in found]))
-    except AccessDenied:
-        failed = ReadRun(problem="the run may not be read")
     except ProdpointerError as error:
         failed = ReadRun(problem=error.what)
     else:
-        failed = _NOT_READ
+        failed = _NOT_READ if _DENIED not in found.values() else _NOT_READ_AFTER_DENIED
     return {run_id: found.get(run_id, failed) for run_id in wanted}
 
 
 def _read(registry: Registry, pending: list[str]) -> Iterator[tuple[str, ReadRun]]:
-    """Yield the runs that can be read within the bounds."""
+    """Yield the runs that can be read within the bounds, and those that may not be: the next one may."""
     searches = 0
     for _ in range(_MOST_SINGLE):
         if not pending:
             return
         first, *pending = pending
-        run = _one(registry, first)
+        try:
+            run = _one(registry, first)
+        except AccessDenied:
+            yield first, _DENIED
+            continue
         yield first, _as_read(run)
         if run is None:
             continue
@@ -57,7 +61,10 @@ def _read(registry: Registry, pending: list[str]) -> Iterator[tuple[str, ReadRun
             if searches == _MOST_SEARCHES:
                 break
             searches += 1
-            others |= _search(registry, run.run.experiment_id, pending[start : start + _IN_ONE_SEARCH])
+            try:
+                others |= _search(registry, run.run.experiment_id, pending[start : start + _IN_ONE_SEARCH])
+            except AccessDenied:  # to all of the experiment; a run may be read by itself
+                break
         yield from ((run_id, _as_read(each)) for run_id, each in others.items())
         pending = [run_id for run_id in pending if run_id not in others]
 
