@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -30,12 +31,14 @@ SCOPE = "prodpointer"
 _log = logging.getLogger(SCOPE)
 _current: ContextVar[Any] = ContextVar("prodpointer_span", default=None)
 _NUMBERED = ("register", "live_version")  # the verbs that return the number of a version
+_OF_A_VERSION = ("version", "promote", "adopt")  # the verbs whose first argument is the number of a version
 
 
 class Labelled(Protocol):
     """What has verbs."""
 
     @property
+    @abstractmethod
     def _labels(self) -> Mapping[str, str | None]:
         """The model, its alias and its workspace, None where there is none."""
 
@@ -50,10 +53,13 @@ def observed(verb: Callable[Concatenate[M, P], T]) -> Callable[Concatenate[M, P]
     @wraps(verb)
     def call(model: M, /, *args: P.args, **options: P.kwargs) -> T:
         labels = model._labels  # noqa: SLF001  # for this decorator
-        with _span(name, labels, options.get("version", args[0] if args else None)):
+        is_dry = bool(options.get("dry_run"))
+        asked = options.get("version", args[0] if args else None) if name in _OF_A_VERSION else None
+        with _span(name, labels, asked):
             result = verb(model, *args, **options)
-            annotate(**_facts_of(name, result))
-        if not options.get("dry_run"):
+            if not (is_dry and name in _NUMBERED):  # a version that would be made
+                annotate(**_facts_of(name, result))
+        if not is_dry:
             _log_moves(f"{labels['model']}@{labels['alias']}", result)
         return result
 

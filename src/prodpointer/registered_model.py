@@ -350,7 +350,7 @@ class RegisteredModel:
             alias=self._rule.written or self._rule.alias,
             stage=self._rule.stage,
             registry=without_credentials(self._registry.addresses.registry_uri),
-            at=datetime.now(timezone.utc),
+            at=self._registry.now(),
         )
 
     @observed

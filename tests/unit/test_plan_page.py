@@ -575,9 +575,9 @@ def test_the_classes_can_be_ticked() -> None:
 
 @pytest.mark.parametrize("text", HOSTILE, ids=lambda text: ascii(text)[:30])
 def test_a_name_is_nothing_but_text(text: str) -> None:
-    """A name stands in the page as it is, and makes no element of its own."""
+    """A name stands in the page as it is seen, and makes no element of its own."""
     plain, found = page(safe("a")), page(safe(text))
-    assert found.names == [text]
+    assert found.names == [text.replace("\u202e", "\\u202e")]
     assert [(each.tag, sorted(each.attributes)) for each in found.elements] == [
         (each.tag, sorted(each.attributes)) for each in plain.elements
     ]
@@ -592,7 +592,7 @@ def test_everything_else_is_nothing_but_text(text: str) -> None:
         for each, glob, registry in ((odd, text, text), (pair(Class.DECISION, alias=3), "a", "https://mlflow.example"))
     )
     assert [each.tag for each in found.elements] == [each.tag for each in plain.elements]
-    assert found.models[0][-1] == f"Production: {text}"
+    assert found.models[0][-1] == "Production: " + text.replace("\u202e", "\\u202e")
 
 
 def test_a_name_has_a_direction_of_its_own() -> None:
@@ -604,6 +604,12 @@ def test_a_name_has_a_direction_of_its_own() -> None:
 def test_control_characters_are_seen() -> None:
     """What HTML would drop or take for a space is shown by its picture."""
     assert page(safe("a\tb\x00c\nd\x7f")).names == ["a␉b␀c␊d␡"]
+
+
+def test_what_shows_nothing_or_turns_the_writing_is_escaped() -> None:
+    """As on a terminal; a joiner of letters that are joined by it stays."""
+    found = page(safe("a\u200bb\u202ec\u200dd \u0645\u06cc\u200c\u0634\u0648\u062f"))
+    assert found.names == ["a\\u200bb\\u202ec\\u200dd \u0645\u06cc\u200c\u0634\u0648\u062f"]
 
 
 def test_what_is_no_unicode_can_be_written() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any
 
@@ -39,9 +40,13 @@ class Model:
         return 42
 
     @observed
-    def register(self, run_id: str) -> int:
+    def register(self, run_id: str, *, dry_run: bool = False) -> int:
         """Return a version."""
         return 7
+
+    @observed
+    def compare(self, a: int, b: int) -> None:
+        """Return nothing."""
 
 
 def move(**values: Any) -> Promotion:
@@ -91,6 +96,20 @@ def test_the_number_of_a_new_version_is_told(exporter: InMemorySpanExporter) -> 
     """What ``register`` returns is a version."""
     Model().register("run")
     assert dict(only(exporter).attributes or {})["prodpointer.version"] == 7
+
+
+@pytest.mark.parametrize("call", [lambda: Model().register("run", dry_run=True), lambda: Model().compare(1, 2)])
+def test_a_version_that_was_not_found_is_not_told(exporter: InMemorySpanExporter, call: Callable[[], object]) -> None:
+    """A dry run makes none, and of two that are compared neither is the one."""
+    call()
+    assert "prodpointer.version" not in dict(only(exporter).attributes or {})
+
+
+def test_the_version_that_is_asked_for_is_told(exporter: InMemorySpanExporter) -> None:
+    """Also where the verb fails."""
+    with pytest.raises(RegistryError):
+        Model().promote(2, result=RegistryError("Could not read the model."))
+    assert dict(only(exporter).attributes or {})["prodpointer.version"] == 2
 
 
 def test_a_loaded_object_is_no_version(exporter: InMemorySpanExporter) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from prodpointer.migration.assess import Class, Prefer
 from prodpointer.migration.plan import Pair, Plan, Planned
-from prodpointer.pages.html import code, file_of, policy, render, style_of, visible
+from prodpointer.pages.html import code, file_of, for_page, policy, render, style_of
 from prodpointer.types import called
 
 if TYPE_CHECKING:
@@ -249,7 +249,7 @@ def _lines(texts: Iterable[str]) -> str:
     """Return texts, each on a line of its own where the style keeps lines."""
     from markupsafe import Markup
 
-    return Markup("\n").join(map(visible, texts))
+    return Markup("\n").join(map(for_page, texts))
 
 
 def _pointers(pair: Pair | None) -> tuple[str, str]:

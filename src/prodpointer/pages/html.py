@@ -10,6 +10,7 @@ import hashlib
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from prodpointer._text import visible
 from prodpointer.errors import ProdpointerError
 
 if TYPE_CHECKING:
@@ -50,19 +51,19 @@ def render(template: str, **values: Any) -> str:
 
 def _readable(value: object) -> object:
     """Return what is to be a text in the page as one; what is HTML already stays."""
-    return visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+    return for_page(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
-def visible(text: str) -> str:
-    """Return a text that every file can hold, with pictures for control characters."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8").translate(_PICTURES)
+def for_page(text: str) -> str:
+    """Return a text that every file can hold: control characters as pictures, others that are not seen escaped."""
+    return visible(text.translate(_PICTURES))
 
 
 def code(text: str) -> Markup:
     """Return what may be typed."""
     from markupsafe import Markup
 
-    return Markup("<code>{}</code>").format(visible(text))
+    return Markup("<code>{}</code>").format(for_page(text))
 
 
 def policy(*, style: str, script: str = "") -> str:

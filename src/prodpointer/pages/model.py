@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from importlib.metadata import version
 from typing import Any
 
+from prodpointer._telemetry import library_version
 from prodpointer.pages.html import code, file_of, policy, render, style_of
 from prodpointer.pages.periods import Part, Period, Timeline, grouped, lengths, periods_of, timeline_of
 from prodpointer.types import PointerStatus, Promotion, Verdict, called
@@ -78,7 +78,7 @@ def model_page(
         stage=stage,
         registry=registry,
         made=_time(at),
-        version=version("prodpointer"),
+        version=library_version(),
         live=_live(status, periods),
         problems=_problems(status),
         repair=code(shlex.join(["prodpointer", "repair", status.name])),
