@@ -186,7 +186,7 @@ def test_a_refused_command_is_given_the_event_again(
     once = ("--tracking-uri", lab.uri, "watch", f"{model.name}*", "--once", "--exec")
     refused = cli(*once, f"sh -c 'cat >> \"{out}\"; exit 9'")
     assert refused.exit_code == 1
-    assert "was not taken: exit code 9; again in" in refused.err
+    assert "was not delivered: exit code 9; next attempt in" in refused.err
     assert cli(*once, f"sh -c 'cat >> \"{out}\"'").exit_code == 0
     ids = [json.loads(line)["id"] for line in out.read_text().splitlines()]
     assert len(ids) == 2
@@ -418,7 +418,9 @@ def test_it_goes_on_when_the_registry_answers_again(
     assert moves(lines) == [("promote", None, 1)]
 
 
-def test_it_runs_until_it_is_told_to_end(model: RegisteredModel, watch: Watch, lab: Lab, cli: Command) -> None:
+def test_it_runs_until_it_is_told_to_end(
+    model: RegisteredModel, watch: Watch, lab: Lab, cli: Command, capfd: pytest.CaptureFixture[str]
+) -> None:
     """SIGTERM ends it after the event that is being sent, here by the command that takes it."""
     watch()
     model.promote(1)
@@ -426,6 +428,7 @@ def test_it_runs_until_it_is_told_to_end(model: RegisteredModel, watch: Watch, l
     answer = cli("--tracking-uri", lab.uri, "watch", f"{model.name}*", "--every", 0.05, *sent)
     assert answer.exit_code == 0
     assert answer.err.startswith("watch: every 0.05 s, until SIGTERM or Ctrl-C; cursor ")
+    assert "Stopping after the event that is being sent." in capfd.readouterr().err
     assert watch() == []
 
 

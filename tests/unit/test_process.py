@@ -28,6 +28,14 @@ def test_the_first_signal_stops_a_run_and_says_what_it_waits_for(
     assert errors == "\nStopping after the models in progress. Press Ctrl-C again to interrupt them.\n"
 
 
+def test_a_run_may_name_what_is_in_progress(capfd: pytest.CaptureFixture[str]) -> None:
+    """Not every command has models in progress."""
+    with stopped_by_signals(threading.Event(), "Stopping after the event."):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.01)
+    assert capfd.readouterr().err == "\nStopping after the event.\n"
+
+
 def test_a_second_ctrl_c_interrupts() -> None:
     """A second Ctrl-C interrupts at once."""
     stopped = threading.Event()

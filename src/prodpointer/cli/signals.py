@@ -14,7 +14,7 @@ from typing import Any
 from prodpointer.cli.output import print_warning
 from prodpointer.errors import without_credentials
 
-_STOPPING = b"\nStopping after the models in progress. Press Ctrl-C again to interrupt them.\n"
+_STOPPING = "Stopping after the models in progress. Press Ctrl-C again to interrupt them."
 _PROGRESS_BARS = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"
 
 
@@ -42,14 +42,15 @@ def interrupted_by_signals() -> Iterator[None]:
 
 
 @contextmanager
-def stopped_by_signals(stopped: threading.Event) -> Iterator[None]:
-    """Let SIGTERM and Ctrl-C stop a run after the models in progress; a second Ctrl-C interrupts it."""
+def stopped_by_signals(stopped: threading.Event, stopping: str = _STOPPING) -> Iterator[None]:
+    """Let SIGTERM and Ctrl-C stop a run after what is in progress, and say so; a second Ctrl-C interrupts it."""
+    said = f"\n{stopping}\n".encode()
 
     def stop(number: int, _: object) -> None:
         if stopped.is_set() and number == signal.SIGINT:
             raise KeyboardInterrupt
         stopped.set()
-        os.write(2, _STOPPING)  # print() is not reentrant in a signal handler
+        os.write(2, said)  # print() is not reentrant in a signal handler
 
     with _handled(stop, signal.SIGTERM, signal.SIGINT):
         yield

@@ -26,6 +26,16 @@ if TYPE_CHECKING:
     from prodpointer.watch.sweep import Swept
 
 
+_STOPPING = "Stopping after the event that is being sent. Press Ctrl-C again to interrupt it."
+
+
+def _check_every(_: click.Context, __: click.Parameter, value: float) -> float:
+    """Refuse what cannot be waited for."""
+    if not 0 < value <= threading.TIMEOUT_MAX:
+        raise click.BadParameter("must be > 0 (seconds), and finite.")
+    return value
+
+
 @click.command(
     cls=Command,
     runs_on=True,
@@ -38,7 +48,12 @@ if TYPE_CHECKING:
 )
 @click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_name)
 @click.option(
-    "--every", type=click.FloatRange(0, min_open=True), default=10.0, show_default=True, help="Seconds between sweeps."
+    "--every",
+    type=click.FloatRange(0, min_open=True),
+    callback=_check_every,
+    default=10.0,
+    show_default=True,
+    help="Seconds between sweeps.",
 )
 @click.option("--once", is_flag=True, help="Run one sweep, send what is due and exit, for use with a scheduler.")
 @click.option("--since", type=WHEN, help="Where a new cursor begins, such as 2026-11-01T12:00 (default: now).")
@@ -68,7 +83,8 @@ def watch(  # noqa: PLR0917  # click passes them by name
 
     Runs until SIGTERM or Ctrl-C. NAME may be a pattern; without NAME: all models. All pointers are watched unless
     --alias names one. Moves by other tools are included. The cursor keeps what was sent, so that nothing is lost
-    between two runs. Exit code 1 with --once: some events were not taken; the next run sends them again.
+    between two runs. Exit code 1 with --once: a receiver refused events, or a model could not be read; the next run
+    tries again.
     """
     from prodpointer.watch.cursor import open_cursor
     from prodpointer.watch.delivery import Delivery
@@ -83,7 +99,7 @@ def watch(  # noqa: PLR0917  # click passes them by name
     file = file or default_cursor(identity, watched.alias, names)
     about = {"registry": identity, "pointer": watched.alias or "", "models": " ".join(sorted(names))}
     stopped = threading.Event()
-    with open_cursor(file, about) as cursor, stopped_by_signals(stopped):
+    with open_cursor(file, about) as cursor, stopped_by_signals(stopped, _STOPPING):
         sweeper = Sweeper(watched, cursor, since=since)
         receiver = _receiver(settings, sweeper.source, url, command)
         delivery = Delivery(cursor, receiver, failed=_say_not_taken)
@@ -137,7 +153,8 @@ def _say_not_taken(failure: Failure) -> None:
     """Say that an event was not taken."""
     event = failure.document
     name = f"{event['name']}@{event['alias']}"
-    say(f"warning: {event['id']} of {name} was not taken: {failure.why}; again in {failure.again_in:.0f} s", err=True)
+    when = f"next attempt in {failure.again_in:.0f} s"
+    say(f"warning: {event['id']} of {name} was not delivered: {failure.why}; {when}", err=True)
 
 
 class _Talk:
