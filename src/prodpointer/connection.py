@@ -98,7 +98,7 @@ def connect(
     try:
         probe_capabilities(registry)
     except RegistryUnavailable as failure:
-        model.not_asked(failure)
+        model._note_outage(failure)  # noqa: SLF001  # of no use to callers
     return model
 
 
@@ -294,5 +294,5 @@ def _load(name: str, alias: str, on_unavailable: OnOutage) -> Any:
     except NO_ANSWER as error:
         if on_unavailable != "none":
             raise
-        _log.warning("no model of %r is loaded: %s", name, error)
+        _log.warning("%s@%s: the registry is down, load_production returns None: %s", name, alias, error)
         return None

@@ -193,8 +193,10 @@ class RegisteredModel:
         ArtifactNotFound
             The run or the artifact does not exist; nothing was created.
         InvalidName
-            A name, tag or digest that no registry can hold; nothing was created.
+            A name, tag or digest that no registry can hold, or an unknown `if_exists`; nothing was created.
         """
+        if if_exists not in {"new", "reuse"}:
+            raise InvalidName(f"Invalid if_exists={if_exists!r}.", next_step="Use 'new' or 'reuse'.")
         self._check_name()
         own = registration.callers_tags(tags, git_commit)
         # A registry that is down fails here, before a request for the run that MLflow would not time out.
@@ -473,18 +475,29 @@ class RegisteredModel:
         return roll_back(self._promoter, to=target, expected=_checked(expected), reason=reason, by=by, dry_run=dry_run)
 
     @observed
-    def withdraw(self, *, reason: str = "", by: str | None = None, dry_run: bool = False) -> Promotion:
+    def withdraw(
+        self,
+        *,
+        expected: int | NotGiven | None = NOT_GIVEN,
+        reason: str = "",
+        by: str | None = None,
+        dry_run: bool = False,
+    ) -> Promotion:
         """Make nothing live any more and return the move; versions stay, in a stage they become Archived.
 
         The move is recorded with the version withdrawn, so that the next promotion restores the same pointers.
-        ``dry_run`` is as for :meth:`promote`.
+
+        Parameters
+        ----------
+        expected, reason, by, dry_run
+            As for :meth:`promote`.
 
         Raises
         ------
-        ModelNotFound, PointerUnsupported, PromotionLost
+        ModelNotFound, ExpectationFailed, PointerUnsupported, PromotionLost
             As for :meth:`promote`.
         """
-        withdrawn = self._promoter.withdraw(reason=reason, by=by, dry_run=dry_run)
+        withdrawn = self._promoter.withdraw(expected=_checked(expected), reason=reason, by=by, dry_run=dry_run)
         if not dry_run:
             self._loading.delivery.note_named(None)
         return withdrawn
@@ -734,7 +747,7 @@ class RegisteredModel:
     def afollow(self) -> None:
         """``async with`` what :meth:`follow` returns: leaving closes it, and the loop of asyncio goes on meanwhile."""
 
-    def not_asked(self, failure: RegistryUnavailable) -> None:
+    def _note_outage(self, failure: RegistryUnavailable) -> None:
         """Note that the registry was down a moment ago, so that loading the last-known-good version does not ask again.
 
         Raises the failure where this machine has none.

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from prodpointer import RegisteredModel
 from prodpointer.cli import moves
+from prodpointer.errors import InvalidName, RegistryUnavailable
 from tests.integration.conftest import NEW_POINTER, Answer, Command, Lab
 
 
@@ -63,6 +66,27 @@ def test_a_version_that_is_reused_is_not_registered(at: Command, lab: Lab, name:
     assert at(*command, "--json").document["reused"] is True
 
 
+def test_a_version_whose_digest_cannot_be_read_is_registered(
+    at: Command, lab: Lab, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job that is tried again would register another one."""
+
+    def down(*_: object) -> None:
+        raise RegistryUnavailable("The registry did not answer.")
+
+    monkeypatch.setattr(RegisteredModel, "version", down)
+    answer = at("register", name, lab.run({"bundle/model.pkl": b""}), "bundle", "--json")
+    assert (answer.exit_code, answer.document["version"], answer.document["sha256"]) == (0, 1, None)
+    assert answer.err.startswith("warning: the digest of version 1 could not be read: The registry did not answer.")
+
+
+def test_an_unknown_choice_makes_no_version(lab: Lab, name: str) -> None:
+    """Of ``if_exists``: it does not silently mean a new version."""
+    choice: Any = "resue"
+    with pytest.raises(InvalidName, match="Invalid if_exists='resue'"):
+        lab.model(name, 0).register("no-run", "bundle", if_exists=choice)
+
+
 def test_an_owner_can_be_named(at: Command, lab: Lab, name: str) -> None:
     """``register --by`` is the owner."""
     at("register", name, lab.run({"bundle/model.pkl": b""}), "bundle", "--by", "grace")
@@ -100,6 +124,25 @@ def test_a_withdrawal_asks_on_a_terminal(
     assert len(asked) == 1
     answering(True)
     assert (at("withdraw", name).exit_code, model.live_version()) == (0, None)
+
+
+def test_only_the_version_that_was_asked_about_is_withdrawn(
+    at: Command, lab: Lab, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where another one went live before the answer, it stays live, and the exit code is 3."""
+    model = lab.model(name, 2)
+    model.promote(1)
+    monkeypatch.setattr(moves, "may_ask", lambda: True)
+    monkeypatch.setattr(moves, "ask", lambda _: model.promote(2))
+    assert (at("withdraw", name).exit_code, model.live_version()) == (3, 2)
+
+
+def test_a_withdrawal_may_expect_a_version(at: Command, lab: Lab, name: str) -> None:
+    """As a promotion may."""
+    model = lab.model(name)
+    model.promote(1)
+    assert [at("withdraw", name, "--expected", each).exit_code for each in ("none", "2", "1")] == [3, 3, 0]
+    assert model.live_version() is None
 
 
 @pytest.mark.parametrize("option", ["--yes", "-y", "--dry-run"])

@@ -61,7 +61,7 @@ move: Promotion = news.promote(number, expected=None, reason="weekly retrain")
 from_version: int | None = move.from_version
 gated: Promotion = news.promote(number, gates=[Gate("auc", at_least=0.8), "auc >= production"], across_datasets=True)
 judged: list[tuple[str, bool, float | None]] = [(each.gate, each.passed, each.candidate) for each in gated.gates]
-undone: Promotion = news.withdraw()
+undone: Promotion = news.withdraw(expected=number)
 back: Promotion = news.rollback(to=1, expected=2, reason="worse")
 past: list[Promotion] = news.history()
 then: ModelVersion | None = news.live_at(move.at)

@@ -11,8 +11,9 @@ from prodpointer.artifacts.fetch import Verify
 from prodpointer.cli.completion import complete_name, complete_version
 from prodpointer.cli.group import Command
 from prodpointer.cli.options import BY, DRY_RUN, settings_of, shared_options
-from prodpointer.cli.output import print_json, say
+from prodpointer.cli.output import print_json, print_warning, say
 from prodpointer.errors import ProdpointerError
+from prodpointer.registered_model import RegisteredModel
 
 
 @click.command(
@@ -80,7 +81,7 @@ def register(  # noqa: PLR0917  # click passes them by name
         by=by,
         dry_run=dry_run,
     )
-    sha256 = None if dry_run and number != reused else model.version(number).sha256
+    sha256 = None if dry_run and number != reused else _recorded_digest(model, number)
     if settings.as_json:
         marks = {"reused": number == reused, **({"dry_run": True} if dry_run else {})}
         print_json({"name": name, "version": number, "sha256": sha256, **marks})
@@ -137,6 +138,15 @@ def adopt(ctx: click.Context, /, name: str, version: str, dry_run: bool, **optio
     else:
         kind = "SHA-256" if dry_run else "recorded SHA-256"
         say(f"{'dry run: ' if dry_run else ''}{name}: the {kind} of version {version} is {digest}")
+
+
+def _recorded_digest(model: RegisteredModel, version: int) -> str | None:
+    """Return the digest of a version; where it cannot be read, the version is registered all the same."""
+    try:
+        return model.version(version).sha256
+    except ProdpointerError as error:
+        print_warning(f"the digest of version {version} could not be read: {error}")
+        return None
 
 
 def _tags(pairs: tuple[str, ...]) -> dict[str, str]:

@@ -12,7 +12,7 @@ import click
 
 from prodpointer.cli.output import SCHEMA_VERSION, json_text, print_json, say
 from prodpointer.cli.tables import Column, print_table
-from prodpointer.cli.terminal import stop_waiting
+from prodpointer.cli.terminal import stop_waiting, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,14 +37,13 @@ def print_plan_json(plan: Plan) -> None:
 
 def _print_long_json(head: dict[str, Any], key: str, items: Iterable[dict[str, Any]]) -> None:
     """Print one JSON document whose last key is a list, item by item, to limit the memory for large fleets."""
-    stop_waiting()
     head = {"schema_version": SCHEMA_VERSION, **head}
-    click.echo(json_text(head).removesuffix("\n}") + f',\n  "{key}": [', nl=False)
+    write(json_text(head).removesuffix("\n}") + f',\n  "{key}": [', end="")
     end = "]\n}"
     for number, item in enumerate(items):
-        click.echo(("," if number else "") + "\n" + textwrap.indent(json_text(item), "    "), nl=False)
+        write(("," if number else "") + "\n" + textwrap.indent(json_text(item), "    "), end="")
         end = "\n  ]\n}"
-    click.echo(end)
+    write(end)
 
 
 def print_plan(plan: Plan) -> None:

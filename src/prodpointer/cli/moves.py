@@ -71,6 +71,7 @@ def promote(  # noqa: PLR0917  # click passes them by name
     cls=Command, examples=("withdraw news-recommender --reason 'wrong labels'", "withdraw news-recommender --yes")
 )
 @click.argument("name", shell_complete=complete_name)
+@click.option("--expected", help="Refuse unless this version is live; 'none': no version is live.")
 @move_options
 @YES
 @shared_options
@@ -79,6 +80,7 @@ def withdraw(  # noqa: PLR0917  # click passes them by name
     ctx: click.Context,
     /,
     name: str,
+    expected: str | None,
     reason: str,
     by: str | None,
     dry_run: bool,
@@ -91,11 +93,13 @@ def withdraw(  # noqa: PLR0917  # click passes them by name
     """
     settings = settings_of(ctx, options)
     model = settings.model(name)
+    only = _expected(expected)
     if not (yes or dry_run) and may_ask():
-        planned = model.withdraw(reason=reason, by=by, dry_run=True)
+        planned = model.withdraw(expected=only, reason=reason, by=by, dry_run=True)
         if planned.pointers:
             ask(move_line(planned))
-    _show_move(settings, model.withdraw(reason=reason, by=by, dry_run=dry_run), dry_run=dry_run)
+        only = planned.from_version  # another version may go live meanwhile
+    _show_move(settings, model.withdraw(expected=only, reason=reason, by=by, dry_run=dry_run), dry_run=dry_run)
 
 
 @click.command(cls=Command, examples=("rollback news-recommender", "rollback news-recommender --to 2 --expected 4"))

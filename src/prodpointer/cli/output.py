@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import sys
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +12,7 @@ import click
 
 from prodpointer._text import INVISIBLE, visible
 from prodpointer.cli.tables import Cell, Column, Row, print_table
-from prodpointer.cli.terminal import Meaning, has_colour, paint, stop_waiting
+from prodpointer.cli.terminal import Meaning, can_write, paint, write
 from prodpointer.diagnostics.conformance import Conformance
 from prodpointer.errors import ProdpointerError
 from prodpointer.types import Pointers, PointerStatus, Promotion
@@ -181,7 +180,7 @@ def _time(at: datetime) -> str:
 
 def say(text: str, *, err: bool = False, meaning: Meaning = "") -> None:
     """Print a text; control characters, which may come from the registry, are escaped."""
-    _print(paint(visible(text), meaning, err=err), err=err)
+    write(paint(visible(text), meaning, err=err), err=err)
 
 
 def print_error(error: ProdpointerError, *, about: str = "") -> None:
@@ -195,15 +194,15 @@ def print_error(error: ProdpointerError, *, about: str = "") -> None:
         What it concerns, where several things are done.
     """
     fact = f"{about}: {error.what}" if about else error.what
-    _print(f"{paint('error:', 'bad', err=True)} {visible(fact)}", err=True)
+    write(f"{paint('error:', 'bad', err=True)} {visible(fact)}", err=True)
     for title, text in (("where:", error.where), ("next: ", error.next_step)):
         if text:
-            _print(f"  {paint(title, 'aside', err=True)} {visible(text)}", err=True)
+            write(f"  {paint(title, 'aside', err=True)} {visible(text)}", err=True)
 
 
 def print_warning(text: str) -> None:
     """Print a warning on standard error, in one line."""
-    _print(f"{paint('warning:', 'warning', err=True)} {visible(text)}", err=True)
+    write(f"{paint('warning:', 'warning', err=True)} {visible(text)}", err=True)
 
 
 def ask(move: str) -> None:
@@ -214,24 +213,18 @@ def ask(move: str) -> None:
         raise click.exceptions.Exit(1)
 
 
-def _print(text: str, *, err: bool = False) -> None:
-    """Print a text; what the encoding of the stream does not have is written in letters that it has."""
-    stop_waiting()
-    encoding = (sys.stderr if err else sys.stdout).encoding or "utf-8"
-    try:
-        text.encode(encoding)
-    except UnicodeEncodeError:
-        text = text.replace("→", "->").encode(encoding, "backslashreplace").decode(encoding)
-    click.echo(text, err=err, color=True if has_colour(err=err) else None)
-
-
 def print_json(document: dict[str, Any], *, indent: int | None = 2) -> None:
     """Print one JSON document, on one line where ``indent`` is None."""
-    stop_waiting()
-    click.echo(json_text({"schema_version": SCHEMA_VERSION, **document}, indent=indent))
+    write(json_text({"schema_version": SCHEMA_VERSION, **document}, indent=indent))
 
 
 def json_text(document: dict[str, Any], *, indent: int | None = 2) -> str:
-    """Return a document as JSON; control characters are written as JSON escapes, so that a terminal ignores them."""
+    """Return a document as JSON for standard output.
+
+    Control characters are written as JSON escapes, so that a terminal ignores them, and so is everything outside ASCII
+    where the encoding of standard output does not have all of it.
+    """
     text = json.dumps(document, indent=indent, ensure_ascii=False)
+    if not can_write(text):
+        text = json.dumps(document, indent=indent)
     return INVISIBLE.sub(lambda found: json.dumps(found.group())[1:-1], text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import click
@@ -12,7 +11,7 @@ from prodpointer.cli.group import Command
 from prodpointer.cli.options import DEFAULT_TIMEOUT, settings_of, shared_options
 from prodpointer.cli.output import print_conformance, print_json
 from prodpointer.cli.signals import interrupted_by_signals
-from prodpointer.cli.terminal import has_colour, stop_waiting
+from prodpointer.cli.terminal import can_write, has_colour, write
 from prodpointer.diagnostics.conformance import check_registry
 from prodpointer.types import POINTERS
 
@@ -46,7 +45,7 @@ def doctor(ctx: click.Context, /, trying: bool, model: str | None, **options: An
     if settings.as_json:
         print_json(found.as_json())
     else:
-        for line in screen(found, symbols=_can_show("\u2713\u2717")):
+        for line in screen(found, symbols=can_write("\u2713\u2717")):
             _say_state(line)
     ctx.exit(found.exit_code)
 
@@ -58,17 +57,7 @@ def _say_state(line: str) -> None:
     if state is not None and has_colour():
         head, rest = text.split(state, 1)
         text = click.style(head + state, fg=_COLOURS[state]) + rest
-    stop_waiting()
-    click.echo(text, color=True if has_colour() else None)
-
-
-def _can_show(text: str) -> bool:
-    """Tell whether standard output can hold a text."""
-    try:
-        text.encode(sys.stdout.encoding or "ascii")
-    except UnicodeEncodeError:
-        return False
-    return True
+    write(text)
 
 
 @click.command(cls=Command, examples=("conformance", "conformance --pointer both --prefix catalog.schema."))

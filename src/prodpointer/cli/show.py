@@ -13,7 +13,7 @@ from prodpointer.cli.completion import complete_name
 from prodpointer.cli.group import Command
 from prodpointer.cli.options import Settings, is_pattern, settings_of, shared_options
 from prodpointer.cli.output import DISAGREE, json_text, print_error, print_history, print_json, print_statuses, say
-from prodpointer.cli.terminal import stop_waiting
+from prodpointer.cli.terminal import write
 from prodpointer.cli.times import WHEN
 from prodpointer.cli.watch import open_watched
 from prodpointer.errors import AccessDenied, InvalidName, ModelNotFound, PointerUnsupported, ProdpointerError
@@ -32,7 +32,7 @@ from prodpointer.types import PointerStatus, called
 )
 @click.argument("name", required=False, shell_complete=complete_name)
 @click.option("--at", "when", help="Show the version that was live at this time, such as 2026-11-23T12:00 (UTC).")
-@click.option("--all", "every", is_flag=True, help="Export the events of all models and pointers, as --jsonl.")
+@click.option("--all", "every", is_flag=True, help="Export the events of all models and pointers, with --jsonl.")
 @click.option("--since", type=WHEN, help="Leave out earlier events.")
 @click.option("--until", type=WHEN, help="Leave out events from this time on.")
 @click.option("--jsonl", is_flag=True, help="Print one JSON document per event and line, with the keys of watch.")
@@ -139,8 +139,7 @@ def _export(settings: Settings, name: str | None, since: datetime | None, until:
         chosen = replace(settings, alias=settings.alias or "production")
         documents = export_model(open_watched(chosen, ()), name, since=since, until=until)
     for document in documents:
-        stop_waiting()
-        click.echo(json_text(document, indent=None))
+        write(json_text(document, indent=None))
     return failures[0].exit_code if failures else 0
 
 

@@ -8,10 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import click
-
 from prodpointer._text import visible
-from prodpointer.cli.terminal import Meaning, is_terminal, paint, stop_waiting
+from prodpointer.cli.terminal import Meaning, is_terminal, paint, stop_waiting, write
 
 _GAP = 2  # columns of a terminal between two columns of a table
 _NARROWEST = 16  # columns of a terminal that a text is wrapped into at least
@@ -67,15 +65,15 @@ def print_table(columns: Sequence[Column | str], rows: Sequence[Row], *, empty: 
     elif cells:
         _print_aligned(titles, cells)
     if empty and not cells:
-        click.echo(empty, err=here == "pipe")
+        write(empty, err=here == "pipe")
 
 
 def _print_tab_separated(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> None:
     """Print a header row and a line for each row; what would separate is a blank, and nothing is in colour."""
-    click.echo("\t".join(column.title for column in columns))
+    write("\t".join(column.title for column in columns))
     for row in rows:
         texts = (cell.text if cell.piped is None else cell.piped for cell in row)
-        click.echo("\t".join(visible(_SEPARATORS.sub(" ", text)) for text in texts))
+        write("\t".join(visible(_SEPARATORS.sub(" ", text)) for text in texts))
 
 
 def _print_aligned(columns: list[Column], rows: list[list[Cell]]) -> None:
@@ -88,13 +86,13 @@ def _print_aligned(columns: list[Column], rows: list[list[Cell]]) -> None:
             return
         columns = [column for index, column in enumerate(columns) if index != optional[-1]]
         rows = [[cell for index, cell in enumerate(row) if index != optional[-1]] for row in rows]
-    click.echo(_line([paint(column.title, "title") for column in columns], [c.title for c in columns], widths))
+    write(_line([paint(column.title, "title") for column in columns], [c.title for c in columns], widths))
     for row in rows:
         folded = [_wrapped(cell.text, size) for cell, size in zip(row, widths, strict=True)]
         for number in range(max(map(len, folded))):
             texts = [lines[number] if number < len(lines) else "" for lines in folded]
             painted = [paint(text, cell.meaning) for text, cell in zip(texts, row, strict=True)]
-            click.echo(_line(painted, texts, widths))
+            write(_line(painted, texts, widths))
 
 
 def _line(painted: Sequence[str], texts: Sequence[str], widths: Sequence[int]) -> str:
@@ -127,11 +125,11 @@ def _print_blocks(columns: list[Column], rows: list[list[Cell]], width: int) -> 
     label = max(_size(column.title) for column in columns)
     for number, row in enumerate(rows):
         if number:
-            click.echo()
+            write()
         for column, cell in zip(columns, row, strict=True):
             title = paint(f"{column.title:{label}}", "title")
             for line in _wrapped(cell.text, max(_NARROWEST, width - label - _GAP)):
-                click.echo(f"{title}{' ' * _GAP}{paint(line, cell.meaning)}".rstrip())
+                write(f"{title}{' ' * _GAP}{paint(line, cell.meaning)}".rstrip())
                 title = " " * label
 
 

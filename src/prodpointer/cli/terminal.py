@@ -54,6 +54,29 @@ def paint(text: str, meaning: Meaning, *, err: bool = False) -> str:
     return click.style(text, **_STYLES[meaning]) if meaning and has_colour(err=err) else text  # type: ignore[arg-type]
 
 
+def can_write(text: str, *, err: bool = False) -> bool:
+    """Tell whether the encoding of standard output, or of standard error, has all of a text."""
+    try:
+        text.encode(_encoding(err=err))
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def write(text: str = "", *, err: bool = False, end: str = "\n") -> None:
+    """Write a text; what the encoding of the stream does not have is written in letters that it has."""
+    stop_waiting()
+    if not can_write(text, err=err):
+        encoding = _encoding(err=err)
+        text = text.replace("→", "->").encode(encoding, "backslashreplace").decode(encoding)
+    click.echo(text + end, nl=False, err=err, color=True if has_colour(err=err) else None)
+
+
+def _encoding(*, err: bool) -> str:
+    """Return the encoding of standard output, or of standard error."""
+    return (sys.stderr if err else sys.stdout).encoding or "utf-8"
+
+
 class _Spinner:
     """A sign on standard error that a command waits, from a moment after its start until it prints anything."""
 

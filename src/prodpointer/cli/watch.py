@@ -16,6 +16,7 @@ from prodpointer.cli.group import Command
 from prodpointer.cli.options import DEFAULT_TIMEOUT, Settings, settings_of, shared_options
 from prodpointer.cli.output import json_text, say
 from prodpointer.cli.signals import stopped_by_signals
+from prodpointer.cli.terminal import write
 from prodpointer.cli.times import WHEN
 from prodpointer.connection import rule_for
 from prodpointer.errors import ProdpointerError
@@ -146,7 +147,7 @@ def _receiver(settings: Settings, source: str, url: str | None, command: str | N
 
 def _print_line(document: Mapping[str, Any]) -> None:
     """Print one event."""
-    click.echo(json_text(dict(document), indent=None))
+    write(json_text(dict(document), indent=None))
 
 
 def _say_not_taken(failure: Failure) -> None:

@@ -227,9 +227,12 @@ class Promoter:
         self._check_still_so(move, snapshot)
         return self._move(move, snapshot)
 
-    def withdraw(self, *, reason: str, by: str | None, dry_run: bool = False) -> Promotion:
+    def withdraw(
+        self, *, reason: str, by: str | None, expected: Expected = NOT_GIVEN, dry_run: bool = False
+    ) -> Promotion:
         """Make nothing live; see :meth:`prodpointer.RegisteredModel.withdraw`."""
         snapshot = self.take_snapshot_to_move()
+        self._check_expected(snapshot, expected)
         pointers = self._set_pointers(snapshot)
         check_nothing_left_behind(snapshot, pointers, None, self.where)
         move = self._draft(snapshot, None, pointers, kind="withdraw", reason=reason, by=by)

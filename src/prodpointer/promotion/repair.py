@@ -39,7 +39,7 @@ def repair(promoter: Promoter, *, dry_run: bool = False) -> tuple[ModelSnapshot,
         else remove_impossible(promoter.registry, snapshot.versions)
     )
     mended = [step.text for step in steps]
-    mended += [f"the tag {key} of version {number}: no event, removed" for number, key in impossible]
+    mended += [f"the tag {key} of version {number}: not an event → removed" for number, key in impossible]
     return (promoter.take_snapshot(complete=True) if mended and not dry_run else snapshot), tuple(mended)
 
 
