@@ -3,8 +3,7 @@
 Importing this package does not import MLflow.
 """
 
-from importlib.metadata import version as _version
-
+from prodpointer._telemetry import library_version as _version
 from prodpointer.connection import DropIn, aconnect, connect, drop_in, load_production, promote, register, rollback
 from prodpointer.errors import (
     AccessDenied,
@@ -46,7 +45,7 @@ from prodpointer.serving.follow import Live
 from prodpointer.serving.state import LiveStats, State
 from prodpointer.types import Comparison, Difference, ModelVersion, PointerStatus, Promotion, Pulled, Selection, Verdict
 
-__version__ = _version("prodpointer")
+__version__ = _version()
 
 __all__ = [
     "AccessDenied",

@@ -149,7 +149,7 @@ def test_an_alias_without_a_stage_has_no_line_for_one() -> None:
 def test_the_timeline_has_a_part_for_each_period() -> None:
     """Gaps, rollbacks and unrecorded moves look and read differently from the rest."""
     found = parts_of(page(STORY))
-    assert [css for css, _ in found] == ["even", "odd", "even", "nobody", "unsure", "now"]
+    assert [css for css, _ in found] == ["even", "odd", "even", "nothing", "unsure", "now"]
     assert "rollback by oncall: worse on Sundays" in found[2][1]
     assert found[3][1].startswith("nothing, ")
     assert found[4][1].startswith("version 4, then version 2 by an unrecorded move")

@@ -99,13 +99,13 @@ def test_the_number_of_a_new_version_is_told(exporter: InMemorySpanExporter) -> 
 
 
 @pytest.mark.parametrize("call", [lambda: Model().register("run", dry_run=True), lambda: Model().compare(1, 2)])
-def test_a_version_that_was_not_found_is_not_told(exporter: InMemorySpanExporter, call: Callable[[], object]) -> None:
+def test_only_a_version_that_exists_is_an_attribute(exporter: InMemorySpanExporter, call: Callable[[], object]) -> None:
     """A dry run makes none, and of two that are compared neither is the one."""
     call()
     assert "prodpointer.version" not in dict(only(exporter).attributes or {})
 
 
-def test_the_version_that_is_asked_for_is_told(exporter: InMemorySpanExporter) -> None:
+def test_the_version_that_is_asked_for_is_an_attribute(exporter: InMemorySpanExporter) -> None:
     """Also where the verb fails."""
     with pytest.raises(RegistryError):
         Model().promote(2, result=RegistryError("Could not read the model."))

@@ -79,20 +79,20 @@ def _passed(move: Promotion, before: Promotion | None, recorded: Sequence[Promot
         for event in recorded
         if event.from_version != event.to_version and event.event != move.event
         if (since < (event.event or "") and ((event.event or "") < until or event.at <= move.at))
-        or (event.to_version not in done and _met(event, before))
+        or (event.to_version not in done and _overlapped(event, before))
     ]
     found, ways = {move.from_version}, [move]
     while more := [event for event in passing if event.to_version in found and event not in ways]:
         ways += more
         found |= {event.from_version for event in more}
-    if before and (before.to_version in found or any(_met(event, before) for event in ways[1:])):
+    if before and (before.to_version in found or any(_overlapped(event, before) for event in ways[1:])):
         return before.to_version
     reached = {event.to_version for event in ways[1:]}
     ends = [event for event in ways if event.from_version not in reached]
     return min(ends or ways, key=lambda event: event.event or "").from_version
 
 
-def _met(event: Promotion, before: Promotion | None) -> bool:
+def _overlapped(event: Promotion, before: Promotion | None) -> bool:
     """Tell whether an event was decided when it could not see yet that another one was done."""
     if before is None or before.after is None or event.after is None:
         return False

@@ -221,12 +221,12 @@ class Rest:
 def _clock_ahead(date: str | None, began: datetime, ended: datetime) -> timedelta:
     """Return how far a server's clock is ahead of this one; 0 where its ``Date``, in whole seconds, may be the same."""
     try:
-        told = parsedate_to_datetime(date or "").astimezone(timezone.utc)
+        theirs = parsedate_to_datetime(date or "").astimezone(timezone.utc)
     except (TypeError, ValueError):
         return timedelta(0)
-    if began - _DATE_IS_OLD <= told <= ended + _DATE_IS_OLD:
+    if began - _DATE_IS_OLD <= theirs <= ended + _DATE_IS_OLD:
         return timedelta(0)
-    return told - ended
+    return theirs - ended
 
 
 def pages(ask: Callable[[str | None], tuple[T, Any]]) -> Iterator[T]:

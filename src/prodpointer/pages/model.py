@@ -237,7 +237,7 @@ def _look(periods: Sequence[Period], order: Mapping[int, int], now: Period | Non
     if period.is_unsure:
         return "unsure"
     if period.version is None:
-        return "nobody"
+        return "nothing"
     return "now" if period is now else ("even", "odd")[order[id(period)] % 2]
 
 

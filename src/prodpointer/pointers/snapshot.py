@@ -152,8 +152,8 @@ class ModelSnapshot:
         if (intent.event or "") > self.last_done:
             return True
         last = next(event for event in self.recorded if event.event == self.last_done)
-        met = (intent.after or "") >= (last.after or "")
-        return met or self.now - intent.at < record.UNDER_WAY
+        overlapped = (intent.after or "") >= (last.after or "")
+        return overlapped or self.now - intent.at < record.UNDER_WAY
 
     @property
     def in_stage(self) -> tuple[int, ...]:
