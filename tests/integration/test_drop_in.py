@@ -98,6 +98,7 @@ def test_the_api_falls_back_to_its_file(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{closed_port}")
     with caplog.at_level(logging.WARNING, "prodpointer"):
         assert served() == {"items": ["local"], "source": "file"}
+    assert "@production: the registry is down, load_production returns None: " in caplog.text
     assert f"127.0.0.1:{closed_port}" in caplog.text
 
 

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from prodpointer.cli.main import main
 from prodpointer.cli.options import Settings, keep_settings, settings_of
-from prodpointer.cli.profiles import Profile, config_file, load_profile
+from prodpointer.cli.profiles import config_file, load_profile
 from prodpointer.errors import InvalidName
 
 PROD = """
@@ -40,7 +40,8 @@ def settings(before: Settings, **own: str) -> Settings:
 def test_a_profile_is_read(file: Path) -> None:
     """Its values are those of the table."""
     file.write_text(PROD, encoding="utf-8")
-    assert load_profile("prod") == Profile("https://mlflow.example.com", None, "news", None, "champion", 5)
+    expected = {"tracking_uri": "https://mlflow.example.com", "workspace": "news", "alias": "champion", "timeout": 5}
+    assert load_profile("prod") == expected
 
 
 def test_a_profile_sets_what_no_option_does(file: Path) -> None:

@@ -49,7 +49,7 @@ class Settings:
     def with_profile(self) -> Settings:
         """Return these settings, completed by those of the profile that is named here or in the environment."""
         name = self.profile or os.environ.get(PROFILE_VARIABLE)
-        return Settings(**vars(load_profile(name))).overridden_by(self) if name else self
+        return Settings(**load_profile(name)).overridden_by(self) if name else self
 
     @property
     def shown(self) -> str:
@@ -62,42 +62,32 @@ class Settings:
             if _is_set(name, value)
         )
 
+    @property
+    def _registry(self) -> dict[str, Any]:
+        """The arguments of the API that select the registry."""
+        return {
+            "tracking_uri": self.tracking_uri,
+            "registry_uri": self.registry_uri,
+            "workspace": self.workspace,
+            "timeout": self.timeout or DEFAULT_TIMEOUT,
+        }
+
+    @property
+    def _pointer(self) -> dict[str, Any]:
+        """The arguments of the API that select the registry and the pointer."""
+        return {**self._registry, "pointer": self.pointer or "auto", "alias": self.alias or "production"}
+
     def model(self, name: str, *, create_database: bool | None = False) -> RegisteredModel:
         """Connect to one registered model; unless allowed, a missing SQLite file is not created."""
-        pointer: Any = self.pointer or "auto"
-        return connect(
-            name,
-            tracking_uri=self.tracking_uri,
-            registry_uri=self.registry_uri,
-            workspace=self.workspace,
-            pointer=pointer,
-            alias=self.alias or "production",
-            timeout=self.timeout or DEFAULT_TIMEOUT,
-            create_database=create_database,
-        )
+        return connect(name, **self._pointer, create_database=create_database)
 
     def names(self) -> list[str]:
         """Return the names of every registered model."""
-        timeout = self.timeout or DEFAULT_TIMEOUT
-        return registered_model_names(
-            tracking_uri=self.tracking_uri,
-            registry_uri=self.registry_uri,
-            workspace=self.workspace,
-            timeout=timeout,
-        )
+        return registered_model_names(**self._registry)
 
     def statuses(self, names: Container[str] | None) -> Statuses:
         """Return the status of every registered model, or of those named, or the errors of models."""
-        pointer: Any = self.pointer or "auto"
-        return registered_model_statuses(
-            tracking_uri=self.tracking_uri,
-            registry_uri=self.registry_uri,
-            workspace=self.workspace,
-            pointer=pointer,
-            alias=self.alias or "production",
-            timeout=self.timeout or DEFAULT_TIMEOUT,
-            names=names,
-        )
+        return registered_model_statuses(**self._pointer, names=names)
 
     def matching(self, patterns: Sequence[str]) -> list[str]:
         """Return the models that names and patterns such as ``churn-*`` stand for, each once; all without any.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +22,6 @@ _URIS = ("tracking_uri", "registry_uri")
 _TEXTS = (*_URIS, "workspace", "pointer", "alias")
 
 
-@dataclass(frozen=True)
-class Profile:
-    """What a profile sets; None is not set."""
-
-    tracking_uri: str | None = None
-    registry_uri: str | None = None
-    workspace: str | None = None
-    pointer: str | None = None
-    alias: str | None = None
-    timeout: float | None = None
-
-
 def config_file() -> Path:
     """Return where the profiles are: ``PRODPOINTER_CONFIG``, else ``config.toml`` of the user's configuration."""
     named = os.environ.get(CONFIG_VARIABLE)
@@ -45,13 +32,14 @@ def config_file() -> Path:
     return user_config_path("prodpointer", appauthor=False) / "config.toml"
 
 
-def load_profile(name: str) -> Profile:
-    """Return a profile, or raise ``InvalidName`` for one that is not there or cannot be used."""
+def load_profile(name: str) -> dict[str, Any]:
+    """Return what a profile sets, or raise ``InvalidName`` for one that is not there or cannot be used."""
     profiles = _profiles(config_file())
     if name not in profiles:
         known = f"It has: {list_some(profiles)}." if profiles else f"Add a table [profiles.{name}] to it."
         raise InvalidName(f"There is no profile {name!r}.", where=str(config_file()), next_step=known)
-    return _profile(name, profiles[name])
+    _check_profile(name, profiles[name])
+    return profiles[name]
 
 
 def profile_names() -> list[str]:
@@ -59,7 +47,7 @@ def profile_names() -> list[str]:
     return list(_profiles(config_file()))
 
 
-def _profiles(file: Path) -> dict[str, Any]:
+def _profiles(file: Path) -> dict[str, dict[str, Any]]:
     """Return the table of profiles of a file; there are none where the file does not exist."""
     try:
         document = tomllib.loads(file.read_text(encoding="utf-8"))
@@ -76,8 +64,8 @@ def _profiles(file: Path) -> dict[str, Any]:
     return profiles
 
 
-def _profile(name: str, table: dict[str, Any]) -> Profile:
-    """Return the values of one table, each of them checked."""
+def _check_profile(name: str, table: dict[str, Any]) -> None:
+    """Raise ``InvalidName`` for a table with a value that cannot be used."""
     where = f"the profile {name!r}"
     _refuse_unknown(table, (*_TEXTS, "timeout"), where)
     for key in _TEXTS:
@@ -94,7 +82,6 @@ def _profile(name: str, table: dict[str, Any]) -> Profile:
     timeout = table.get("timeout", 1)
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0:
         raise _invalid(f"'timeout' of {where} is not a number above 0", "Write seconds: timeout = 10.")
-    return Profile(**table)
 
 
 def _refuse_unknown(table: dict[str, Any], known: tuple[str, ...], where: str) -> None:
