@@ -359,6 +359,18 @@ def test_a_model_that_cannot_be_read_holds_up_no_other(
     assert (list(swept.failed), swept.read) == ([model.name], 1)
 
 
+def test_a_sweep_that_is_told_to_stop_ends_after_a_model(
+    model: RegisteredModel, opened: tuple[Watched, Cursor], make: Make
+) -> None:
+    """The first one, which reads all records, and a later one; the next sweep goes on."""
+    cursor, sweeper, other = opened[1], Sweeper(*opened), make(f"{model.name}-z")
+    swept = [sweeper.sweep(lambda: cursor.mark(model.name) is not None), sweeper.sweep()]
+    assert [each.read for each in swept] == [1, 1]
+    model.promote(1), other.promote(1)
+    swept = [sweeper.sweep(lambda: cursor.count_pending() > 0), sweeper.sweep()]
+    assert [each.read for each in swept] == [1, 1]
+
+
 def test_only_what_changed_is_read(model: RegisteredModel, opened: tuple[Watched, Cursor], make: Make) -> None:
     """Of two models, the one that was promoted, and no one while nothing changes."""
     make(f"{model.name}-z")

@@ -109,11 +109,12 @@ def watch(  # noqa: PLR0917  # click passes them by name
             say(f"watch: every {every:g} s, until SIGTERM or Ctrl-C; cursor {file}", err=True)
             run(sweeper, delivery, stopped, every=every, swept=talk.swept, failed=talk.failed)
             return
-        swept = sweeper.sweep()
+        swept = sweeper.sweep(stopped.is_set)
+        interrupted = stopped.is_set()
         talk.swept(swept)
         delivery.send_due(stopped, math.inf)
         left = cursor.count_pending()
-    if left or swept.failed:
+    if left or swept.failed or interrupted:
         ctx.exit(1)
 
 

@@ -39,18 +39,18 @@ def run(
     sweeper, delivery
         What finds events and what sends them.
     stopped
-        Ends it, after the event that is being sent.
+        Ends it, after the model that is being read or the event that is being sent.
     every
-        Seconds from the beginning of one sweep to that of the next.
+        Seconds from the end of one sweep to the beginning of the next: sending has them however long a sweep takes.
     swept, failed
         Called after each sweep, with what it did or why it failed.
     """
     while not stopped.is_set():
-        until = time.monotonic() + every
         try:
-            swept(sweeper.sweep())
+            swept(sweeper.sweep(stopped.is_set))
         except (RegistryUnavailable, RegistryError) as error:
             failed(error)
+        until = time.monotonic() + every
         while True:
             delivery.send_due(stopped, until)
             next_try = delivery.next_try

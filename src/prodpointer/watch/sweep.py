@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from operator import attrgetter
@@ -66,8 +66,13 @@ class Sweeper:
         self.source: str = source_of(self._addresses.identity, self._addresses.workspace)
         """The CloudEvents source of the events."""
 
-    def sweep(self) -> Swept:
+    def sweep(self, stopped: Callable[[], bool] = lambda: False) -> Swept:
         """Look at all models once.
+
+        Parameters
+        ----------
+        stopped
+            Asked before each model; where it says so the sweep ends, and the next one goes on.
 
         Raises
         ------
@@ -78,26 +83,30 @@ class Sweeper:
         """
         probe_capabilities(self._watched.registry, max_age=ask_again_after(self._watched.registry))
         if self._cursor.about("begun") is None:
-            return self._begin()
+            return self._begin(stopped)
         full = self._is_full_due()
         swept = Swept()
         replies: dict[str, ModelReply] = {}
         for page in self._watched.replies():
             swept = replace(swept, models=swept.models + len(page))
             for reply in page:
+                if stopped():
+                    return swept
                 mark = _mark(reply)
                 if self._is_changed(reply, mark):
                     swept = self._look(swept, reply, mark)
             if full:
                 replies |= {reply.name: slim(reply) for reply in page}
-        return self._look_at_records(replies, swept) if full else swept
+        return self._look_at_records(replies, swept, stopped) if full else swept
 
-    def _begin(self) -> Swept:
+    def _begin(self, stopped: Callable[[], bool]) -> Swept:
         """Read all records, and note as reported what is older than the first event to send."""
         replies: dict[str, ModelReply] = {}
         marks: dict[str, str] = {}
         started = time.monotonic()
         for page in self._watched.replies():
+            if stopped():
+                return Swept()
             replies |= {reply.name: slim(reply) for reply in page}
             marks |= {reply.name: _mark(reply) for reply in page}
         self._watched.check_names(replies)
@@ -105,6 +114,8 @@ class Sweeper:
         begun = self._watched.registry.now() - timedelta(seconds=time.monotonic() - started)
         swept = Swept(len(replies))
         for reply in self._watched.records(replies):
+            if stopped():
+                return swept
             if self._cursor.mark(reply.name) is None:  # else a process that began was stopped after this model
                 swept = self._look(swept, reply, marks[reply.name])
         self._cursor.note("begun", (self._since or begun).isoformat())
@@ -126,9 +137,11 @@ class Sweeper:
         self._cursor.note("full", str(time.time()))
         self._unreadable.clear()
 
-    def _look_at_records(self, replies: Mapping[str, ModelReply], swept: Swept) -> Swept:
+    def _look_at_records(self, replies: Mapping[str, ModelReply], swept: Swept, stopped: Callable[[], bool]) -> Swept:
         """Read the models of which a record holds something that was not reported."""
         for reply in self._watched.records(replies, found_by_tag=True):
+            if stopped():
+                return swept
             reported = self._cursor.reported(reply.name)
             events = record.events(reply.versions or (), self._watched.alias)
             new = any(reported.get(each.event or "") != each.state for each in events if each.state != "intended")
