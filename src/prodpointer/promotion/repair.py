@@ -16,7 +16,7 @@ from prodpointer.types import Pointers
 
 @dataclass(frozen=True)
 class _Step:
-    """One thing to put right: what a reader is told of it, and what does it."""
+    """One thing to put right: what is shown of it, and what does it."""
 
     text: str
     take: Callable[[], object]

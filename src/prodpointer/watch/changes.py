@@ -94,12 +94,12 @@ def begin(pointer: PointerRecord, since: datetime | None, now: datetime) -> tupl
                 reported[event.event or ""] = "done"
         elif since is None or event.at < since:
             reported[event.event or ""] = event.state
-    told = [move for move in pointer.moves if move.event in reported]
+    sent = [move for move in pointer.moves if move.event in reported]
     rest = [move for move in pointer.moves if move.event not in reported]
     live = rest[0].from_version if rest else pointer.live
-    if told and since is not None:
-        live = told[-1].to_version
-    return Position(live, told[-1].event or "" if told else ""), reported
+    if sent and since is not None:
+        live = sent[-1].to_version
+    return Position(live, sent[-1].event or "" if sent else ""), reported
 
 
 def find_news(

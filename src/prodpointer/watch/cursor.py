@@ -1,7 +1,7 @@
 """Up to where the events of a registry were sent, kept in one file, and the events that are still to be sent.
 
 The file is an SQLite database. What a sweep finds and the new position are one transaction, and an event leaves the
-file once a receiver took it: a process that is killed at any moment sends again what it was not told was taken, and
+file once a receiver took it: a process that is killed at any moment sends again what it does not know was taken, and
 loses nothing. The database stays locked while a watcher runs, so a second one on the same cursor refuses; the lock ends
 with the process.
 """

@@ -25,7 +25,7 @@ class NotTaken(Exception):
     Parameters
     ----------
     why
-        The reason, as a person is told it.
+        The reason, as it is shown.
     by_event
         Whether it is about this event: those of other models are sent all the same. Else the receiver takes none.
     after
