@@ -337,7 +337,7 @@ class RegisteredModel:
         settled = {move.event for move in snapshot.moves}
         others = [event for event in snapshot.recorded if event.event not in settled]
         recorded = log.in_order(snapshot.moves, [*others, *snapshot.refused])
-        return PromotionList(log.in_time(recorded))
+        return PromotionList(log.in_time(recorded, snapshot.now))
 
     @observed
     def report(self) -> str:

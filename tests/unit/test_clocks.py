@@ -21,9 +21,17 @@ def test_times_never_go_back_along_the_order() -> None:
     """A promoter whose clock is behind moved no earlier than the one before it."""
     behind = replace(MOVE, from_version=1, to_version=2, at=NOON - HOUR, event="000000000002-00000000")
     later = replace(MOVE, from_version=2, to_version=3, at=NOON + HOUR, event="000000000003-00000000")
-    moves = in_time([MOVE, behind, later])
+    moves = in_time([MOVE, behind, later], NOON + HOUR)
     assert [move.at for move in moves] == [NOON, NOON, NOON + HOUR]
     assert live_at(moves, NOON) == 2
+
+
+def test_a_time_to_come_moves_no_other() -> None:
+    """An event that was written by a clock far ahead, or forged, is as old as the one before it."""
+    ahead = replace(MOVE, from_version=1, to_version=2, at=NOON + 1000 * HOUR, event="000000000002-00000000")
+    later = replace(MOVE, from_version=2, to_version=3, at=NOON + HOUR, event="000000000003-00000000")
+    assert [move.at for move in in_time([MOVE, ahead, later], NOON + HOUR)] == [NOON, NOON, NOON + HOUR]
+    assert in_time([ahead], NOON)[0].at == NOON
 
 
 @pytest.mark.parametrize("ahead", [HOUR, -HOUR, timedelta(seconds=30)])

@@ -12,12 +12,14 @@ import pytest
 
 from prodpointer.history.record import (
     EVENT_TAG,
+    HIGHEST,
     LARGEST_RECORD,
     LONGEST_EVENT,
     PACK_TAG,
     RECORD_TAG,
     UNDER_WAY,
     Changes,
+    _possible,
     changes,
     changes_to_find,
     describe,
@@ -25,8 +27,9 @@ from prodpointer.history.record import (
     events,
     is_found,
     raising,
+    tidied,
 )
-from prodpointer.types import Kind, ModelVersion, Promotion, State
+from prodpointer.types import Kind, ModelVersion, Promotion, State, Verdict
 
 NOON = datetime(2026, 11, 30, 12, 4, tzinfo=timezone.utc)
 EMPTY = ModelVersion("news", 1, None, "READY", "", None, None, None)
@@ -103,6 +106,17 @@ def test_a_sentence_says_what_happened(kind: Kind, details: dict[str, Any], sent
 def test_a_sentence_says_what_did_not_happen(state: State, sentence: str) -> None:
     """A promotion that has not moved the pointer does not read as if it had."""
     assert describe(moved(1, state)) == sentence
+
+
+def test_the_sentence_of_a_refusal_names_the_gate() -> None:
+    """It says what the version did not reach."""
+    gates = (
+        Verdict("auc >= 0.5", "auc", 0.4, None, 0.5, passed=False),
+        Verdict("loss <= 1", "loss", 0.4, None, 1, passed=True),
+    )
+    assert describe(moved(1, "refused", gates=gates)) == (
+        "promotion refused 2026-11-30 13:04 UTC by ada: not auc >= 0.5"
+    )
 
 
 def test_a_long_reason_is_short_in_the_sentence_and_whole_in_the_event() -> None:
@@ -258,6 +272,34 @@ def test_two_first_promoters_lose_no_event(seed: int) -> None:
     for each in dice.sample([first, second], 2):
         list(each)
     assert sorted(each.state for each in events([replace(EMPTY, tags=tags)])) == ["done", "done"]
+
+
+def test_what_racing_promoters_left_is_tidied() -> None:
+    """Their tags join the record first and are removed when they stand in it; nothing is lost."""
+    version = promoted(EMPTY, 1)
+    for count in range(2, 9):
+        text = event_text(moved(count))
+        version = replace(version, tags={**version.tags, f"{EVENT_TAG}{moved(count).event}": text})
+    once = tidied(version, NOON).applied_to(version)
+    assert set(version.tags) <= set(once.tags)
+    twice = tidied(once, NOON).applied_to(once)
+    assert len(twice.tags) == 1
+    assert events([twice]) == events([version])
+
+
+def test_nothing_is_tidied_while_a_promotion_is_under_way() -> None:
+    """Its promoter may be about to rewrite the record."""
+    version = promoted(EMPTY, 1)
+    for count in range(2, 9):
+        begun = moved(count, "intended")
+        version = replace(version, tags={**version.tags, f"{EVENT_TAG}{begun.event}": event_text(begun)})
+    assert tidied(version, NOON) == Changes({})
+
+
+def test_an_id_near_the_end_is_impossible() -> None:
+    """However the gaps before it are filled, the next id has as many digits."""
+    forged = [f"{count:012d}-00000000" for count in range(1, 10**12, 10**8)]
+    assert max(_possible(forged)) < f"{HIGHEST + 10**8:012d}"
 
 
 def test_a_stopped_promoter_keeps_others_from_the_record_for_a_minute_only() -> None:

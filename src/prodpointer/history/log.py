@@ -23,12 +23,15 @@ def next_id(recorded: Sequence[Promotion]) -> str:
     return f"{count + 1:0{_DIGITS}d}-{secrets.token_hex(4)}"
 
 
-def in_time(recorded: Sequence[Promotion]) -> list[Promotion]:
-    """Return events with times that never go back: an event is no earlier than the one before it, by whatever clock."""
+def in_time(recorded: Sequence[Promotion], now: datetime) -> list[Promotion]:
+    """Return events with times that never go back: an event is no earlier than the one before it, by whatever clock.
+
+    A time that is still to come says nothing: such an event has the time of the one before it.
+    """
     found: list[Promotion] = []
     for event in recorded:
-        before = found[-1].at if found else event.at
-        found.append(event if event.at >= before else replace(event, at=before))
+        before = found[-1].at if found else min(event.at, now)
+        found.append(event if before <= event.at <= now else replace(event, at=before))
     return found
 
 

@@ -34,6 +34,8 @@ RAISED = "raised to "
 """How the text begins that is left under an event's old id."""
 MOST_SKIPPED = 10**8
 """Ids that may be missing between two events: so many promotions take years, even one a second."""
+HIGHEST = 10**11
+"""The highest count of an id: the next ones still have as many digits."""
 LARGEST_RECORD = 64 * 1024
 """Characters that the record of one version may add to a reply, however often it goes live."""
 UNDER_WAY = timedelta(seconds=60)
@@ -127,6 +129,11 @@ def holds_events(version: ModelVersion) -> bool:
     return any(_is_of_record(key) for key in version.tags)
 
 
+def has_many_tags(version: ModelVersion) -> bool:
+    """Tell whether a version has more tags of the record than one that was promoted a few times."""
+    return sum(map(_is_of_record, version.tags)) > 1 + _KEPT_BESIDE
+
+
 def is_found(version: ModelVersion) -> bool:
     """Tell whether a search for :data:`RECORD_TAG` finds all that a version holds; not if it was written before."""
     return RECORD_TAG in version.tags or not holds_events(version)
@@ -179,6 +186,20 @@ def changes_to_find(version: ModelVersion) -> Changes:
     return Changes({RECORD_TAG: record_text(every[-1:])} if every else {})
 
 
+def tidied(version: ModelVersion, now: datetime) -> Changes:
+    """Return how a version with more tags than it needs has fewer, with nothing under way.
+
+    What stands beside the record joins it first, and is removed by a second call for the version as it is then.
+    """
+    held = _Held.of(version)
+    under_way = any(held.is_under_way(each, now) for each in held.every().values())
+    if RECORD_TAG not in version.tags or under_way or held.beside <= _KEPT_BESIDE:
+        return Changes({})
+    if removable := held.in_record():
+        return Changes({}, removable)
+    return held.folded(now)
+
+
 def raising(event: Promotion, raised: Promotion, holder: ModelVersion | None) -> Changes:
     """Return how an intent is written again under a higher id.
 
@@ -224,30 +245,36 @@ class _Held:
 
     def others_under_way(self, event: Promotion, now: datetime) -> bool:
         """Tell whether another promotion to this version has begun and not ended."""
-        return any(self._is_under_way(each, now) for each in self.every().values() if each.event != event.event)
+        return any(self.is_under_way(each, now) for each in self.every().values() if each.event != event.event)
 
     def rewritten(self, event: Promotion, now: datetime) -> Changes:
         """Return the record with an event that has ended, and what stood in it before and elsewhere."""
-        folded = dict(self.record)
-        for each in self.alone.values():
-            if each is not None and not self._is_under_way(each, now):
-                _keep_newest(folded, each)
-        folded[event.event or ""] = event
-        in_order = [each for _, each in sorted(folded.items())]
-        packs = _smaller_packs(self)
-        texts = _texts(in_order, RECORD_TAG)
-        return Changes({**packs.write, **texts}, (*self._removable(event), *packs.remove))
+        folded = self.folded(now, event)
+        if self.beside <= _KEPT_BESIDE:
+            return folded
+        own = f"{EVENT_TAG}{event.event}"
+        return replace(folded, remove=(*(key for key in self.in_record() if key != own), *folded.remove))
 
-    def _removable(self, event: Promotion) -> tuple[str, ...]:
-        """Return the tags of events that stand in the record already, where there are too many."""
-        beside = len(self.alone) + len(self.packs) + bool(self.refused)
-        if beside <= _KEPT_BESIDE:
-            return ()
-        return tuple(
-            key
-            for key, each in self.alone.items()
-            if each is None or (each.event != event.event and self._is_in_record(each))
-        )
+    def folded(self, now: datetime, event: Promotion | None = None) -> Changes:
+        """Return the record with what stands beside it and is not under way, and with an event that has ended."""
+        found = dict(self.record)
+        for each in self.alone.values():
+            if each is not None and not self.is_under_way(each, now):
+                _keep_newest(found, each)
+        if event is not None:
+            found[event.event or ""] = event
+        packs = _smaller_packs(self)
+        texts = _texts([each for _, each in sorted(found.items())], RECORD_TAG)
+        return Changes({**packs.write, **texts}, packs.remove)
+
+    @property
+    def beside(self) -> int:
+        """How many tags stand beside the record."""
+        return len(self.alone) + len(self.packs) + bool(self.refused)
+
+    def in_record(self) -> tuple[str, ...]:
+        """Return the tags of events that stand in the record already, and those of ids that were raised."""
+        return tuple(key for key, each in self.alone.items() if each is None or self._is_in_record(each))
 
     def _is_in_record(self, event: Promotion) -> bool:
         """Tell whether the record says all that the tag of an event says."""
@@ -255,7 +282,7 @@ class _Held:
         return known is not None and (known.state != "intended" or event.state == "intended")
 
     @staticmethod
-    def _is_under_way(event: Promotion, now: datetime) -> bool:
+    def is_under_way(event: Promotion, now: datetime) -> bool:
         """Tell whether a promotion may be about to end."""
         return event.state == "intended" and now - event.at < UNDER_WAY
 
@@ -316,7 +343,7 @@ def _possible(ids: Iterable[str]) -> set[str]:
     highest = 0
     for each in ids:
         count = int(each.partition("-")[0])
-        if count - highest > MOST_SKIPPED:
+        if count - highest > MOST_SKIPPED or count > HIGHEST:
             break
         found.add(each)
         highest = count
@@ -351,7 +378,8 @@ def describe(event: Promotion) -> str:
         said = f"withdrawn{under} {when}, was {before}"
     else:
         said = f"live{under} since {when}, was {before}"
-    why = " ".join(event.reason.split())
+    failed = ", ".join(gate.gate for gate in event.gates if not gate.passed) if event.state == "refused" else ""
+    why = " ".join((f"not {failed}" if failed else event.reason).split())
     said = " ".join(said.split())[:_LONGEST_SENTENCE]
     return f"{said}: {_shortened(why, _LONGEST_WHY)}" if why else said
 

@@ -58,7 +58,7 @@ class ModelSnapshot:
         )
         settled = log.settled(read.recorded, read.live)
         moves = log.add_unrecorded(settled, read.live, now)
-        return replace(read, moves=log.in_time(moves))
+        return replace(read, moves=log.in_time(moves, now))
 
     @property
     def alias(self) -> int | None:

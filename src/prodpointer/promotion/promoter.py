@@ -118,12 +118,15 @@ class Promoter:
         )
         pointers = self.read(reply)
         check_readable(pointers, self.where)
-        snapshot = self._with_versions(pointers, versions, wanted, is_move=retried)
-        if self.registry.takes_several and not snapshot.explains_live:
-            # The promoter that moved it wrote its event first: a read after the move has it.
+        snapshot = self._with_versions(pointers, versions, wanted)
+        if not snapshot.explains_live:
+            # A promotion between the two reads: the promoter that moved the pointer wrote its event first, so a read
+            # of the record after that of the pointers has it. A database was read in that order, and may be behind.
+            if not self.registry.takes_several:
+                pointers = self.read(self.registry.model(self.name, retried=retried))
             wanted = self._tag_wanted(complete=snapshot.complete)
             versions = self.registry.versions(self.name, wanted)
-            snapshot = self._with_versions(pointers, versions, wanted, is_move=retried)
+            snapshot = self._with_versions(pointers, versions, wanted)
         self._noticed(snapshot)
         return snapshot
 
@@ -155,13 +158,11 @@ class Promoter:
         pointers: ModelSnapshot,
         found: Sequence[ModelVersion],
         tag: str | None,
-        *,
-        is_move: bool = False,
     ) -> ModelSnapshot:
         """Return pointers beside the versions that were found, and those that they name.
 
         All are listed after all where some events were written before there was the tag, where the search did not find
-        what the pointers show, and, unless a move waits, where nothing was found in a model that is small.
+        what the pointers show, and where nothing was found in a model that is small.
         """
         now = self.registry.now()
         if tag is None:
@@ -170,7 +171,7 @@ class Promoter:
         if pointers.alias is not None and pointers.alias not in {*known, *(each.version for each in found)}:
             named = self.registry.existing_version(self.name, pointers.alias)
             known |= {} if named is None else {named.version: named}
-        nothing_in_small = not is_move and not found and 0 < max(known, default=0) <= SMALL
+        nothing_in_small = not found and 0 < max(known, default=0) <= SMALL
         missed = any(tag in known[number].tags for number in known.keys() - {each.version for each in found})
         known |= {each.version: each for each in found}
         if nothing_in_small or missed or not all(map(record.is_found, known.values())):

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 
-from prodpointer.errors import AccessDenied
+from prodpointer.errors import AccessDenied, RegistryError
 from prodpointer.history import log, record
 from prodpointer.mlflow_client import Registry
 from prodpointer.pointers.snapshot import ModelSnapshot
 from prodpointer.types import ModelVersion, Promotion
+
+_COLLISIONS = 3  # of promoters that make the same tag at the same moment
 
 
 def draft_event(
@@ -54,11 +56,28 @@ def write_event(registry: Registry, event: Promotion, holder: ModelVersion) -> M
 def apply_changes(registry: Registry, changes: record.Changes, version: ModelVersion) -> ModelVersion:
     """Write and remove tags of a version, and return it as it is then."""
     for key, text in changes.write.items():
-        registry.tag_version(version.name, version.version, key, text)
+        _tag(registry, version, key, text)
     with suppress(AccessDenied):  # deleting a tag is a right of its own in MLflow's basic-auth (2.22.5, 3.17.2)
         for key in changes.remove:
             registry.untag_version(version.name, version.version, key)
     return changes.applied_to(version)
+
+
+def _tag(registry: Registry, version: ModelVersion, key: str, text: str) -> None:
+    """Set a tag, again where another promoter made it at the same moment: databases refuse the second one."""
+    if not any(_is_set(registry, version, key, text) for _ in range(_COLLISIONS)):
+        registry.tag_version(version.name, version.version, key, text)
+
+
+def _is_set(registry: Registry, version: ModelVersion, key: str, text: str) -> bool:
+    """Set a tag; return False where another client did at that moment."""
+    try:
+        registry.tag_version(version.name, version.version, key, text)
+    except RegistryError as error:
+        if error.code != "BAD_REQUEST":
+            raise
+        return False
+    return True
 
 
 def make_findable(registry: Registry, versions: Sequence[ModelVersion]) -> list[ModelVersion]:

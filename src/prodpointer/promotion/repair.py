@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
+from prodpointer.history import record
 from prodpointer.history.record import read_record
 from prodpointer.pointers.selection import pointer_for
 from prodpointer.pointers.snapshot import ModelSnapshot
 from prodpointer.promotion.promoter import Promoter
-from prodpointer.promotion.recording import make_findable, remove_impossible
-from prodpointer.types import Pointers
+from prodpointer.promotion.recording import apply_changes, make_findable, remove_impossible, write_event
+from prodpointer.types import Pointers, Promotion
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ def repair(promoter: Promoter, *, dry_run: bool = False) -> tuple[ModelSnapshot,
         if dry_run
         else remove_impossible(promoter.registry, snapshot.versions)
     )
+    if not dry_run:
+        _tidy(promoter, snapshot)
     mended = [step.text for step in steps]
     mended += [f"the tag {key} of version {number}: not an event → removed" for number, key in impossible]
     return (promoter.take_snapshot(complete=True) if mended and not dry_run else snapshot), tuple(mended)
@@ -80,4 +83,20 @@ def _event_steps(promoter: Promoter, snapshot: ModelSnapshot) -> Iterator[_Step]
     for event in snapshot.recorded:
         if event.state == "intended":
             closed = replace(event, state="done" if event.event in done else "lost")
-            yield _Step(f"the event {event.event}: intended → {closed.state}", partial(promoter.write, closed))
+            yield _Step(f"the event {event.event}: intended → {closed.state}", partial(_close, promoter, closed))
+
+
+def _close(promoter: Promoter, closed: Promotion) -> None:
+    """Close an intent, unless its promoter has done so since it was read."""
+    holder = promoter.registry.version(promoter.name, closed.held_by or 0)
+    now = {event.event: event.state for event in record.events([holder])}
+    if now.get(closed.event) == "intended":
+        write_event(promoter.registry, closed, holder)
+
+
+def _tidy(promoter: Promoter, snapshot: ModelSnapshot) -> None:
+    """Leave as few tags as hold the record of each version, where racing promoters left more."""
+    for version in filter(record.has_many_tags, snapshot.versions):
+        for _ in range(2):
+            found = promoter.registry.version(promoter.name, version.version)
+            apply_changes(promoter.registry, record.tidied(found, promoter.registry.now()), found)

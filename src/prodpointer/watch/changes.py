@@ -157,7 +157,7 @@ def list_changes(pointer: PointerRecord, now: datetime) -> list[Change]:
     others = [event for event in pointer.recorded if event.event not in happened]
     moves = log.add_unrecorded(pointer.moves, pointer.live, now)
     last, changes = "", list[Change]()
-    for event in log.in_time(log.in_order(moves, others)):
+    for event in log.in_time(log.in_order(moves, others), now):
         if event.event is None:
             key = f"{last} +0 {event.from_version} {event.to_version}"
             changes.append(Change(event, key, (last, 1)))
