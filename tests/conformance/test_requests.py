@@ -140,7 +140,8 @@ def test_a_promotion_costs_four_reads_and_three_writes(news: RegisteredModel, be
     """
     if HAS_ALIASES:
         news = prodpointer.connect(news.name, tracking_uri=between.uri, pointer="alias")
-    for version, archived, more in ((2, 0, 1), (1, 1, 1), (2, 1, 0)):
+    alone = int(HAS_ALIASES)  # else it is the newest version in no stage
+    for version, archived, more in ((2, 0, 1), (1, 1, alone), (2, 1, 0)):
         by_stage = 0 if HAS_ALIASES else 1 + archived
         assert asked(between, partial(news.promote, version)) == 7 + by_stage + more
 
