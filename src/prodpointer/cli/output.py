@@ -74,7 +74,8 @@ def move_line(move: Promotion) -> str:
         return f"{pointer}: {_named(move.to_version)} already, nothing to move"
     because = f": {move.reason}" if move.reason else ""
     moved = " and ".join(move.pointers)
-    return f"{pointer}: {_named(move.from_version)} → {_named(move.to_version)} ({moved}) by {move.by}{because}"
+    line = f"{pointer}: {_named(move.from_version)} → {_named(move.to_version)} ({moved}) by {move.by}{because}"
+    return " ".join(line.split())  # a reason may have several lines
 
 
 def print_statuses(found: list[PointerStatus], *, options: str = "") -> None:

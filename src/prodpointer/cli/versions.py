@@ -98,8 +98,9 @@ def compare(  # click passes them by name
     for version in (found.a, found.b):
         if version.metrics_note:
             say(f"version {version.version} has no metrics: {version.metrics_note}", err=True, meaning="warning")
-    if not found.same_datasets:
-        say("The runs did not log the same datasets; their metrics may not be comparable.", err=True, meaning="warning")
+    if not found.same_datasets and found.a != found.b:
+        logged = "did not log the same datasets" if any(found.datasets) else "logged no datasets"
+        say(f"The runs {logged}; their metrics may not be comparable.", err=True, meaning="warning")
 
 
 def _comparison_rows(found: Comparison, *, everything: bool) -> list[Row]:
