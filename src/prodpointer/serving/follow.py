@@ -189,7 +189,7 @@ class Live:
             )
 
     async def await_ready(self, timeout: float | None = None) -> bool:
-        """Wait as :meth:`wait_ready` does, while the loop of asyncio goes on."""
+        """Wait as :meth:`Live.wait_ready` does, while the loop of asyncio goes on."""
         import asyncio  # slow to import, and there already where a coroutine runs
 
         until = None if timeout is None else time.monotonic() + timeout
@@ -199,7 +199,7 @@ class Live:
         return self._serves is not None
 
     async def aclose(self) -> None:
-        """Stop following as :meth:`close` does, while the loop of asyncio goes on."""
+        """Stop following as :meth:`Live.close` does, while the loop of asyncio goes on."""
         import asyncio
 
         await asyncio.shield(asyncio.wrap_future(begin(self.close)[0]))
