@@ -67,7 +67,7 @@ def observed(verb: Callable[Concatenate[M, P], T]) -> Callable[Concatenate[M, P]
 
 
 def annotate(**facts: Any) -> None:
-    """Add facts to the span of the verb that runs now, if there is one; None is no fact."""
+    """Add facts to the span of the verb that runs now, if there is one; None values are left out."""
     span = _current.get()
     if span is not None:
         span.set_attributes(_attributes(facts))

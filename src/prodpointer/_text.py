@@ -38,7 +38,7 @@ def shortened(text: str, longest: int) -> str:
 
 
 def text_of(error: BaseException) -> str:
-    """Return what an error says, whoever wrote it; nothing where its ``__str__`` raises."""
+    """Return the text of an error; the empty text where its ``__str__`` raises."""
     try:
         return str(error)
     except BaseException:  # noqa: BLE001  # whatever it raises: the error itself is what matters

@@ -22,7 +22,7 @@ class Command(click.Command):
     examples
         Command lines, without the name of the program.
     runs_on
-        Whether the command goes on until it is stopped, so that its silence is no sign of waiting.
+        Whether the command runs until it is stopped, so that no spinner is shown.
     """
 
     def __init__(self, *arguments: Any, examples: Sequence[str] = (), runs_on: bool = False, **options: Any) -> None:
@@ -105,7 +105,7 @@ def summary(command: click.Command) -> str:
 
 
 def _write_options(command: click.Command, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-    """Write the options in two sections; a group of which each option is shared has one."""
+    """Write the options in two sections; a group whose options are all shared has one section."""
     own: list[tuple[str, str]] = []
     shared: list[tuple[str, str]] = []
     for parameter in command.get_params(ctx):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any
 
 import click
@@ -31,7 +31,9 @@ from prodpointer.types import PointerStatus, called
     ),
 )
 @click.argument("name", required=False, shell_complete=complete_name)
-@click.option("--at", "when", help="Show the version that was live at this time, such as 2026-11-23T12:00 (UTC).")
+@click.option(
+    "--at", "when", type=WHEN, help="Show the version that was live at this time, such as 2026-11-23T12:00 (UTC)."
+)
 @click.option("--all", "every", is_flag=True, help="Export the events of all models and pointers, with --jsonl.")
 @click.option("--since", type=WHEN, help="Leave out earlier events.")
 @click.option("--until", type=WHEN, help="Leave out events from this time on.")
@@ -42,7 +44,7 @@ def history(  # noqa: PLR0917  # click passes them by name
     ctx: click.Context,
     /,
     name: str | None,
-    when: str | None,
+    when: datetime | None,
     every: bool,
     since: datetime | None,
     until: datetime | None,
@@ -143,13 +145,8 @@ def _export(settings: Settings, name: str | None, since: datetime | None, until:
     return failures[0].exit_code if failures else 0
 
 
-def _print_live_at(settings: Settings, model: RegisteredModel, when: str) -> None:
+def _print_live_at(settings: Settings, model: RegisteredModel, at: datetime) -> None:
     """Print the version that was live at a time."""
-    try:
-        at = datetime.fromisoformat(f"{when[:-1]}+00:00" if when.endswith("Z") else when)
-    except ValueError:
-        raise click.BadParameter(f"Invalid time {when!r}; write it like 2026-11-23T12:00", param_hint="--at") from None
-    at = at if at.tzinfo else at.replace(tzinfo=timezone.utc)
     version = model.live_at(at)
     if settings.as_json:
         print_json({"name": model.name, "at": at.isoformat(), "version": version.version if version else None})

@@ -52,7 +52,7 @@ def print_table(columns: Sequence[Column | str], rows: Sequence[Row], *, empty: 
     rows
         The cells of each row, in the order of the columns.
     empty
-        What people read where there are no rows; in a pipe it goes to standard error.
+        Text to print if there are no rows; in a pipe it goes to standard error.
     """
     stop_waiting()
     made = [Column(each) if isinstance(each, str) else each for each in columns]

@@ -124,7 +124,7 @@ _spinner = _Spinner()
 def waiting(*, as_json: bool) -> Iterator[None]:
     """Show on a terminal that a command waits, until it prints anything or the block ends.
 
-    Never where standard error is no terminal, nor where a program reads the JSON.
+    It is shown neither if standard error is not a terminal nor if a program reads the JSON.
     """
     if can_redraw(err=True) and not (as_json and not is_terminal()):
         _spinner.start()

@@ -119,7 +119,7 @@ def watch(  # noqa: PLR0917  # click passes them by name
 
 
 def open_watched(settings: Settings, names: Sequence[str], *, even_if_down: bool = False) -> Watched:
-    """Open the registry, with the models and pointers that are looked at; one that is down is no error on request."""
+    """Open the registry, with the models and pointers to watch; ``even_if_down`` accepts one that does not answer."""
     from prodpointer.mlflow_client import open_registry
     from prodpointer.watch.listing import Watched
 

@@ -24,7 +24,7 @@ def next_id(recorded: Sequence[Promotion]) -> str:
 
 
 def in_time(recorded: Sequence[Promotion], now: datetime) -> list[Promotion]:
-    """Return events with times that never go back: an event is no earlier than the one before it, by whatever clock.
+    """Return events with times that never go back: an event is never earlier than the one before it.
 
     A time that is still to come says nothing: such an event has the time of the one before it.
     """

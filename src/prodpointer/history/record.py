@@ -139,6 +139,18 @@ def is_found(version: ModelVersion) -> bool:
     return RECORD_TAG in version.tags or not holds_events(version)
 
 
+def join_found(found: Sequence[ModelVersion], shown: Sequence[ModelVersion]) -> list[ModelVersion] | None:
+    """Return the versions that a search for :data:`RECORD_TAG` found and those shown elsewhere, lowest number first.
+
+    None where the search cannot have found all events: it missed a version that has the tag, or some were written
+    before there was the tag.
+    """
+    searched = {each.version for each in found}
+    missed = any(RECORD_TAG in each.tags and each.version not in searched for each in shown)
+    known = {each.version: each for each in (*shown, *found)}
+    return None if missed or not all(map(is_found, known.values())) else [known[number] for number in sorted(known)]
+
+
 def belongs(event: Promotion, version: ModelVersion) -> bool:
     """Tell whether an event was written to the version that holds it, and did not come there with copied tags.
 
@@ -200,12 +212,12 @@ def tidied(version: ModelVersion, now: datetime) -> Changes:
     return held.folded(now)
 
 
-def raising(event: Promotion, raised: Promotion, holder: ModelVersion | None) -> Changes:
+def raising(event: Promotion, raised: Promotion, holder: ModelVersion) -> Changes:
     """Return how an intent is written again under a higher id.
 
     The old tag is overwritten and not deleted: MLflow's basic-auth asks for a right of its own for that.
     """
-    held = {} if holder is None else _Held.of(holder).record
+    held = _Held.of(holder).record
     if event.event in held:
         others = [each for key, each in sorted(held.items()) if key != event.event]
         return Changes(_texts([*others, raised], RECORD_TAG))

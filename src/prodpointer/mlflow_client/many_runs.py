@@ -49,7 +49,7 @@ def _read(registry: Registry, pending: list[str]) -> Iterator[tuple[str, ReadRun
             return
         first, *pending = pending
         try:
-            run = _one(registry, first)
+            run = existing_run(registry, first)
         except AccessDenied:
             yield first, _DENIED
             continue
@@ -69,10 +69,11 @@ def _read(registry: Registry, pending: list[str]) -> Iterator[tuple[str, ReadRun
         pending = [run_id for run_id in pending if run_id not in others]
 
 
-def _one(registry: Registry, run_id: str) -> LoggedRun | None:
-    """Return a run, or None for one that does not exist."""
+def existing_run(registry: Registry, run_id: str) -> LoggedRun | None:
+    """Return a run, also a deleted one, which says so; None for one that does not exist."""
     gone = ArtifactNotFound("deleted")
     try:
+        # An id that cannot be one is INVALID_PARAMETER_VALUE.
         with registry.translate(f"read the run {run_id!r}", missing=lambda: gone, invalid=ArtifactNotFound):
             return registry.runs.run(run_id)
     except ArtifactNotFound:

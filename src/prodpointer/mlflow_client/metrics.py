@@ -6,11 +6,11 @@ import math
 import re
 from collections.abc import Collection, Sequence
 
-from prodpointer.errors import ArtifactNotFound
 from prodpointer.gates.gate import Evidence, Measurement
 from prodpointer.mlflow_client.converters import LoggedRun, Metric
 from prodpointer.mlflow_client.exceptions import error_code
 from prodpointer.mlflow_client.installed import knows_logged_models
+from prodpointer.mlflow_client.many_runs import existing_run
 from prodpointer.mlflow_client.registry import Registry
 from prodpointer.types import ModelVersion
 
@@ -116,11 +116,5 @@ class _Reading:
 
     def _existing_run(self, run_id: str) -> LoggedRun | None:
         """Ask for a run; MLflow returns a deleted one like any other, and says so in its ``lifecycle_stage``."""
-        gone = ArtifactNotFound("deleted")
-        try:
-            # An id that cannot be one is INVALID_PARAMETER_VALUE.
-            with self._registry.translate(f"read the run {run_id!r}", missing=lambda: gone, invalid=ArtifactNotFound):
-                run = self._registry.runs.run(run_id)
-        except ArtifactNotFound:
-            return None
-        return None if run.deleted else run
+        run = existing_run(self._registry, run_id)
+        return None if run is None or run.deleted else run

@@ -167,16 +167,15 @@ class Promoter:
         now = self.registry.now()
         if tag is None:
             return pointers.with_versions(found, now=now)
-        known = {each.version: each for each in pointers.reply.newest.values()}
-        if pointers.alias is not None and pointers.alias not in {*known, *(each.version for each in found)}:
+        shown = list(pointers.reply.newest.values())
+        if pointers.alias is not None and pointers.alias not in {each.version for each in (*shown, *found)}:
             named = self.registry.existing_version(self.name, pointers.alias)
-            known |= {} if named is None else {named.version: named}
-        nothing_in_small = not found and 0 < max(known, default=0) <= SMALL
-        missed = any(tag in known[number].tags for number in known.keys() - {each.version for each in found})
-        known |= {each.version: each for each in found}
-        if nothing_in_small or missed or not all(map(record.is_found, known.values())):
+            shown += [] if named is None else [named]
+        nothing_in_small = not found and 0 < max((each.version for each in shown), default=0) <= SMALL
+        joined = None if nothing_in_small else record.join_found(found, shown)
+        if joined is None:
             return pointers.with_versions(self.registry.versions(self.name), now=now)
-        return pointers.with_versions([known[number] for number in sorted(known)], complete=False, now=now)
+        return pointers.with_versions(joined, complete=False, now=now)
 
     def take_snapshot_to_move(self) -> ModelSnapshot:
         """Take a snapshot, and another where it does not show which move made live what is live."""
@@ -286,8 +285,7 @@ class Promoter:
     def _write_intent(self, move: Promotion, holder: ModelVersion | None, snapshot: ModelSnapshot) -> None:
         """Write what is about to be moved; what others recorded since the version was read must not be overwritten."""
         raise_if_cancelled()
-        if not all(map(record.is_found, snapshot.versions)):
-            make_findable(self.registry, snapshot.versions)
+        make_findable(self.registry, snapshot.versions)
         is_first = holder is not None and record.RECORD_TAG not in holder.tags
         if is_first and time.monotonic() - snapshot.taken > _FRESH:
             holder = None  # is read again
@@ -382,10 +380,6 @@ class Promoter:
         """Write an event to the version it moves to; a withdrawal, to the version withdrawn."""
         if event.held_by is not None:
             write_event(self.registry, event, holder or self.registry.version(self.name, event.held_by))
-
-    def write(self, event: Promotion) -> None:
-        """Write an event in its new state, to the version that holds it as it is now; one request more."""
-        self._write(event, None)
 
     def close(self, move: Promotion, state: State, snapshot: ModelSnapshot) -> Promotion:
         """Write how a move ended to the version that holds it, as it was read after its beginning; return the move."""

@@ -27,7 +27,7 @@ def draft_event(
     to, version
         The version that it moves to, and what is known of it where it is newer than the snapshot.
     at
-        The time by the registry's clock; never before that of the last event.
+        The time by the registry's clock.
     """
     version = version or (None if to is None else snapshot.version(to))
     holder = snapshot.version(snapshot.live or 0) if to is None else version

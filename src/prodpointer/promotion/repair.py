@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from prodpointer.history import record
-from prodpointer.history.record import read_record
 from prodpointer.pointers.selection import pointer_for
 from prodpointer.pointers.snapshot import ModelSnapshot
 from prodpointer.promotion.promoter import Promoter
@@ -30,16 +29,12 @@ def repair(promoter: Promoter, *, dry_run: bool = False) -> tuple[ModelSnapshot,
     """
     snapshot = promoter.take_snapshot(complete=True)
     steps = [*_alias_steps(promoter, snapshot), *_stage_steps(promoter, snapshot), *_event_steps(promoter, snapshot)]
+    impossible: Sequence[tuple[int, str]] = record.read_record(snapshot.versions).impossible
     if not dry_run:
         make_findable(promoter.registry, snapshot.versions)
         for step in steps:
             step.take()
-    impossible = (
-        read_record(snapshot.versions).impossible
-        if dry_run
-        else remove_impossible(promoter.registry, snapshot.versions)
-    )
-    if not dry_run:
+        impossible = remove_impossible(promoter.registry, snapshot.versions)
         _tidy(promoter, snapshot)
     mended = [step.text for step in steps]
     mended += [f"the tag {key} of version {number}: not an event → removed" for number, key in impossible]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator, Sequence
 
 from prodpointer.errors import InvalidName, PointerUnsupported
-from prodpointer.history.record import RECORD_TAG, is_found
+from prodpointer.history.record import RECORD_TAG, join_found
 from prodpointer.mlflow_client import Registry, probe_capabilities
 from prodpointer.pointers.rule import Rule
 from prodpointer.pointers.selection import check_readable, pointers_to_move
@@ -62,9 +62,10 @@ def _versions(registry: Registry, rule: Rule, replies: Sequence[ModelReply]) -> 
     """Return the versions of each model that its status needs, lowest number first."""
     if registry.finds_tags and not any(rule.stage in reply.newest for reply in replies):
         recorded = _by_model(each for page in registry.version_pages(RECORD_TAG) for each in page)
-        found = {reply.name: _with_newest(reply, recorded.get(reply.name, [])) for reply in replies}
-        if all(_is_enough(reply, rule, recorded.get(reply.name, []), found[reply.name]) for reply in replies):
-            return found
+        found = {reply.name: _with_shown(reply, rule, recorded.get(reply.name, [])) for reply in replies}
+        enough = {name: versions for name, versions in found.items() if versions is not None}
+        if len(enough) == len(replies):
+            return enough
     return _by_model(each for page in registry.version_pages() for each in page) if replies else {}
 
 
@@ -76,16 +77,9 @@ def _by_model(versions: Iterable[ModelVersion]) -> dict[str, list[ModelVersion]]
     return found
 
 
-def _with_newest(reply: ModelReply, recorded: Sequence[ModelVersion]) -> list[ModelVersion]:
-    """Return the versions that were found and those that the reply itself holds."""
-    known = {each.version: each for each in (*reply.newest.values(), *recorded)}
-    return [known[number] for number in sorted(known)]
-
-
-def _is_enough(reply: ModelReply, rule: Rule, recorded: Sequence[ModelVersion], found: Sequence[ModelVersion]) -> bool:
-    """Tell whether the versions found are all that the status needs: those with events, and what the alias names."""
-    numbers = {each.version for each in found}
+def _with_shown(reply: ModelReply, rule: Rule, recorded: Sequence[ModelVersion]) -> list[ModelVersion] | None:
+    """Return the versions with events and those that a reply shows, None where the status of the model needs others."""
+    joined = join_found(recorded, list(reply.newest.values()))
+    numbers = {each.version for each in joined or ()}
     named = {number for alias, number in reply.aliases.items() if alias.lower() == rule.alias}
-    searched = {each.version for each in recorded}
-    missed = any(RECORD_TAG in each.tags and each.version not in searched for each in found)
-    return named <= numbers and not missed and all(map(is_found, found))
+    return joined if named <= numbers else None
