@@ -69,7 +69,8 @@ _PASSING = (408, *BUSY_STATUSES)
 _NOT_DONE = (429, 503)  # those that say that the request was not carried out
 _LONGEST_PAUSE = 120.0  # seconds; urllib3's
 
-_DATE_IS_OLD = timedelta(seconds=2)  # servers keep the second for a moment, and clocks drift a little
+_DATE_IS_OLD = timedelta(seconds=60)  # a busy server sends the second of a while ago (3.17.2)
+_DATE_IS_AHEAD = timedelta(seconds=2)  # clocks drift a little
 _BLOCK = 64 * 1024  # bytes of an answer that are read, and decompressed, at once
 # What a request may carry to another origin than the one it was meant for; all else may identify the caller.
 _ANONYMOUS_HEADERS = {"accept", "accept-encoding", "connection", "content-length", "content-type", "user-agent"}
@@ -224,7 +225,7 @@ def _clock_ahead(date: str | None, began: datetime, ended: datetime) -> timedelt
         theirs = parsedate_to_datetime(date or "").astimezone(timezone.utc)
     except (TypeError, ValueError):
         return timedelta(0)
-    if began - _DATE_IS_OLD <= theirs <= ended + _DATE_IS_OLD:
+    if began - _DATE_IS_OLD <= theirs <= ended + _DATE_IS_AHEAD:
         return timedelta(0)
     return theirs - ended
 
